@@ -1,0 +1,3 @@
+//! The settlement ledger in a process of its own.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The rules that both sides of a payment channel are bound by.
