@@ -1,0 +1,153 @@
+//! BIP-340's tagged hash over postcard bytes, with the midstate of each tag computed once.
+
+use std::sync::LazyLock;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::encoding::encode;
+use crate::types::{Anchor, Hash, Secret};
+
+/// What a hash is for. The tag's text is `payhub/v1/` and the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// A genesis: the ledger's id.
+    Ledger,
+    /// Opening terms: the channel's id.
+    Channel,
+    /// A balance proof.
+    Proof,
+    /// The locks of a direction, in the order of adding.
+    Locks,
+    /// A leaf of a batch signature.
+    Leaf,
+    /// An inner node of a Merkle tree.
+    Node,
+    /// The root and size of a batch, which is what is signed.
+    Batch,
+    /// An account transaction of the ledger.
+    Tx,
+    /// A block header.
+    Header,
+    /// The id of a transaction, signatures included.
+    TxId,
+    /// A submission to the ledger by one side of a channel.
+    Submit,
+    /// New money on a development ledger.
+    Mint,
+    /// A withdrawal that both sides sign.
+    Withdraw,
+    /// A cooperative close that both sides sign.
+    CooperativeClose,
+    /// An invoice.
+    Invoice,
+    /// A key signing in on a connection.
+    Hello,
+    /// The running digest of all that a ledger wrote.
+    Writes,
+    /// A request to the hub's HTTP interface.
+    Request,
+}
+
+const TAGS: [(Tag, &str); 18] = [
+    (Tag::Ledger, "payhub/v1/ledger"),
+    (Tag::Channel, "payhub/v1/channel"),
+    (Tag::Proof, "payhub/v1/proof"),
+    (Tag::Locks, "payhub/v1/locks"),
+    (Tag::Leaf, "payhub/v1/leaf"),
+    (Tag::Node, "payhub/v1/node"),
+    (Tag::Batch, "payhub/v1/batch"),
+    (Tag::Tx, "payhub/v1/tx"),
+    (Tag::TxId, "payhub/v1/tx-id"),
+    (Tag::Submit, "payhub/v1/submit"),
+    (Tag::Mint, "payhub/v1/mint"),
+    (Tag::Header, "payhub/v1/header"),
+    (Tag::Withdraw, "payhub/v1/withdraw"),
+    (Tag::CooperativeClose, "payhub/v1/cooperative-close"),
+    (Tag::Invoice, "payhub/v1/invoice"),
+    (Tag::Hello, "payhub/v1/hello"),
+    (Tag::Writes, "payhub/v1/writes"),
+    (Tag::Request, "payhub/v1/request"),
+];
+
+static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));
+
+fn midstate(text: &str) -> Sha256 {
+    let tag = Sha256::digest(text.as_bytes());
+    Sha256::new().chain_update(tag).chain_update(tag)
+}
+
+impl Tag {
+    /// The hasher with the tag already in it.
+    fn hasher(self) -> Sha256 {
+        let at = TAGS.iter().position(|(tag, _)| *tag == self);
+        let known = at.and_then(|at| MIDSTATES.get(at).cloned());
+        known.unwrap_or_else(|| midstate("payhub/v1/unknown"))
+    }
+
+    /// The tag's whole text, as golden files and other implementations name it.
+    pub fn text(self) -> &'static str {
+        TAGS.iter()
+            .find(|(tag, _)| *tag == self)
+            .map_or("", |(_, text)| text)
+    }
+
+    /// Every tag there is.
+    pub fn all() -> impl Iterator<Item = Tag> {
+        TAGS.iter().map(|(tag, _)| *tag)
+    }
+}
+
+/// `H(tag, value)`: SHA-256 of the tag's digest twice and the value's postcard bytes.
+pub fn digest<T: Serialize + ?Sized>(tag: Tag, value: &T) -> Hash {
+    hash_many(tag, &[&encode(value)])
+}
+
+/// `H(tag, …)` over bytes that are encoded already, one after the other.
+pub fn hash_many(tag: Tag, parts: &[&[u8]]) -> Hash {
+    let mut hasher = tag.hasher();
+    for part in parts {
+        hasher.update(part);
+    }
+    Hash(hasher.finalize().into())
+}
+
+/// `H("node", (left, right))`.
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
+    hash_many(Tag::Node, &[left.as_slice(), right.as_slice()])
+}
+
+/// One level up: neighbours joined, an odd last node unchanged.
+pub(super) fn parents(level: &[Hash]) -> Vec<Hash> {
+    let join = |pair: &[Hash]| match pair {
+        [left, right] => node(left, right),
+        [odd] => *odd,
+        _ => Hash::ZERO,
+    };
+    level.chunks(2).map(join).collect()
+}
+
+/// The root of a Merkle tree over `leaves` (hashed already); all zeros when there is none.
+pub fn merkle_root(leaves: &[Hash]) -> Hash {
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        level = parents(&level);
+    }
+    level.first().copied().unwrap_or(Hash::ZERO)
+}
+
+/// One step along a lock's chain: plain SHA-256, so that an ordinary hash lock is one step.
+pub fn chain_step(value: &[u8; 32]) -> [u8; 32] {
+    Sha256::digest(value).into()
+}
+
+/// How many steps (1 to `steps`) lead from `secret` to `anchor`; `None` when none does.
+///
+/// Costs at most `steps` hashes, so callers bound `steps` first.
+pub fn chain_to(secret: &Secret, anchor: &Anchor, steps: u32) -> Option<u32> {
+    let mut value = secret.0;
+    (1..=steps).find(|_| {
+        value = chain_step(&value);
+        value == anchor.0
+    })
+}

@@ -1,0 +1,106 @@
+//! secp256k1 keys behind types of our own.
+
+use std::fmt;
+
+use secp256k1::ecdsa;
+
+use super::SignatureError;
+use crate::types::{Hash, PublicKey, Signature};
+
+/// Bytes that are no key: zero or above the curve's order, or no compressed point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are no secp256k1 key")]
+pub struct NotAKey;
+
+/// A private key. Wiped from memory when dropped and never printed.
+pub struct SigningKey {
+    secret: secp256k1::SecretKey,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    /// The key whose 32 big-endian bytes these are.
+    ///
+    /// # Errors
+    /// [`NotAKey`] for zero and for values at or above the curve's order.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<SigningKey, NotAKey> {
+        let secret = secp256k1::SecretKey::from_secret_bytes(bytes).map_err(|_| NotAKey)?;
+        let public = secp256k1::PublicKey::from_secret_key(&secret);
+        Ok(SigningKey {
+            secret,
+            public: PublicKey(public.serialize()),
+        })
+    }
+
+    /// The private key's 32 bytes, for the file that keeps them.
+    pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.secret.to_secret_bytes())
+    }
+
+    /// The public key that belongs to it.
+    pub fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    /// A compact low-S ECDSA signature over a digest; deterministic (RFC 6979).
+    pub fn sign(&self, digest: &Hash) -> Signature {
+        let message = secp256k1::Message::from_digest(digest.0);
+        Signature(ecdsa::sign(message, &self.secret).serialize_compact())
+    }
+}
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.secret.non_secure_erase();
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({:?})", self.public)
+    }
+}
+
+/// A public key, parsed once and then used often: parsing costs a seventh of a verification.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct VerifyingKey {
+    point: secp256k1::PublicKey,
+}
+
+impl VerifyingKey {
+    /// The point that these 33 bytes name.
+    ///
+    /// # Errors
+    /// [`NotAKey`] when they name no point of the curve.
+    pub fn parse(key: &PublicKey) -> Result<VerifyingKey, NotAKey> {
+        let point = secp256k1::PublicKey::from_byte_array_compressed(key.0);
+        point
+            .map(|point| VerifyingKey { point })
+            .map_err(|_| NotAKey)
+    }
+
+    /// The bytes it was parsed from.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.point.serialize())
+    }
+
+    /// Checks a compact signature over a digest. High-S signatures are refused: the library
+    /// verifies only the lower half, and nothing here normalises.
+    ///
+    /// # Errors
+    /// [`SignatureError::Invalid`].
+    pub fn verify(&self, digest: &Hash, signature: &Signature) -> Result<(), SignatureError> {
+        let parsed = ecdsa::Signature::from_compact(&signature.0);
+        let signature = parsed.map_err(|_| SignatureError::Invalid)?;
+        let message = secp256k1::Message::from_digest(digest.0);
+        signature
+            .verify(message, &self.point)
+            .map_err(|_| SignatureError::Invalid)
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({:?})", self.public())
+    }
+}

@@ -1,0 +1,184 @@
+//! Locks: money that goes to whoever shows a value of a SHA-256 chain.
+//!
+//! A lock is worth `unit × k` to whoever shows the 32 bytes that `k` applications of SHA-256 turn
+//! into `anchor`. One step is the ordinary hash lock; many steps are a stream of payments.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{Tag, chain_to, digest};
+use crate::types::{Amount, Anchor, Hash, Height, Secret};
+
+/// The most steps of one lock: 2^16.
+pub const STEPS_MAX: u32 = 1 << 16;
+/// The most pending locks of one direction.
+pub const LOCKS_MAX: usize = 256;
+/// The most steps of all pending locks of one direction together: 2^20.
+pub const LOCK_STEPS_MAX: u64 = 1 << 20;
+
+/// A conditional payment within a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Counts up per direction and is never used twice, not after a rejection either.
+    pub id: u64,
+    /// Where the chain ends.
+    pub anchor: Anchor,
+    /// What one step is worth.
+    pub unit: Amount,
+    /// How many steps are left, 1 to [`STEPS_MAX`].
+    pub steps: u32,
+    /// Claims count in blocks below this height.
+    pub expiry: Height,
+}
+
+/// What one lock settles for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redeemed {
+    /// How many steps the secret is worth, at least 1.
+    pub steps: u32,
+    /// `unit × steps`.
+    pub amount: Amount,
+    /// What is left of the lock, under the same id; `None` when all steps are redeemed.
+    pub rest: Option<Lock>,
+}
+
+impl Lock {
+    /// `unit × steps`, or `None` when it overflows.
+    pub fn value(&self) -> Option<Amount> {
+        self.unit.checked_mul(self.steps)
+    }
+
+    /// Whether a claim in a block of this height comes too late.
+    pub fn expired_at(&self, height: Height) -> bool {
+        height >= self.expiry
+    }
+
+    /// Whether the steps are in range, the unit is not zero and the value does not overflow.
+    pub fn well_formed(&self) -> bool {
+        let value = self.value().is_some_and(|value| value > Amount::ZERO);
+        (1..=STEPS_MAX).contains(&self.steps) && value
+    }
+
+    /// What `secret` redeems; `None` when it does not fit. Hashes at most `steps` times.
+    pub fn redeem(&self, secret: &Secret) -> Option<Redeemed> {
+        self.redeem_within(secret, self.steps)
+    }
+
+    /// The same, looking no further than `limit` steps.
+    pub fn redeem_within(&self, secret: &Secret, limit: u32) -> Option<Redeemed> {
+        let steps = chain_to(secret, &self.anchor, self.steps.min(limit))?;
+        let amount = self.unit.checked_mul(steps)?;
+        let left = self.steps.checked_sub(steps)?;
+        let rest = (left > 0).then_some(Lock {
+            anchor: Anchor(secret.0),
+            steps: left,
+            ..*self
+        });
+        Some(Redeemed {
+            steps,
+            amount,
+            rest,
+        })
+    }
+}
+
+/// `H("locks", locks)` in the order of adding; all zeros when there is none.
+pub fn locks_root(locks: &[Lock]) -> Hash {
+    if locks.is_empty() {
+        Hash::ZERO
+    } else {
+        digest(Tag::Locks, locks)
+    }
+}
+
+/// The sum of the locks' values, or `None` when one or the sum overflows.
+pub fn locked_total(locks: &[Lock]) -> Option<Amount> {
+    locks
+        .iter()
+        .try_fold(Amount::ZERO, |sum, lock| sum.checked_add(lock.value()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::chain_step;
+
+    fn lock(secret: [u8; 32], steps: u32) -> Lock {
+        let anchor = (0..steps).fold(secret, |value, _| chain_step(&value));
+        Lock {
+            id: 1,
+            anchor: Anchor(anchor),
+            unit: Amount(3),
+            steps,
+            expiry: Height(9),
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_stream_leaves_the_rest_under_the_same_id() {
+        let seed = [1; 32];
+        let lock = lock(seed, 5);
+        let second = Secret((0..3).fold(seed, |value, _| chain_step(&value)));
+        let redeemed = lock.redeem(&second).unwrap();
+        assert_eq!((redeemed.steps, redeemed.amount), (2, Amount(6)));
+        let rest = redeemed.rest.unwrap();
+        assert_eq!((rest.id, rest.steps, rest.anchor.0), (1, 3, second.0));
+        let last = rest.redeem(&Secret(seed)).unwrap();
+        assert_eq!((last.steps, last.rest), (3, None));
+    }
+
+    #[test]
+    fn a_secret_beyond_the_steps_or_the_limit_does_not_fit() {
+        let mut short = lock([2; 32], 4);
+        assert!(short.redeem_within(&Secret([2; 32]), 3).is_none());
+        short.steps = 3;
+        assert!(short.redeem(&Secret([2; 32])).is_none());
+    }
+
+    #[test]
+    fn shape_table() {
+        let good = lock([3; 32], 1);
+        let cases = [
+            (good, true),
+            (Lock { steps: 0, ..good }, false),
+            (
+                Lock {
+                    steps: STEPS_MAX,
+                    ..good
+                },
+                true,
+            ),
+            (
+                Lock {
+                    steps: STEPS_MAX + 1,
+                    ..good
+                },
+                false,
+            ),
+            (
+                Lock {
+                    unit: Amount(0),
+                    ..good
+                },
+                false,
+            ),
+            (
+                Lock {
+                    unit: Amount(u64::MAX),
+                    steps: 2,
+                    ..good
+                },
+                false,
+            ),
+        ];
+        for (lock, expected) in cases {
+            assert_eq!(lock.well_formed(), expected, "{lock:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_has_expired_at_its_expiry_and_not_before() {
+        let lock = lock([4; 32], 1);
+        let heights = [8, 9, 10].map(|h| lock.expired_at(Height(h)));
+        assert_eq!(heights, [false, true, true]);
+    }
+}

@@ -1,0 +1,468 @@
+//! The numbers that a ledger is born with and that each side of a channel keeps to, and the
+//! inequalities that make them safe together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{Tag, digest};
+use crate::types::{Amount, AssetId, Height, LedgerId, PublicKey};
+
+/// An asset of the ledger. Its id is its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asset {
+    /// Its short name, such as `EUR`.
+    pub code: String,
+    /// Decimals that people write, 0 to 9.
+    pub scale: u8,
+}
+
+/// What an account holds from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allocation {
+    /// Whose.
+    pub account: PublicKey,
+    /// Of which asset.
+    pub asset: AssetId,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// Everything that a ledger starts from. Its digest is the ledger's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// Any name; two ledgers of the same name and key are the same ledger.
+    pub name: String,
+    /// Whether there is a faucet, and short challenge periods are allowed. Never for real money.
+    pub development: bool,
+    /// Signs every block.
+    pub ledger_key: PublicKey,
+    /// Randomness or a date, so that two ledgers of one operator differ.
+    pub salt: u64,
+    /// By id.
+    pub assets: Vec<Asset>,
+    /// Who holds what at the start.
+    pub allocations: Vec<Allocation>,
+    /// Milliseconds between blocks, as the producer aims for.
+    pub block_interval_ms: u64,
+    /// Milliseconds that lie between the times of two blocks at least.
+    pub least_interval_ms: u64,
+    /// The shortest challenge period that a channel may have, in blocks.
+    pub challenge_blocks_min: u32,
+    /// The longest.
+    pub challenge_blocks_max: u32,
+    /// The most bytes of transactions in a block.
+    pub block_bytes: u32,
+    /// The most chain hashes that a block's claims may cost.
+    pub block_hashes: u32,
+}
+
+impl Genesis {
+    /// A ledger with the default numbers and one asset, `EUR` in cents.
+    pub fn standard(name: &str, ledger_key: PublicKey, salt: u64) -> Genesis {
+        Genesis {
+            name: name.to_owned(),
+            development: false,
+            ledger_key,
+            salt,
+            assets: vec![Asset {
+                code: "EUR".to_owned(),
+                scale: 2,
+            }],
+            allocations: Vec::new(),
+            block_interval_ms: 1_000,
+            least_interval_ms: 500,
+            challenge_blocks_min: 140,
+            challenge_blocks_max: 1_209_600,
+            block_bytes: 4 << 20,
+            block_hashes: 8_000_000,
+        }
+    }
+
+    /// A ledger for development: a faucet, fast blocks, short challenge periods.
+    pub fn development(name: &str, ledger_key: PublicKey, salt: u64) -> Genesis {
+        Genesis {
+            development: true,
+            block_interval_ms: 200,
+            least_interval_ms: 150,
+            challenge_blocks_min: 40,
+            challenge_blocks_max: 10_000,
+            ..Genesis::standard(name, ledger_key, salt)
+        }
+    }
+
+    /// `H("ledger", genesis)`.
+    pub fn ledger_id(&self) -> LedgerId {
+        LedgerId(digest(Tag::Ledger, self).0)
+    }
+
+    /// Checks the genesis against itself.
+    ///
+    /// # Errors
+    /// The sentence names the number that is out of range.
+    pub fn check(&self) -> Result<(), BadParameters> {
+        let sums_fit = (0u32..).zip(&self.assets).all(|(id, _)| {
+            let of_asset = self.allocations.iter().filter(|a| a.asset == AssetId(id));
+            of_asset.map(|a| a.amount.wide()).sum::<i128>() <= i128::from(u64::MAX)
+        });
+        let known = |a: &Allocation| (a.asset.0 as usize) < self.assets.len();
+        let rules = [
+            (!self.assets.is_empty(), "a ledger has at least one asset"),
+            (
+                self.assets.iter().all(|a| a.scale <= 9),
+                "an asset's scale is 0 to 9",
+            ),
+            (
+                self.assets.iter().all(|a| (1..=16).contains(&a.code.len())),
+                "an asset's code has 1 to 16 letters",
+            ),
+            (
+                self.allocations.iter().all(known),
+                "an allocation names an asset of the ledger",
+            ),
+            (
+                sums_fit,
+                "the allocations of an asset add up to at most 2^64 - 1",
+            ),
+            (self.least_interval_ms >= 1, "least_interval_ms >= 1"),
+            (
+                self.block_interval_ms >= self.least_interval_ms,
+                "block_interval_ms >= least_interval_ms",
+            ),
+            (
+                self.challenge_blocks_min <= self.challenge_blocks_max,
+                "challenge_blocks_min <= challenge_blocks_max",
+            ),
+            (
+                self.development || self.challenge_blocks_min >= 140,
+                "challenge_blocks_min >= 140 outside development",
+            ),
+            (self.block_bytes >= 256 << 10, "block_bytes >= 262144"),
+            (self.block_hashes >= 2 << 20, "block_hashes >= 2097152"),
+        ];
+        first_broken(&rules)
+    }
+}
+
+/// The margins that one side of a channel keeps, in blocks unless the name says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// A view of the ledger is fresh while its newest block is at most this old, in milliseconds.
+    pub stale_view_ms: u64,
+    /// The worst time that a transaction takes into a block.
+    pub inclusion_delay: u64,
+    /// Slack in every margin, at least 5.
+    pub margin: u64,
+    /// A claim goes to the ledger at the latest this long before its lock's expiry.
+    pub claim_margin: u64,
+    /// What a payee asks to be left, beyond `claim_margin`, before it reveals.
+    pub settle_grace: u64,
+    /// How much lower the expiry of a lock is that a hub passes on.
+    pub expiry_delta: u64,
+    /// The challenge period of new channels.
+    pub challenge_blocks: u32,
+    /// The life of a payment's lock, as a payer sets it.
+    pub lock_life: u64,
+    /// The longest life of a lock of one step that is taken.
+    pub lock_life_max: u64,
+    /// The longest life of a lock of many steps that is taken.
+    pub stream_life_max: u64,
+    /// The least that a lock may be worth.
+    pub min_lock: Amount,
+}
+
+impl Policy {
+    /// The defaults, for blocks each second.
+    pub fn standard() -> Policy {
+        Policy {
+            stale_view_ms: 10_000,
+            inclusion_delay: 30,
+            margin: 5,
+            claim_margin: 90,
+            settle_grace: 40,
+            expiry_delta: 200,
+            challenge_blocks: 3_600,
+            lock_life: 450,
+            lock_life_max: 3_600,
+            stream_life_max: 86_400,
+            min_lock: Amount(1),
+        }
+    }
+
+    /// The defaults of development ledgers, for blocks every 200 ms.
+    pub fn development() -> Policy {
+        Policy {
+            stale_view_ms: 3_000,
+            inclusion_delay: 5,
+            margin: 5,
+            claim_margin: 30,
+            settle_grace: 40,
+            expiry_delta: 80,
+            challenge_blocks: 50,
+            lock_life: 250,
+            lock_life_max: 1_500,
+            stream_life_max: 15_000,
+            min_lock: Amount(1),
+        }
+    }
+
+    /// The defaults that go with a genesis.
+    pub fn for_genesis(genesis: &Genesis) -> Policy {
+        if genesis.development {
+            Policy::development()
+        } else {
+            Policy::standard()
+        }
+    }
+
+    /// How many blocks old a fresh view may be: `⌈stale_view / least_interval⌉`.
+    pub fn lag(&self, genesis: &Genesis) -> u64 {
+        self.stale_view_ms
+            .div_ceil(genesis.least_interval_ms.max(1))
+    }
+
+    /// Checks the margins against the ledger's genesis and each other.
+    ///
+    /// # Errors
+    /// The sentence names the inequality that does not hold.
+    pub fn check(&self, genesis: &Genesis) -> Result<(), BadParameters> {
+        let lag = self.lag(genesis);
+        let sum = |parts: &[u64]| {
+            parts
+                .iter()
+                .fold(0u64, |sum, part| sum.saturating_add(*part))
+        };
+        let delay = self.inclusion_delay;
+        let challenge = u64::from(self.challenge_blocks);
+        let two_seconds = 2_000u64.div_ceil(genesis.block_interval_ms.max(1));
+        let bounds = genesis.challenge_blocks_min..=genesis.challenge_blocks_max;
+        let passable = sum(&[self.expiry_delta, self.claim_margin, self.settle_grace]);
+        let rules = [
+            (self.margin >= 5, "margin >= 5"),
+            (
+                self.stale_view_ms >= genesis.block_interval_ms.saturating_mul(2),
+                "stale_view_ms >= 2 x block_interval_ms",
+            ),
+            (
+                self.claim_margin >= sum(&[lag, delay, self.margin]),
+                "claim_margin >= lag + inclusion_delay + margin",
+            ),
+            (
+                self.expiry_delta >= sum(&[lag, delay, delay, self.claim_margin]),
+                "expiry_delta >= lag + 2 x inclusion_delay + claim_margin",
+            ),
+            (
+                self.settle_grace >= sum(&[lag, two_seconds]),
+                "settle_grace >= lag + 2 seconds of blocks",
+            ),
+            (
+                challenge >= sum(&[lag, delay, delay, delay, delay]),
+                "challenge_blocks >= lag + 4 x inclusion_delay",
+            ),
+            (
+                bounds.contains(&self.challenge_blocks),
+                "challenge_blocks within genesis' bounds",
+            ),
+            (
+                self.lock_life > passable,
+                "lock_life > expiry_delta + claim_margin + settle_grace",
+            ),
+            (
+                self.lock_life <= self.lock_life_max,
+                "lock_life <= lock_life_max",
+            ),
+            (
+                self.lock_life_max <= self.stream_life_max,
+                "lock_life_max <= stream_life_max",
+            ),
+            (self.min_lock >= Amount(1), "min_lock >= 1"),
+        ];
+        first_broken(&rules)
+    }
+}
+
+/// Parameters that do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("these parameters are not safe together: it must hold that {0}")]
+pub struct BadParameters(pub &'static str);
+
+fn first_broken(rules: &[(bool, &'static str)]) -> Result<(), BadParameters> {
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(BadParameters(rule)),
+        None => Ok(()),
+    }
+}
+
+/// One side's view of the ledger, as the rules see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct View {
+    /// The height of the newest block that has been applied.
+    pub height: Height,
+    /// Whether that block's time is within `stale_view` of the own clock. Without a fresh view no
+    /// lock is added, taken or refunded, and no payee reveals.
+    pub fresh: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Amount;
+
+    fn genesis() -> Genesis {
+        Genesis::standard("test", PublicKey([2; 33]), 0)
+    }
+
+    #[test]
+    fn the_defaults_hold() {
+        let real = genesis();
+        let development = Genesis::development("test", PublicKey([2; 33]), 0);
+        assert_eq!((real.check(), development.check()), (Ok(()), Ok(())));
+        assert_eq!(Policy::standard().check(&real), Ok(()));
+        assert_eq!(Policy::development().check(&development), Ok(()));
+        assert_eq!(Policy::standard().lag(&real), 20);
+        assert_eq!(Policy::development().lag(&development), 20);
+        assert!(Policy::development().check(&real).is_err());
+    }
+
+    #[test]
+    fn each_inequality_is_named_when_it_breaks() {
+        let good = Policy::standard();
+        let cases = [
+            (Policy { margin: 4, ..good }, "margin >= 5"),
+            (
+                Policy {
+                    stale_view_ms: 1_999,
+                    ..good
+                },
+                "stale_view_ms",
+            ),
+            (
+                Policy {
+                    claim_margin: 54,
+                    ..good
+                },
+                "claim_margin >=",
+            ),
+            (
+                Policy {
+                    expiry_delta: 169,
+                    ..good
+                },
+                "expiry_delta >=",
+            ),
+            (
+                Policy {
+                    settle_grace: 21,
+                    ..good
+                },
+                "settle_grace >=",
+            ),
+            (
+                Policy {
+                    challenge_blocks: 139,
+                    ..good
+                },
+                "challenge_blocks >=",
+            ),
+            (
+                Policy {
+                    challenge_blocks: 2_000_000,
+                    ..good
+                },
+                "challenge_blocks within",
+            ),
+            (
+                Policy {
+                    lock_life: 330,
+                    ..good
+                },
+                "lock_life >",
+            ),
+            (
+                Policy {
+                    lock_life: 3_601,
+                    ..good
+                },
+                "lock_life <=",
+            ),
+            (
+                Policy {
+                    stream_life_max: 3_599,
+                    ..good
+                },
+                "lock_life_max <=",
+            ),
+            (
+                Policy {
+                    min_lock: Amount(0),
+                    ..good
+                },
+                "min_lock",
+            ),
+        ];
+        for (policy, rule) in cases {
+            let broken = policy.check(&genesis()).expect_err(rule);
+            assert!(broken.0.starts_with(rule), "{broken} instead of {rule}");
+        }
+    }
+
+    #[test]
+    fn a_genesis_out_of_range_is_refused() {
+        let asset = |code: &str, scale| Asset {
+            code: code.into(),
+            scale,
+        };
+        let everything = Allocation {
+            account: PublicKey([2; 33]),
+            asset: AssetId(0),
+            amount: Amount(u64::MAX),
+        };
+        let one_more = Allocation {
+            amount: Amount(1),
+            ..everything.clone()
+        };
+        let cases = [
+            Genesis {
+                assets: vec![],
+                ..genesis()
+            },
+            Genesis {
+                assets: vec![asset("EUR", 10)],
+                ..genesis()
+            },
+            Genesis {
+                assets: vec![asset("", 2)],
+                ..genesis()
+            },
+            Genesis {
+                allocations: vec![everything, one_more],
+                ..genesis()
+            },
+            Genesis {
+                challenge_blocks_min: 139,
+                ..genesis()
+            },
+            Genesis {
+                block_interval_ms: 100,
+                ..genesis()
+            },
+            Genesis {
+                least_interval_ms: 0,
+                ..genesis()
+            },
+            Genesis {
+                block_bytes: 1,
+                ..genesis()
+            },
+            Genesis {
+                block_hashes: 1,
+                ..genesis()
+            },
+        ];
+        for genesis in cases {
+            assert!(genesis.check().is_err(), "{genesis:?} was taken");
+        }
+    }
+}

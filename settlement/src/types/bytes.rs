@@ -1,0 +1,175 @@
+//! Fixed-size byte strings: raw in postcard, lower-case hex in JSON.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::ser::SerializeTuple;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Text that is not the hex of as many bytes as the type has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} bytes as {} lower-case hex digits", expected * 2)]
+pub struct NotHex {
+    /// How many bytes the type has.
+    pub expected: usize,
+}
+
+fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], NotHex> {
+    let mut bytes = [0; N];
+    let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
+    match hex::decode_to_slice(text, &mut bytes) {
+        Ok(()) if lower => Ok(bytes),
+        _ => Err(NotHex { expected: N }),
+    }
+}
+
+fn write<const N: usize, S: Serializer>(bytes: &[u8; N], s: S) -> Result<S::Ok, S::Error> {
+    if s.is_human_readable() {
+        return s.serialize_str(&hex::encode(bytes));
+    }
+    let mut tuple = s.serialize_tuple(N)?;
+    for byte in bytes {
+        tuple.serialize_element(byte)?;
+    }
+    tuple.end()
+}
+
+struct RawBytes<const N: usize>;
+
+impl<'de, const N: usize> Visitor<'de> for RawBytes<N> {
+    type Value = [u8; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{N} bytes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
+        let mut bytes = [0; N];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = seq
+                .next_element()?
+                .ok_or_else(|| de::Error::invalid_length(at, &self))?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn read<'de, const N: usize, D: Deserializer<'de>>(d: D) -> Result<[u8; N], D::Error> {
+    if d.is_human_readable() {
+        from_hex(&String::deserialize(d)?).map_err(de::Error::custom)
+    } else {
+        d.deserialize_tuple(N, RawBytes)
+    }
+}
+
+macro_rules! byte_type {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl $name {
+            /// How many bytes it has.
+            pub const LEN: usize = $len;
+
+            /// The bytes as a slice.
+            pub fn as_slice(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotHex;
+
+            fn from_str(text: &str) -> Result<$name, NotHex> {
+                from_hex(text).map($name)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                write(&self.0, s)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<$name, D::Error> {
+                read(d).map($name)
+            }
+        }
+    };
+}
+
+macro_rules! short_debug {
+    ($($name:ident)*) => {$(
+        /// The first four bytes: enough to tell two apart in a log.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let short = self.0.first_chunk::<4>().map(hex::encode).unwrap_or_default();
+                write!(f, "{}({short}…)", stringify!($name))
+            }
+        }
+    )*};
+}
+
+byte_type!(
+    /// A SHA-256 digest.
+    Hash, 32
+);
+byte_type!(
+    /// `H("ledger", genesis)`: which ledger a signature is meant for.
+    LedgerId, 32
+);
+byte_type!(
+    /// `H("channel", OpenTerms)`.
+    ChannelId, 32
+);
+byte_type!(
+    /// `H("tx", Transaction)`.
+    TxId, 32
+);
+byte_type!(
+    /// What a lock is locked to: the last value of a SHA-256 chain.
+    Anchor, 32
+);
+byte_type!(
+    /// A value of a SHA-256 chain before its anchor. Whoever shows it can claim the lock, so it is
+    /// never printed by `Debug`.
+    Secret, 32
+);
+byte_type!(
+    /// Randomness in the leaf of a batch signature.
+    Salt, 16
+);
+byte_type!(
+    /// A compressed secp256k1 point, as it is written. That it lies on the curve is checked when it
+    /// is used to verify.
+    PublicKey, 33
+);
+byte_type!(
+    /// ECDSA in compact form, r then s, low s only. That it is one is checked when it is verified.
+    Signature, 64
+);
+
+short_debug!(Hash LedgerId ChannelId TxId Anchor Salt PublicKey Signature);
+
+/// An account of the ledger is the key that owns it.
+pub type AccountId = PublicKey;
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Hash {
+    /// The root of an empty list of locks.
+    pub const ZERO: Hash = Hash([0; 32]);
+}
