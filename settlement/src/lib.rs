@@ -12,6 +12,8 @@
 pub mod block;
 pub mod crypto;
 pub mod encoding;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod lock;
 pub mod params;
 pub mod proof;
