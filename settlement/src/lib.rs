@@ -1,1 +1,4 @@
 //! The rules that both sides of a payment channel are bound by.
+
+#[cfg(feature = "journal")]
+pub mod journal;
