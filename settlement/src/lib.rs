@@ -12,6 +12,10 @@
 pub mod block;
 pub mod crypto;
 pub mod encoding;
+#[cfg(feature = "journal")]
+pub mod index;
+#[cfg(feature = "journal")]
+pub mod journal;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 pub mod lock;
