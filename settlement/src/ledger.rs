@@ -54,10 +54,21 @@ mod apply;
 pub mod blocks;
 pub mod boundaries;
 pub mod channel;
+#[cfg(feature = "http")]
+pub mod cli;
 mod dispute;
+#[cfg(feature = "http")]
+pub mod home;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod mempool;
 pub mod payout;
+pub mod producer;
 mod rows;
+#[cfg(feature = "http")]
+pub mod service;
 mod state;
+pub mod store;
 mod verified;
 
 use std::collections::BTreeMap;
@@ -167,6 +178,11 @@ impl Ledger {
             writes: header.writes,
         };
         Ok(ledger)
+    }
+
+    /// Every row of the state, for an index that has none.
+    pub(crate) fn all_rows(&self) -> Vec<Row> {
+        self.state.all_rows()
     }
 
     /// What it started from.

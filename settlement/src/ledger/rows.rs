@@ -156,6 +156,20 @@ impl State {
         dirty.into_iter().map(row).collect()
     }
 
+    /// Every row there is.
+    pub(super) fn all_rows(&self) -> Vec<Row> {
+        let mut keys = BTreeSet::from([RowKey::Mints]);
+        let balances = self.balances.keys().copied();
+        keys.extend(balances.map(|(account, asset)| RowKey::Balance(account, asset)));
+        keys.extend(self.nonces.keys().copied().map(RowKey::Nonce));
+        keys.extend(self.issued.keys().copied().map(RowKey::Issued));
+        for (id, channel) in &self.channels {
+            keys.extend(changed_rows(id, None, Some(channel)));
+        }
+        let row = |key: RowKey| (key.bytes(), self.row(key));
+        keys.into_iter().map(row).collect()
+    }
+
     fn row(&self, key: RowKey) -> Option<Vec<u8>> {
         let direction = |id: &ChannelId, role| self.channels.get(id).map(|c| c.directions.of(role));
         match key {
