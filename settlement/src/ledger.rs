@@ -57,6 +57,8 @@ pub mod channel;
 #[cfg(feature = "http")]
 pub mod cli;
 mod dispute;
+#[cfg(test)]
+mod fixture;
 #[cfg(feature = "http")]
 pub mod home;
 #[cfg(feature = "http")]

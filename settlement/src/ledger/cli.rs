@@ -1,6 +1,6 @@
 //! The `ledger` program: the settlement ledger in a process of its own.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,7 +81,10 @@ pub fn main() -> ExitCode {
 fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let color = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(color);
     // Whoever wraps this program may have set up logging already.
     let _ = logs.with_env_filter(filter).try_init();
 }
