@@ -323,4 +323,4 @@ fn logged<T>(read: Result<T, StoreError>) -> Result<T, Code> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
