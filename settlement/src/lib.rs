@@ -18,4 +18,5 @@ pub mod proof;
 pub mod reject;
 pub mod tx;
 pub mod types;
+pub mod update;
 pub mod wire;
