@@ -10,6 +10,7 @@
 //! with its store, `http` its routes and binary.
 
 pub mod block;
+pub mod channel;
 pub mod crypto;
 pub mod encoding;
 pub mod lock;

@@ -66,6 +66,11 @@ impl Lock {
     /// The same, looking no further than `limit` steps.
     pub fn redeem_within(&self, secret: &Secret, limit: u32) -> Option<Redeemed> {
         let steps = chain_to(secret, &self.anchor, self.steps.min(limit))?;
+        self.redeemed(secret, steps)
+    }
+
+    /// What `secret` redeems when it is known to be `steps` before the anchor; no hash is made.
+    pub fn redeemed(&self, secret: &Secret, steps: u32) -> Option<Redeemed> {
         let amount = self.unit.checked_mul(steps)?;
         let left = self.steps.checked_sub(steps)?;
         let rest = (left > 0).then_some(Lock { anchor: Anchor(secret.0), steps: left, ..*self });

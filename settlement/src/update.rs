@@ -144,4 +144,3 @@ pub struct Update {
     /// What they make of it, signed.
     pub proof: Signed<BalanceProof>,
 }
-
