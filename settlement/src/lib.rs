@@ -13,6 +13,10 @@ pub mod block;
 pub mod channel;
 pub mod crypto;
 pub mod encoding;
+#[cfg(feature = "journal")]
+pub mod index;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod lock;
 pub mod params;
 pub mod proof;
