@@ -9,6 +9,7 @@
 //! append-only journal and the index behind it, `ledger` the settlement ledger as a state machine
 //! with its store, `http` its routes and binary.
 
+pub mod api;
 pub mod block;
 pub mod channel;
 pub mod crypto;
