@@ -40,7 +40,7 @@ pub enum Input {
     /// Time has passed: at least once a second.
     Tick,
     /// Somebody wants something.
-    Command(Command),
+    Command(Box<Command>),
 }
 
 /// What a user can ask for. The ids in it are chosen by the shell from fresh randomness.
