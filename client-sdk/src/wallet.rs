@@ -23,7 +23,7 @@ pub enum Input {
     /// It is gone.
     Disconnected,
     /// The hub said something about one of this wallet's channels. Updates come verified.
-    Message(Message),
+    Message(Box<Message>),
     /// An update of the hub's whose signature was checked.
     Update(Box<VerifiedUpdate>),
     /// An update of the hub's that was refused before it reached the rules.

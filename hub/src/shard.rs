@@ -27,7 +27,7 @@ pub enum Input {
     /// It is gone.
     Disconnected(ChannelId),
     /// Its wallet said something about the channel. Updates come verified instead.
-    Message(Message),
+    Message(Box<Message>),
     /// An update of the wallet's whose signature was checked.
     Update(Box<VerifiedUpdate>),
     /// An update that was refused before it reached the rules.
