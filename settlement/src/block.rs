@@ -47,10 +47,7 @@ pub struct SignedHeader {
 impl SignedHeader {
     /// Signs a header.
     pub fn sign(key: &SigningKey, header: Header) -> SignedHeader {
-        SignedHeader {
-            header,
-            signature: key.sign(&header.digest()),
-        }
+        SignedHeader { header, signature: key.sign(&header.digest()) }
     }
 
     /// Checks the signature of the ledger's key.

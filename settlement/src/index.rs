@@ -72,20 +72,13 @@ pub trait Index: Send {
 fn check_row((key, value): &Change) -> Result<(), IndexError> {
     let value_bytes = value.as_ref().map_or(0, Vec::len);
     if key.len() > MAX_KEY_BYTES || value_bytes > MAX_VALUE_BYTES {
-        return Err(IndexError::RowSize {
-            key_bytes: key.len(),
-            value_bytes,
-        });
+        return Err(IndexError::RowSize { key_bytes: key.len(), value_bytes });
     }
     Ok(())
 }
 
 fn check_order(from: Lsn, to: Lsn) -> Result<(), IndexError> {
-    if to <= from {
-        Err(IndexError::Order { from, to })
-    } else {
-        Ok(())
-    }
+    if to <= from { Err(IndexError::Order { from, to }) } else { Ok(()) }
 }
 
 #[cfg(test)]

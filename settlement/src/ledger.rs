@@ -136,19 +136,8 @@ impl Ledger {
         let id = genesis.ledger_id();
         let mut state = State::genesis(&genesis);
         let writes = rows::chain_writes(&Hash(id.0), &state.take_changes());
-        let tip = Tip {
-            height: Height(0),
-            digest: Hash(id.0),
-            time_ms: 0,
-            writes,
-        };
-        Ok(Ledger {
-            genesis,
-            id,
-            key,
-            state,
-            tip,
-        })
+        let tip = Tip { height: Height(0), digest: Hash(id.0), time_ms: 0, writes };
+        Ok(Ledger { genesis, id, key, state, tip })
     }
 
     /// The ledger after the block of this header, from its stored rows in ascending order of keys.

@@ -9,7 +9,9 @@
 //! append-only journal and the index behind it, `ledger` the settlement ledger as a state machine
 //! with its store, `http` its routes and binary.
 
+pub mod api;
 pub mod block;
+pub mod channel;
 pub mod crypto;
 pub mod encoding;
 #[cfg(feature = "journal")]
@@ -24,4 +26,5 @@ pub mod proof;
 pub mod reject;
 pub mod tx;
 pub mod types;
+pub mod update;
 pub mod wire;

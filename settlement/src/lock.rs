@@ -66,35 +66,26 @@ impl Lock {
     /// The same, looking no further than `limit` steps.
     pub fn redeem_within(&self, secret: &Secret, limit: u32) -> Option<Redeemed> {
         let steps = chain_to(secret, &self.anchor, self.steps.min(limit))?;
+        self.redeemed(secret, steps)
+    }
+
+    /// What `secret` redeems when it is known to be `steps` before the anchor; no hash is made.
+    pub fn redeemed(&self, secret: &Secret, steps: u32) -> Option<Redeemed> {
         let amount = self.unit.checked_mul(steps)?;
         let left = self.steps.checked_sub(steps)?;
-        let rest = (left > 0).then_some(Lock {
-            anchor: Anchor(secret.0),
-            steps: left,
-            ..*self
-        });
-        Some(Redeemed {
-            steps,
-            amount,
-            rest,
-        })
+        let rest = (left > 0).then_some(Lock { anchor: Anchor(secret.0), steps: left, ..*self });
+        Some(Redeemed { steps, amount, rest })
     }
 }
 
 /// `H("locks", locks)` in the order of adding; all zeros when there is none.
 pub fn locks_root(locks: &[Lock]) -> Hash {
-    if locks.is_empty() {
-        Hash::ZERO
-    } else {
-        digest(Tag::Locks, locks)
-    }
+    if locks.is_empty() { Hash::ZERO } else { digest(Tag::Locks, locks) }
 }
 
 /// The sum of the locks' values, or `None` when one or the sum overflows.
 pub fn locked_total(locks: &[Lock]) -> Option<Amount> {
-    locks
-        .iter()
-        .try_fold(Amount::ZERO, |sum, lock| sum.checked_add(lock.value()?))
+    locks.iter().try_fold(Amount::ZERO, |sum, lock| sum.checked_add(lock.value()?))
 }
 
 #[cfg(test)]
@@ -104,13 +95,7 @@ mod tests {
 
     fn lock(secret: [u8; 32], steps: u32) -> Lock {
         let anchor = (0..steps).fold(secret, |value, _| chain_step(&value));
-        Lock {
-            id: 1,
-            anchor: Anchor(anchor),
-            unit: Amount(3),
-            steps,
-            expiry: Height(9),
-        }
+        Lock { id: 1, anchor: Anchor(anchor), unit: Amount(3), steps, expiry: Height(9) }
     }
 
     #[test]
@@ -140,35 +125,10 @@ mod tests {
         let cases = [
             (good, true),
             (Lock { steps: 0, ..good }, false),
-            (
-                Lock {
-                    steps: STEPS_MAX,
-                    ..good
-                },
-                true,
-            ),
-            (
-                Lock {
-                    steps: STEPS_MAX + 1,
-                    ..good
-                },
-                false,
-            ),
-            (
-                Lock {
-                    unit: Amount(0),
-                    ..good
-                },
-                false,
-            ),
-            (
-                Lock {
-                    unit: Amount(u64::MAX),
-                    steps: 2,
-                    ..good
-                },
-                false,
-            ),
+            (Lock { steps: STEPS_MAX, ..good }, true),
+            (Lock { steps: STEPS_MAX + 1, ..good }, false),
+            (Lock { unit: Amount(0), ..good }, false),
+            (Lock { unit: Amount(u64::MAX), steps: 2, ..good }, false),
         ];
         for (lock, expected) in cases {
             assert_eq!(lock.well_formed(), expected, "{lock:?}");

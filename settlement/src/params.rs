@@ -66,10 +66,7 @@ impl Genesis {
             development: false,
             ledger_key,
             salt,
-            assets: vec![Asset {
-                code: "EUR".to_owned(),
-                scale: 2,
-            }],
+            assets: vec![Asset { code: "EUR".to_owned(), scale: 2 }],
             allocations: Vec::new(),
             block_interval_ms: 1_000,
             least_interval_ms: 500,
@@ -109,22 +106,13 @@ impl Genesis {
         let known = |a: &Allocation| (a.asset.0 as usize) < self.assets.len();
         let rules = [
             (!self.assets.is_empty(), "a ledger has at least one asset"),
-            (
-                self.assets.iter().all(|a| a.scale <= 9),
-                "an asset's scale is 0 to 9",
-            ),
+            (self.assets.iter().all(|a| a.scale <= 9), "an asset's scale is 0 to 9"),
             (
                 self.assets.iter().all(|a| (1..=16).contains(&a.code.len())),
                 "an asset's code has 1 to 16 letters",
             ),
-            (
-                self.allocations.iter().all(known),
-                "an allocation names an asset of the ledger",
-            ),
-            (
-                sums_fit,
-                "the allocations of an asset add up to at most 2^64 - 1",
-            ),
+            (self.allocations.iter().all(known), "an allocation names an asset of the ledger"),
+            (sums_fit, "the allocations of an asset add up to at most 2^64 - 1"),
             (self.least_interval_ms >= 1, "least_interval_ms >= 1"),
             (
                 self.block_interval_ms >= self.least_interval_ms,
@@ -210,17 +198,12 @@ impl Policy {
 
     /// The defaults that go with a genesis.
     pub fn for_genesis(genesis: &Genesis) -> Policy {
-        if genesis.development {
-            Policy::development()
-        } else {
-            Policy::standard()
-        }
+        if genesis.development { Policy::development() } else { Policy::standard() }
     }
 
     /// How many blocks old a fresh view may be: `⌈stale_view / least_interval⌉`.
     pub fn lag(&self, genesis: &Genesis) -> u64 {
-        self.stale_view_ms
-            .div_ceil(genesis.least_interval_ms.max(1))
+        self.stale_view_ms.div_ceil(genesis.least_interval_ms.max(1))
     }
 
     /// Checks the margins against the ledger's genesis and each other.
@@ -229,11 +212,7 @@ impl Policy {
     /// The sentence names the inequality that does not hold.
     pub fn check(&self, genesis: &Genesis) -> Result<(), BadParameters> {
         let lag = self.lag(genesis);
-        let sum = |parts: &[u64]| {
-            parts
-                .iter()
-                .fold(0u64, |sum, part| sum.saturating_add(*part))
-        };
+        let sum = |parts: &[u64]| parts.iter().fold(0u64, |sum, part| sum.saturating_add(*part));
         let delay = self.inclusion_delay;
         let challenge = u64::from(self.challenge_blocks);
         let two_seconds = 2_000u64.div_ceil(genesis.block_interval_ms.max(1));
@@ -261,22 +240,10 @@ impl Policy {
                 challenge >= sum(&[lag, delay, delay, delay, delay]),
                 "challenge_blocks >= lag + 4 x inclusion_delay",
             ),
-            (
-                bounds.contains(&self.challenge_blocks),
-                "challenge_blocks within genesis' bounds",
-            ),
-            (
-                self.lock_life > passable,
-                "lock_life > expiry_delta + claim_margin + settle_grace",
-            ),
-            (
-                self.lock_life <= self.lock_life_max,
-                "lock_life <= lock_life_max",
-            ),
-            (
-                self.lock_life_max <= self.stream_life_max,
-                "lock_life_max <= stream_life_max",
-            ),
+            (bounds.contains(&self.challenge_blocks), "challenge_blocks within genesis' bounds"),
+            (self.lock_life > passable, "lock_life > expiry_delta + claim_margin + settle_grace"),
+            (self.lock_life <= self.lock_life_max, "lock_life <= lock_life_max"),
+            (self.lock_life_max <= self.stream_life_max, "lock_life_max <= stream_life_max"),
             (self.min_lock >= Amount(1), "min_lock >= 1"),
         ];
         first_broken(&rules)
@@ -331,76 +298,16 @@ mod tests {
         let good = Policy::standard();
         let cases = [
             (Policy { margin: 4, ..good }, "margin >= 5"),
-            (
-                Policy {
-                    stale_view_ms: 1_999,
-                    ..good
-                },
-                "stale_view_ms",
-            ),
-            (
-                Policy {
-                    claim_margin: 54,
-                    ..good
-                },
-                "claim_margin >=",
-            ),
-            (
-                Policy {
-                    expiry_delta: 169,
-                    ..good
-                },
-                "expiry_delta >=",
-            ),
-            (
-                Policy {
-                    settle_grace: 21,
-                    ..good
-                },
-                "settle_grace >=",
-            ),
-            (
-                Policy {
-                    challenge_blocks: 139,
-                    ..good
-                },
-                "challenge_blocks >=",
-            ),
-            (
-                Policy {
-                    challenge_blocks: 2_000_000,
-                    ..good
-                },
-                "challenge_blocks within",
-            ),
-            (
-                Policy {
-                    lock_life: 330,
-                    ..good
-                },
-                "lock_life >",
-            ),
-            (
-                Policy {
-                    lock_life: 3_601,
-                    ..good
-                },
-                "lock_life <=",
-            ),
-            (
-                Policy {
-                    stream_life_max: 3_599,
-                    ..good
-                },
-                "lock_life_max <=",
-            ),
-            (
-                Policy {
-                    min_lock: Amount(0),
-                    ..good
-                },
-                "min_lock",
-            ),
+            (Policy { stale_view_ms: 1_999, ..good }, "stale_view_ms"),
+            (Policy { claim_margin: 54, ..good }, "claim_margin >="),
+            (Policy { expiry_delta: 169, ..good }, "expiry_delta >="),
+            (Policy { settle_grace: 21, ..good }, "settle_grace >="),
+            (Policy { challenge_blocks: 139, ..good }, "challenge_blocks >="),
+            (Policy { challenge_blocks: 2_000_000, ..good }, "challenge_blocks within"),
+            (Policy { lock_life: 330, ..good }, "lock_life >"),
+            (Policy { lock_life: 3_601, ..good }, "lock_life <="),
+            (Policy { stream_life_max: 3_599, ..good }, "lock_life_max <="),
+            (Policy { min_lock: Amount(0), ..good }, "min_lock"),
         ];
         for (policy, rule) in cases {
             let broken = policy.check(&genesis()).expect_err(rule);
@@ -410,56 +317,20 @@ mod tests {
 
     #[test]
     fn a_genesis_out_of_range_is_refused() {
-        let asset = |code: &str, scale| Asset {
-            code: code.into(),
-            scale,
-        };
-        let everything = Allocation {
-            account: PublicKey([2; 33]),
-            asset: AssetId(0),
-            amount: Amount(u64::MAX),
-        };
-        let one_more = Allocation {
-            amount: Amount(1),
-            ..everything.clone()
-        };
+        let asset = |code: &str, scale| Asset { code: code.into(), scale };
+        let everything =
+            Allocation { account: PublicKey([2; 33]), asset: AssetId(0), amount: Amount(u64::MAX) };
+        let one_more = Allocation { amount: Amount(1), ..everything.clone() };
         let cases = [
-            Genesis {
-                assets: vec![],
-                ..genesis()
-            },
-            Genesis {
-                assets: vec![asset("EUR", 10)],
-                ..genesis()
-            },
-            Genesis {
-                assets: vec![asset("", 2)],
-                ..genesis()
-            },
-            Genesis {
-                allocations: vec![everything, one_more],
-                ..genesis()
-            },
-            Genesis {
-                challenge_blocks_min: 139,
-                ..genesis()
-            },
-            Genesis {
-                block_interval_ms: 100,
-                ..genesis()
-            },
-            Genesis {
-                least_interval_ms: 0,
-                ..genesis()
-            },
-            Genesis {
-                block_bytes: 1,
-                ..genesis()
-            },
-            Genesis {
-                block_hashes: 1,
-                ..genesis()
-            },
+            Genesis { assets: vec![], ..genesis() },
+            Genesis { assets: vec![asset("EUR", 10)], ..genesis() },
+            Genesis { assets: vec![asset("", 2)], ..genesis() },
+            Genesis { allocations: vec![everything, one_more], ..genesis() },
+            Genesis { challenge_blocks_min: 139, ..genesis() },
+            Genesis { block_interval_ms: 100, ..genesis() },
+            Genesis { least_interval_ms: 0, ..genesis() },
+            Genesis { block_bytes: 1, ..genesis() },
+            Genesis { block_hashes: 1, ..genesis() },
         ];
         for genesis in cases {
             assert!(genesis.check().is_err(), "{genesis:?} was taken");

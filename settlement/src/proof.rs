@@ -38,9 +38,7 @@ impl OpenTerms {
 
     /// The side that this key is, if it is one.
     pub fn role_of(&self, key: &PublicKey) -> Option<Role> {
-        [Role::Wallet, Role::Hub]
-            .into_iter()
-            .find(|role| self.key(*role) == key)
+        [Role::Wallet, Role::Hub].into_iter().find(|role| self.key(*role) == key)
     }
 }
 
@@ -69,6 +67,25 @@ pub struct BalanceProof {
 
 impl Signable for BalanceProof {
     const TAG: Tag = Tag::Proof;
+}
+
+/// Which proof one holds of a direction: its seq, and its digest (all zeros for none at seq 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRef {
+    /// The proof's seq.
+    pub seq: u64,
+    /// The proof's digest.
+    pub digest: Hash,
+}
+
+impl SnapshotRef {
+    /// Nothing yet.
+    pub const NONE: SnapshotRef = SnapshotRef { seq: 0, digest: Hash::ZERO };
+
+    /// The reference to a proof.
+    pub fn of(proof: &BalanceProof) -> SnapshotRef {
+        SnapshotRef { seq: proof.seq, digest: proof.digest() }
+    }
 }
 
 /// A payout from an open channel that both sides sign.

@@ -74,19 +74,13 @@ impl FromStr for Amount {
     fn from_str(text: &str) -> Result<Amount, NotAnAmount> {
         let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let value = if plain { text.parse().ok() } else { None };
-        value
-            .map(Amount)
-            .ok_or_else(|| NotAnAmount(text.to_owned()))
+        value.map(Amount).ok_or_else(|| NotAnAmount(text.to_owned()))
     }
 }
 
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() {
-            s.collect_str(&self.0)
-        } else {
-            self.0.serialize(s)
-        }
+        if s.is_human_readable() { s.collect_str(&self.0) } else { self.0.serialize(s) }
     }
 }
 

@@ -43,20 +43,12 @@ impl MerklePath {
             let odd = at + 1 == count && count % 2 == 1;
             if !odd {
                 let sibling = siblings.next().ok_or(SignatureError::Path)?;
-                hash = if at % 2 == 0 {
-                    node(&hash, sibling)
-                } else {
-                    node(sibling, &hash)
-                };
+                hash = if at % 2 == 0 { node(&hash, sibling) } else { node(sibling, &hash) };
             }
             at /= 2;
             count = count.div_ceil(2);
         }
-        if siblings.next().is_some() {
-            Err(SignatureError::Path)
-        } else {
-            Ok(hash)
-        }
+        if siblings.next().is_some() { Err(SignatureError::Path) } else { Ok(hash) }
     }
 }
 
@@ -78,17 +70,9 @@ pub fn sign_batch(key: &SigningKey, digests: &[(Hash, Salt)]) -> Vec<(Signature,
     let leaf_count = u16::try_from(digests.len()).unwrap_or(0);
     let mut paths: Vec<MerklePath> = (0..=u8::MAX)
         .zip(digests)
-        .map(|(index, (_, salt))| MerklePath {
-            salt: *salt,
-            index,
-            leaf_count,
-            siblings: vec![],
-        })
+        .map(|(index, (_, salt))| MerklePath { salt: *salt, index, leaf_count, siblings: vec![] })
         .collect();
-    let mut level: Vec<Hash> = digests
-        .iter()
-        .map(|(digest, salt)| leaf(salt, digest))
-        .collect();
+    let mut level: Vec<Hash> = digests.iter().map(|(digest, salt)| leaf(salt, digest)).collect();
     let mut height = 0;
     while level.len() > 1 {
         for path in &mut paths {
@@ -119,19 +103,10 @@ pub struct Signed<T> {
 impl<T: Signable> Signed<T> {
     /// Signs one value alone. `salt` is fresh randomness.
     pub fn alone(key: &SigningKey, value: T, salt: Salt) -> Signed<T> {
-        let path = MerklePath {
-            salt,
-            index: 0,
-            leaf_count: 1,
-            siblings: Vec::new(),
-        };
+        let path = MerklePath { salt, index: 0, leaf_count: 1, siblings: Vec::new() };
         let root = leaf(&salt, &value.digest());
         let signature = key.sign(&batch_root(&root, 1));
-        Signed {
-            value,
-            signature,
-            path,
-        }
+        Signed { value, signature, path }
     }
 
     /// Checks the signature, asking `cache` first and telling it after.
@@ -201,11 +176,7 @@ pub struct BatchCache {
 impl BatchCache {
     /// A cache of at most `capacity` batches (about 300 bytes each); the oldest goes first.
     pub fn new(capacity: usize) -> BatchCache {
-        BatchCache {
-            capacity,
-            known: HashMap::new(),
-            oldest_first: VecDeque::new(),
-        }
+        BatchCache { capacity, known: HashMap::new(), oldest_first: VecDeque::new() }
     }
 
     fn knows(&self, batch: &Batch, signature: &Signature) -> bool {

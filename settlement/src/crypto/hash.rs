@@ -87,9 +87,7 @@ impl Tag {
 
     /// The tag's whole text, as golden files and other implementations name it.
     pub fn text(self) -> &'static str {
-        TAGS.iter()
-            .find(|(tag, _)| *tag == self)
-            .map_or("", |(_, text)| text)
+        TAGS.iter().find(|(tag, _)| *tag == self).map_or("", |(_, text)| text)
     }
 
     /// Every tag there is.

@@ -26,10 +26,7 @@ impl SigningKey {
     pub fn from_bytes(bytes: [u8; 32]) -> Result<SigningKey, NotAKey> {
         let secret = secp256k1::SecretKey::from_secret_bytes(bytes).map_err(|_| NotAKey)?;
         let public = secp256k1::PublicKey::from_secret_key(&secret);
-        Ok(SigningKey {
-            secret,
-            public: PublicKey(public.serialize()),
-        })
+        Ok(SigningKey { secret, public: PublicKey(public.serialize()) })
     }
 
     /// The private key's 32 bytes, for the file that keeps them.
@@ -74,9 +71,7 @@ impl VerifyingKey {
     /// [`NotAKey`] when they name no point of the curve.
     pub fn parse(key: &PublicKey) -> Result<VerifyingKey, NotAKey> {
         let point = secp256k1::PublicKey::from_byte_array_compressed(key.0);
-        point
-            .map(|point| VerifyingKey { point })
-            .map_err(|_| NotAKey)
+        point.map(|point| VerifyingKey { point }).map_err(|_| NotAKey)
     }
 
     /// The bytes it was parsed from.
@@ -93,9 +88,7 @@ impl VerifyingKey {
         let parsed = ecdsa::Signature::from_compact(&signature.0);
         let signature = parsed.map_err(|_| SignatureError::Invalid)?;
         let message = secp256k1::Message::from_digest(digest.0);
-        signature
-            .verify(message, &self.point)
-            .map_err(|_| SignatureError::Invalid)
+        signature.verify(message, &self.point).map_err(|_| SignatureError::Invalid)
     }
 }
 

@@ -47,10 +47,7 @@ fn high_s_zero_and_out_of_range_signatures_are_refused() {
     r_order.0[..32].copy_from_slice(&ORDER);
     assert!(verifying(&key).verify(&digest, &good).is_ok());
     for bad in [high_s(&good), r_zero, s_zero, r_order] {
-        assert_eq!(
-            verifying(&key).verify(&digest, &bad),
-            Err(SignatureError::Invalid)
-        );
+        assert_eq!(verifying(&key).verify(&digest, &bad), Err(SignatureError::Invalid));
     }
     assert_eq!(high_s(&high_s(&good)), good, "the helper negates s");
 }
@@ -68,26 +65,13 @@ fn every_leaf_of_every_batch_size_verifies_and_no_other_value_does() {
     let key = key(3);
     for count in [1usize, 2, 3, 4, 5, 7, 8, 9, 31, 100, 255, 256] {
         let notes: Vec<Note> = (0..count as u64).map(Note).collect();
-        let digests: Vec<_> = notes
-            .iter()
-            .map(|n| (n.digest(), Salt([n.0 as u8; 16])))
-            .collect();
+        let digests: Vec<_> = notes.iter().map(|n| (n.digest(), Salt([n.0 as u8; 16]))).collect();
         let mut cache = BatchCache::new(8);
         for (note, (signature, path)) in notes.iter().zip(sign_batch(&key, &digests)) {
-            let signed = Signed {
-                value: note.clone(),
-                signature,
-                path,
-            };
-            let forged = Signed {
-                value: Note(note.0 + 1),
-                ..signed.clone()
-            };
+            let signed = Signed { value: note.clone(), signature, path };
+            let forged = Signed { value: Note(note.0 + 1), ..signed.clone() };
             assert!(forged.verify_alone(&verifying(&key)).is_err());
-            assert!(
-                signed.verify(&verifying(&key), &mut cache).is_ok(),
-                "{count} leaves"
-            );
+            assert!(signed.verify(&verifying(&key), &mut cache).is_ok(), "{count} leaves");
         }
     }
 }
@@ -99,54 +83,20 @@ fn a_path_of_the_wrong_shape_is_refused() {
     let (signature, path) = sign_batch(&key, &digests).remove(4);
     let extra = [path.siblings.clone(), vec![Hash::ZERO]].concat();
     let cases = [
-        MerklePath {
-            leaf_count: 0,
-            ..path.clone()
-        },
-        MerklePath {
-            leaf_count: 257,
-            ..path.clone()
-        },
-        MerklePath {
-            index: 5,
-            ..path.clone()
-        },
-        MerklePath {
-            siblings: vec![],
-            ..path.clone()
-        },
-        MerklePath {
-            siblings: extra,
-            ..path.clone()
-        },
+        MerklePath { leaf_count: 0, ..path.clone() },
+        MerklePath { leaf_count: 257, ..path.clone() },
+        MerklePath { index: 5, ..path.clone() },
+        MerklePath { siblings: vec![], ..path.clone() },
+        MerklePath { siblings: extra, ..path.clone() },
     ];
     for path in cases {
-        let signed = Signed {
-            value: Note(4),
-            signature,
-            path: path.clone(),
-        };
-        assert_eq!(
-            signed.verify_alone(&verifying(&key)),
-            Err(SignatureError::Path),
-            "{path:?}"
-        );
+        let signed = Signed { value: Note(4), signature, path: path.clone() };
+        assert_eq!(signed.verify_alone(&verifying(&key)), Err(SignatureError::Path), "{path:?}");
     }
     // The right shape for another size leads to another root.
-    let path = MerklePath {
-        leaf_count: 6,
-        siblings: vec![Hash::ZERO; 2],
-        ..path
-    };
-    let signed = Signed {
-        value: Note(4),
-        signature,
-        path,
-    };
-    assert_eq!(
-        signed.verify_alone(&verifying(&key)),
-        Err(SignatureError::Invalid)
-    );
+    let path = MerklePath { leaf_count: 6, siblings: vec![Hash::ZERO; 2], ..path };
+    let signed = Signed { value: Note(4), signature, path };
+    assert_eq!(signed.verify_alone(&verifying(&key)), Err(SignatureError::Invalid));
 }
 
 /// ⚔ Other signature bytes for a batch that was checked are checked afresh.
@@ -155,22 +105,12 @@ fn other_bytes_for_a_known_batch_are_checked_afresh() {
     let key = key(5);
     let digests: Vec<_> = (0..2).map(|n| (Note(n).digest(), Salt([9; 16]))).collect();
     let (signature, path) = sign_batch(&key, &digests).remove(0);
-    let signed = Signed {
-        value: Note(0),
-        signature,
-        path,
-    };
+    let signed = Signed { value: Note(0), signature, path };
     let mut cache = BatchCache::new(4);
     signed.clone().verify(&verifying(&key), &mut cache).unwrap();
     assert_eq!(cache.len(), 1);
-    let forged = Signed {
-        signature: Signature([1; 64]),
-        ..signed.clone()
-    };
-    assert_eq!(
-        forged.verify(&verifying(&key), &mut cache),
-        Err(SignatureError::Invalid)
-    );
+    let forged = Signed { signature: Signature([1; 64]), ..signed.clone() };
+    assert_eq!(forged.verify(&verifying(&key), &mut cache), Err(SignatureError::Invalid));
     assert!(signed.verify(&verifying(&key), &mut cache).is_ok());
 }
 
@@ -179,18 +119,9 @@ fn the_cache_forgets_the_oldest_beyond_its_capacity() {
     let key = key(6);
     let mut cache = BatchCache::new(2);
     for n in 0..5 {
-        let digests = [
-            (Note(n).digest(), Salt([1; 16])),
-            (Note(99).digest(), Salt([2; 16])),
-        ];
+        let digests = [(Note(n).digest(), Salt([1; 16])), (Note(99).digest(), Salt([2; 16]))];
         let (signature, path) = sign_batch(&key, &digests).remove(0);
-        Signed {
-            value: Note(n),
-            signature,
-            path,
-        }
-        .verify(&verifying(&key), &mut cache)
-        .unwrap();
+        Signed { value: Note(n), signature, path }.verify(&verifying(&key), &mut cache).unwrap();
     }
     assert_eq!(cache.len(), 2);
 }
@@ -206,11 +137,7 @@ fn a_chain_is_found_within_its_steps_and_not_beyond() {
     assert_eq!(chain_to(&secret, &anchor, 5), Some(5));
     assert_eq!(chain_to(&secret, &anchor, 65_536), Some(5));
     assert_eq!(chain_to(&secret, &anchor, 4), None);
-    assert_eq!(
-        chain_to(&Secret(anchor.0), &anchor, 10),
-        None,
-        "the anchor itself is no secret"
-    );
+    assert_eq!(chain_to(&Secret(anchor.0), &anchor, 10), None, "the anchor itself is no secret");
 }
 
 #[test]
@@ -218,8 +145,5 @@ fn no_two_purposes_share_a_tag_or_a_digest() {
     let digests: std::collections::HashSet<_> =
         Tag::all().map(|tag| digest(tag, &Note(1))).collect();
     let texts: std::collections::HashSet<_> = Tag::all().map(Tag::text).collect();
-    assert_eq!(
-        (digests.len(), texts.len()),
-        (Tag::all().count(), Tag::all().count())
-    );
+    assert_eq!((digests.len(), texts.len()), (Tag::all().count(), Tag::all().count()));
 }

@@ -39,12 +39,8 @@ pub(super) fn list(root: &Path) -> Result<Vec<Lsn>, IndexError> {
     let mut found: Vec<Lsn> = Vec::new();
     for entry in fs::read_dir(root).map_err(IndexError::io("list", root))? {
         let name = entry.map_err(IndexError::io("list", root))?.file_name();
-        let digits = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("checkpoint-"));
-        let position = digits
-            .filter(|digits| digits.len() == 20)
-            .map(str::parse::<Lsn>);
+        let digits = name.to_str().and_then(|name| name.strip_prefix("checkpoint-"));
+        let position = digits.filter(|digits| digits.len() == 20).map(str::parse::<Lsn>);
         found.extend(position.and_then(Result::ok));
     }
     found.sort_unstable_by(|a, b| b.cmp(a));
@@ -77,16 +73,12 @@ pub(super) fn verify(dir: &Path, position: Lsn) -> Result<(), Unusable> {
     let mut names: Vec<&str> = Vec::new();
     for (length, crc, name) in sealed {
         if sum(File::open(dir.join(name))?)? != (length, crc) {
-            return Err(Unusable::Damaged(format!(
-                "{name} is not what it was when sealed"
-            )));
+            return Err(Unusable::Damaged(format!("{name} is not what it was when sealed")));
         }
         names.push(name);
     }
     if files_of(dir)? != names {
-        return Err(Unusable::Damaged(
-            "there are files that the seal does not name".to_owned(),
-        ));
+        return Err(Unusable::Damaged("there are files that the seal does not name".to_owned()));
     }
     Ok(())
 }
@@ -109,9 +101,7 @@ fn parse_seal(text: &str, position: Lsn) -> Result<Vec<(u64, u32, &str)>, Unusab
     }
     let mut lines = rest.lines();
     if lines.next() != Some(&format!("position {position}")) {
-        return Err(Unusable::Damaged(
-            "its seal names another position".to_owned(),
-        ));
+        return Err(Unusable::Damaged("its seal names another position".to_owned()));
     }
     lines
         .filter_map(|line| line.strip_prefix("file "))
@@ -141,10 +131,7 @@ pub(super) fn copy(source: &Path, target: &Path) -> io::Result<()> {
 
 /// Renames a directory that cannot be used, so that it is out of the way and can be looked at.
 pub(super) fn set_aside(root: &Path, dir: &Path, reason: &str) -> Result<PathBuf, IndexError> {
-    let name = dir
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("checkpoint");
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("checkpoint");
     let target = (1u32..)
         .map(|count| root.join(format!("{name}.damaged-{count}")))
         .find(|target| !target.exists())

@@ -85,17 +85,10 @@ impl IndexError {
     /// Wraps an I/O error with what was attempted; for use in `map_err`.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IndexError {
         let path = path.to_path_buf();
-        move |source| IndexError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| IndexError::Io { doing, path, source }
     }
 
     pub(super) fn visitor(key: &[u8], reason: String) -> IndexError {
-        IndexError::Visitor {
-            key: hex::encode(key),
-            reason,
-        }
+        IndexError::Visitor { key: hex::encode(key), reason }
     }
 }

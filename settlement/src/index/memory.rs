@@ -63,11 +63,9 @@ impl Index for MemoryIndex {
     fn scan(&self, prefix: &[u8], visit: RowVisitor<'_>) -> Result<(), IndexError> {
         // A copy, so that the visitor may use the index.
         let rows = self.0.state().rows.clone();
-        rows.range(prefix.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .try_for_each(|(key, value)| {
-                visit(key, value).map_err(|reason| IndexError::visitor(key, reason))
-            })
+        rows.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).try_for_each(
+            |(key, value)| visit(key, value).map_err(|reason| IndexError::visitor(key, reason)),
+        )
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {

@@ -48,9 +48,7 @@ pub struct SledConfig {
 impl Default for SledConfig {
     /// 16 MiB of cache.
     fn default() -> SledConfig {
-        SledConfig {
-            cache_bytes: 16 << 20,
-        }
+        SledConfig { cache_bytes: 16 << 20 }
     }
 }
 
@@ -111,18 +109,13 @@ impl SledIndex {
         match checkpoint::verify(&path, position) {
             Ok(()) => Ok(self.db().map(|_| ()).map_err(|error| error.to_string())),
             Err(Unusable::Damaged(reason)) => Ok(Err(reason)),
-            Err(Unusable::Newer(found)) => Err(IndexError::Version {
-                path,
-                found,
-                known: 1,
-            }),
+            Err(Unusable::Newer(found)) => Err(IndexError::Version { path, found, known: 1 }),
         }
     }
 
     fn drop_newest(&mut self, position: Lsn, reason: &str) -> Result<(), IndexError> {
         let path = checkpoint::path_of(&self.root, position);
-        self.set_aside
-            .push(checkpoint::set_aside(&self.root, &path, reason)?);
+        self.set_aside.push(checkpoint::set_aside(&self.root, &path, reason)?);
         self.good.remove(0);
         Ok(())
     }
@@ -137,9 +130,7 @@ impl SledIndex {
             // The cell was empty, and only this thread can see it.
             let _ = self.work.set(self.open_copy()?);
         }
-        self.work
-            .get()
-            .ok_or_else(|| self.database("it was closed"))
+        self.work.get().ok_or_else(|| self.database("it was closed"))
     }
 
     fn open_copy(&self) -> Result<::sled::Db, IndexError> {
@@ -162,10 +153,7 @@ impl SledIndex {
     }
 
     fn database(&self, reason: impl ToString) -> IndexError {
-        IndexError::Database {
-            path: self.work_path(),
-            reason: reason.to_string(),
-        }
+        IndexError::Database { path: self.work_path(), reason: reason.to_string() }
     }
 
     fn apply(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), IndexError> {
@@ -260,15 +248,7 @@ impl Index for SledIndex {
 
 fn lock_error(error: JournalError) -> IndexError {
     match error {
-        JournalError::Io {
-            doing,
-            path,
-            source,
-        } => IndexError::Io {
-            doing,
-            path,
-            source,
-        },
+        JournalError::Io { doing, path, source } => IndexError::Io { doing, path, source },
         other => IndexError::Locked(other),
     }
 }

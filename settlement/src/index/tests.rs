@@ -35,9 +35,7 @@ fn changes(n: u64) -> Vec<Change> {
 }
 
 fn step(index: &mut dyn Index, n: u64) {
-    index
-        .checkpoint(n * 10, &mut changes(n).into_iter())
-        .unwrap();
+    index.checkpoint(n * 10, &mut changes(n).into_iter()).unwrap();
 }
 
 fn rows(index: &dyn Index) -> Rows {
@@ -54,10 +52,7 @@ fn rows(index: &dyn Index) -> Rows {
 /// The index holds exactly what its position says; returns which checkpoint that is.
 fn settled(index: &dyn Index) -> u64 {
     let n = index.position() / 10;
-    assert!(
-        rows(index) == rows_at(n),
-        "rows are not those of checkpoint {n}"
-    );
+    assert!(rows(index) == rows_at(n), "rows are not those of checkpoint {n}");
     n
 }
 
@@ -69,28 +64,19 @@ fn checkpoint_dir(dir: &Path, n: u64) -> std::path::PathBuf {
 fn both_indexes_keep_the_rows_of_the_last_checkpoint() {
     let (dir, shelf) = (tempfile::tempdir().unwrap(), Shelf::new());
     for n in 1..=5 {
-        let mut indexes: [Box<dyn Index>; 2] = [
-            Box::new(open(dir.path())),
-            Box::new(MemoryIndex::open(&shelf)),
-        ];
+        let mut indexes: [Box<dyn Index>; 2] =
+            [Box::new(open(dir.path())), Box::new(MemoryIndex::open(&shelf))];
         for index in &mut indexes {
             assert_eq!(settled(index.as_ref()), n - 1);
             step(index.as_mut(), n);
             assert_eq!(settled(index.as_ref()), n);
             assert_eq!(index.archivable(), (n - 1) * 10);
-            assert_eq!(
-                index.get(b"row/0100").unwrap(),
-                rows_at(n).get(&b"row/0100"[..]).cloned()
-            );
+            assert_eq!(index.get(b"row/0100").unwrap(), rows_at(n).get(&b"row/0100"[..]).cloned());
             assert_eq!(index.get(b"none").unwrap(), None);
             let mut count = 0;
             let refusal = index.scan(b"row/01", &mut |key, _| {
                 count += 1;
-                if key == b"row/0105" {
-                    Err("enough".into())
-                } else {
-                    Ok(())
-                }
+                if key == b"row/0105" { Err("enough".into()) } else { Ok(()) }
             });
             assert!(matches!(refusal, Err(IndexError::Visitor { .. })));
             assert_eq!(count, 6);
@@ -101,10 +87,8 @@ fn both_indexes_keep_the_rows_of_the_last_checkpoint() {
 #[test]
 fn positions_must_grow_and_rows_fit_and_a_refusal_changes_nothing() {
     let (dir, shelf) = (tempfile::tempdir().unwrap(), Shelf::new());
-    let indexes: [Box<dyn Index>; 2] = [
-        Box::new(open(dir.path())),
-        Box::new(MemoryIndex::open(&shelf)),
-    ];
+    let indexes: [Box<dyn Index>; 2] =
+        [Box::new(open(dir.path())), Box::new(MemoryIndex::open(&shelf))];
     for mut index in indexes {
         step(index.as_mut(), 1);
         let again = index.checkpoint(10, &mut std::iter::empty());
@@ -124,63 +108,40 @@ fn every_damage_to_the_newest_checkpoint_falls_back_to_the_one_before() {
     let mut index = open(source.path());
     (1..=3).for_each(|n| step(&mut index, n));
     drop(index);
-    assert!(
-        !checkpoint_dir(source.path(), 1).exists(),
-        "only two are kept"
-    );
+    assert!(!checkpoint_dir(source.path(), 1).exists(), "only two are kept");
     let damages: [(&str, Damage); 8] = [
         ("no seal", |dir| fs::remove_file(dir.join("GOOD")).unwrap()),
         ("torn seal", |dir| cut(&dir.join("GOOD"), 30)),
-        ("no database", |dir| {
-            fs::remove_file(dir.join("db")).unwrap()
-        }),
+        ("no database", |dir| fs::remove_file(dir.join("db")).unwrap()),
         ("torn database", |dir| cut(&dir.join("db"), 1000)),
         ("empty database", |dir| cut(&dir.join("db"), 0)),
         ("flipped database", |dir| flip(&dir.join("db"), 400)),
         ("flipped settings", |dir| flip(&dir.join("conf"), 3)),
-        ("a file too many", |dir| {
-            fs::write(dir.join("snap.0000"), b"x").unwrap()
-        }),
+        ("a file too many", |dir| fs::write(dir.join("snap.0000"), b"x").unwrap()),
     ];
     for (name, damage) in damages {
         let dir = tempfile::tempdir().unwrap();
         for n in [2, 3] {
-            let (from, to) = (
-                checkpoint_dir(source.path(), n),
-                checkpoint_dir(dir.path(), n),
-            );
+            let (from, to) = (checkpoint_dir(source.path(), n), checkpoint_dir(dir.path(), n));
             checkpoint::copy(&from, &to).unwrap();
             fs::copy(from.join("GOOD"), to.join("GOOD")).unwrap();
         }
         damage(&checkpoint_dir(dir.path(), 3));
         let mut index = open(dir.path());
         assert_eq!(settled(&index), 2, "{name}");
-        assert_eq!(
-            (index.set_aside().len(), index.archivable()),
-            (1, 0),
-            "{name}"
-        );
+        assert_eq!((index.set_aside().len(), index.archivable()), (1, 0), "{name}");
         step(&mut index, 3);
         drop(index);
         damage(&checkpoint_dir(dir.path(), 3));
         damage(&checkpoint_dir(dir.path(), 2));
         let index = open(dir.path());
         assert_eq!((settled(&index), index.set_aside().len()), (0, 2), "{name}");
-        assert!(
-            dir.path()
-                .join("checkpoint-00000000000000000030.damaged-2")
-                .exists()
-        );
+        assert!(dir.path().join("checkpoint-00000000000000000030.damaged-2").exists());
     }
 }
 
 fn cut(path: &Path, length: u64) {
-    fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_len(length)
-        .unwrap();
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
 }
 
 fn flip(path: &Path, offset: usize) {
@@ -196,12 +157,7 @@ fn a_crash_between_any_two_steps_of_a_checkpoint_leaves_one_that_counts() {
     (1..=2).for_each(|n| step(&mut index, n));
     drop(index);
     let finished = checkpoint_dir(source.path(), 2);
-    for case in [
-        "copied",
-        "half copied",
-        "applied, not sealed",
-        "sealed, not renamed",
-    ] {
+    for case in ["copied", "half copied", "applied, not sealed", "sealed, not renamed"] {
         let dir = tempfile::tempdir().unwrap();
         step(&mut open(dir.path()), 1);
         let work = dir.path().join("work");
@@ -256,20 +212,9 @@ fn a_second_opener_and_a_newer_version_are_refused() {
     drop(index);
     let seal = checkpoint_dir(dir.path(), 1).join("GOOD");
     let text = fs::read_to_string(&seal).unwrap();
-    fs::write(
-        &seal,
-        text.replace("index-checkpoint 1", "index-checkpoint 2"),
-    )
-    .unwrap();
+    fs::write(&seal, text.replace("index-checkpoint 1", "index-checkpoint 2")).unwrap();
     let newer = SledIndex::open(dir.path(), SledConfig::default());
-    assert!(matches!(
-        newer,
-        Err(IndexError::Version {
-            found: 2,
-            known: 1,
-            ..
-        })
-    ));
+    assert!(matches!(newer, Err(IndexError::Version { found: 2, known: 1, .. })));
 }
 
 #[test]
@@ -290,10 +235,7 @@ fn a_simulated_index_fails_and_is_lost_on_demand() {
     let mut index = MemoryIndex::open(&shelf);
     step(&mut index, 1);
     shelf.fail_next_checkpoint();
-    assert!(matches!(
-        index.checkpoint(20, &mut std::iter::empty()),
-        Err(IndexError::Simulated)
-    ));
+    assert!(matches!(index.checkpoint(20, &mut std::iter::empty()), Err(IndexError::Simulated)));
     assert_eq!(settled(&MemoryIndex::open(&shelf)), 1);
     shelf.lose();
     assert_eq!(settled(&index), 0);
@@ -306,10 +248,7 @@ fn cost_of_checkpoints() {
     let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     let mut index = open(dir.path());
     let row = |i: u64, n: u64| {
-        (
-            i.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes().to_vec(),
-            Some(vec![n as u8; 300]),
-        )
+        (i.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes().to_vec(), Some(vec![n as u8; 300]))
     };
     for n in 1..=30u64 {
         let rows: Box<dyn Iterator<Item = u64>> = if n == 1 {
@@ -319,9 +258,7 @@ fn cost_of_checkpoints() {
         };
         let start = std::time::Instant::now();
         index.checkpoint(n, &mut rows.map(|i| row(i, n))).unwrap();
-        let size = fs::metadata(checkpoint::path_of(dir.path(), n).join("db"))
-            .unwrap()
-            .len();
+        let size = fs::metadata(checkpoint::path_of(dir.path(), n).join("db")).unwrap().len();
         if n < 4 || n % 10 == 0 {
             println!("checkpoint {n}: {:?}, {} MiB", start.elapsed(), size >> 20);
         }
@@ -331,8 +268,5 @@ fn cost_of_checkpoints() {
     let index = open(dir.path());
     let opened = start.elapsed();
     let count = rows(&index).len();
-    println!(
-        "open {opened:?}, scan of {count} {:?}",
-        start.elapsed() - opened
-    );
+    println!("open {opened:?}, scan of {count} {:?}", start.elapsed() - opened);
 }

@@ -19,10 +19,7 @@ fn archive_dir(dir: &Path) -> PathBuf {
 pub(super) fn paths(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let archive = archive_dir(dir);
     let firsts = list_segments(&archive)?;
-    Ok(firsts
-        .into_iter()
-        .map(|first| segment_path(&archive, first))
-        .collect())
+    Ok(firsts.into_iter().map(|first| segment_path(&archive, first)).collect())
 }
 
 /// Moves the segments that end at or before `lsn`, except the newest, into the archive.
@@ -32,10 +29,7 @@ pub(super) fn move_before(
     lsn: Lsn,
 ) -> Result<(), JournalError> {
     // A segment ends right before the next one starts.
-    let ends = segments
-        .iter()
-        .skip(1)
-        .map(|next| next.first.saturating_sub(1));
+    let ends = segments.iter().skip(1).map(|next| next.first.saturating_sub(1));
     let moving = ends.take_while(|end| *end <= lsn).count();
     if moving == 0 {
         return Ok(());
@@ -61,9 +55,7 @@ pub(super) fn drop_above(dir: &Path, limit: u64) -> Result<(), JournalError> {
     let archive = archive_dir(dir);
     let mut sizes = Vec::new();
     for path in paths(dir)? {
-        let size = fs::metadata(&path)
-            .map_err(JournalError::io("look at", &path))?
-            .len();
+        let size = fs::metadata(&path).map_err(JournalError::io("look at", &path))?.len();
         sizes.push((path, size));
     }
     let mut total: u64 = sizes.iter().map(|(_, size)| *size).sum();
@@ -119,25 +111,15 @@ pub(super) fn replay(
             && next != source.first
         {
             // A segment between the two is missing.
-            return Err(JournalError::Gone {
-                from: next.saturating_sub(1),
-                oldest: source.first,
-            });
+            return Err(JournalError::Gone { from: next.saturating_sub(1), oldest: source.first });
         }
         expected = Some(read_source(source, kind, expected, &mut |lsn, record| {
-            if lsn > from {
-                visit(lsn, record)
-            } else {
-                Ok(())
-            }
+            if lsn > from { visit(lsn, record) } else { Ok(()) }
         })?);
     }
     match expected {
         Some((next, _)) if next > durable => Ok(()),
-        _ => Err(JournalError::Gone {
-            from,
-            oldest: durable,
-        }),
+        _ => Err(JournalError::Gone { from, oldest: durable }),
     }
 }
 
@@ -145,15 +127,9 @@ pub(super) fn replay(
 fn sources_from(dir: &Path, live: &[Segment], from: Lsn) -> Result<Vec<Source>, JournalError> {
     let archive = archive_dir(dir);
     let oldest_live = live.first().map_or(Lsn::MAX, |segment| segment.first);
-    let archived = list_segments(&archive)?
-        .into_iter()
-        .filter(|first| *first < oldest_live);
+    let archived = list_segments(&archive)?.into_iter().filter(|first| *first < oldest_live);
     let mut sources: Vec<Source> = archived
-        .map(|first| Source {
-            path: segment_path(&archive, first),
-            first,
-            bytes: None,
-        })
+        .map(|first| Source { path: segment_path(&archive, first), first, bytes: None })
         .collect();
     sources.extend(live.iter().map(|segment| Source {
         path: segment_path(dir, segment.first),
@@ -165,9 +141,7 @@ fn sources_from(dir: &Path, live: &[Segment], from: Lsn) -> Result<Vec<Source>, 
     if oldest > needed {
         return Err(JournalError::Gone { from, oldest });
     }
-    let skipped = sources
-        .partition_point(|source| source.first <= needed)
-        .saturating_sub(1);
+    let skipped = sources.partition_point(|source| source.first <= needed).saturating_sub(1);
     sources.drain(..skipped);
     Ok(sources)
 }
@@ -201,18 +175,11 @@ fn read_source(
 /// # Errors
 /// As [`super::Journal::replay`]; the file's name must be the one it was archived under.
 pub fn read_segment(path: &Path, kind: Kind, visit: Visitor<'_>) -> Result<(), JournalError> {
-    let firsts = path
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .map(str::parse);
+    let firsts = path.file_stem().and_then(|stem| stem.to_str()).map(str::parse);
     let Some(Ok(first)) = firsts else {
         let reason = "the file's name is not the number of its first record";
         return Err(damaged(path, Broken { offset: 0, reason }));
     };
-    let source = Source {
-        path: path.to_path_buf(),
-        first,
-        bytes: None,
-    };
+    let source = Source { path: path.to_path_buf(), first, bytes: None };
     read_source(&source, kind, None, visit).map(|_| ())
 }

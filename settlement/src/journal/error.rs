@@ -138,11 +138,7 @@ impl JournalError {
     /// Wraps an I/O error with what was attempted; for use in `map_err`.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
         let path = path.to_path_buf();
-        move |source| JournalError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| JournalError::Io { doing, path, source }
     }
 }
 

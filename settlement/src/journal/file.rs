@@ -34,11 +34,7 @@ impl JournalConfig {
     /// Segments of 64 MiB, and an archive from which nothing is ever dropped.
     #[must_use]
     pub const fn new(kind: Kind) -> JournalConfig {
-        JournalConfig {
-            kind,
-            segment_bytes: 64 << 20,
-            archive_bytes: None,
-        }
+        JournalConfig { kind, segment_bytes: 64 << 20, archive_bytes: None }
     }
 }
 
@@ -158,11 +154,7 @@ impl FileJournal {
     }
 
     fn check(&self) -> Result<(), JournalError> {
-        if self.poisoned {
-            Err(JournalError::Poisoned)
-        } else {
-            Ok(())
-        }
+        if self.poisoned { Err(JournalError::Poisoned) } else { Ok(()) }
     }
 
     fn active_bytes(&self) -> u64 {
@@ -176,31 +168,16 @@ impl FileJournal {
         if used > SEGMENT_HEADER_BYTES as u64
             && used.saturating_add(group_bytes) > self.config.segment_bytes
         {
-            self.roll()
-                .map_err(|error| ("cannot create the next journal segment", error))?;
+            self.roll().map_err(|error| ("cannot create the next journal segment", error))?;
         }
-        let header = group_header(
-            self.salt,
-            self.durable.saturating_add(1),
-            self.durable_running,
-        );
-        self.group
-            .iter_mut()
-            .zip(header)
-            .for_each(|(place, byte)| *place = byte);
-        let written = self
-            .file
-            .write(&self.group)
-            .map_err(|error| ("the journal's write failed", error))?;
+        let header = group_header(self.salt, self.durable.saturating_add(1), self.durable_running);
+        self.group.iter_mut().zip(header).for_each(|(place, byte)| *place = byte);
+        let written =
+            self.file.write(&self.group).map_err(|error| ("the journal's write failed", error))?;
         if written != self.group.len() {
-            return Err((
-                "the journal's write was short",
-                io::ErrorKind::WriteZero.into(),
-            ));
+            return Err(("the journal's write was short", io::ErrorKind::WriteZero.into()));
         }
-        self.file
-            .sync_data()
-            .map_err(|error| ("the journal's fdatasync failed", error))?;
+        self.file.sync_data().map_err(|error| ("the journal's fdatasync failed", error))?;
         if let Some(segment) = self.segments.last_mut() {
             segment.bytes = segment.bytes.saturating_add(group_bytes);
         }
@@ -221,10 +198,7 @@ impl FileJournal {
         };
         self.file = Box::new(create_segment(&self.dir, &header)?);
         self.salt = header.salt;
-        self.segments.push(Segment {
-            first: header.first,
-            bytes: SEGMENT_HEADER_BYTES as u64,
-        });
+        self.segments.push(Segment { first: header.first, bytes: SEGMENT_HEADER_BYTES as u64 });
         self.stats.segments = self.stats.segments.saturating_add(1);
         Ok(())
     }
@@ -241,14 +215,10 @@ impl Journal for FileJournal {
     fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalError> {
         self.check()?;
         if record.is_empty() || record.len() > MAX_RECORD_BYTES {
-            return Err(JournalError::RecordSize {
-                bytes: record.len(),
-            });
+            return Err(JournalError::RecordSize { bytes: record.len() });
         }
         if self.group.len().saturating_add(record.len()) > MAX_GROUP_BYTES {
-            return Err(JournalError::GroupFull {
-                bytes: self.group.len(),
-            });
+            return Err(JournalError::GroupFull { bytes: self.group.len() });
         }
         if self.group.is_empty() {
             self.group.resize(GROUP_HEADER_BYTES, 0);
@@ -266,9 +236,7 @@ impl Journal for FileJournal {
         }
         if let Err((what, error)) = self.commit_group() {
             self.poisoned = true;
-            return Err(JournalError::Fatal {
-                reason: format!("{what}: {error}"),
-            });
+            return Err(JournalError::Fatal { reason: format!("{what}: {error}") });
         }
         self.durable = self.last;
         self.durable_running = self.running;
@@ -287,18 +255,9 @@ impl Journal for FileJournal {
     fn replay(&self, from: Lsn, visit: Visitor<'_>) -> Result<(), JournalError> {
         self.check()?;
         if from > self.durable {
-            return Err(JournalError::Ahead {
-                from,
-                durable: self.durable,
-            });
+            return Err(JournalError::Ahead { from, durable: self.durable });
         }
-        archive::replay(
-            &self.dir,
-            self.config.kind,
-            &self.segments,
-            (from, self.durable),
-            visit,
-        )
+        archive::replay(&self.dir, self.config.kind, &self.segments, (from, self.durable), visit)
     }
 
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
@@ -314,10 +273,7 @@ impl Journal for FileJournal {
 fn reopen(dir: &Path, found: &Recovered) -> Result<File, JournalError> {
     let first = found.segments.last().map_or(1, |segment| segment.first);
     let path = segment_path(dir, first);
-    OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .map_err(JournalError::io("open", &path))
+    OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))
 }
 
 /// Starts a journal, unless segments in the archive show that one was here.
@@ -327,27 +283,11 @@ fn create_first(dir: &Path, kind: Kind) -> Result<(Recovered, File), JournalErro
     }
     let salt = new_salt();
     // The hash starts from the salt, so that no two journals share a chain.
-    let header = SegmentHeader {
-        kind,
-        salt,
-        first: 1,
-        running: salt,
-    };
+    let header = SegmentHeader { kind, salt, first: 1, running: salt };
     let file =
         create_segment(dir, &header).map_err(JournalError::io("create a segment in", dir))?;
-    let segments = vec![Segment {
-        first: 1,
-        bytes: SEGMENT_HEADER_BYTES as u64,
-    }];
-    Ok((
-        Recovered {
-            segments,
-            salt,
-            last: 0,
-            running: salt,
-        },
-        file,
-    ))
+    let segments = vec![Segment { first: 1, bytes: SEGMENT_HEADER_BYTES as u64 }];
+    Ok((Recovered { segments, salt, last: 0, running: salt }, file))
 }
 
 /// Unpredictable to whoever only sends payments: the standard library seeds it from the system.

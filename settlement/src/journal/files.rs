@@ -19,9 +19,7 @@ pub(crate) fn lock_dir(dir: &Path) -> Result<File, JournalError> {
         .map_err(JournalError::io("open", &path))?;
     match fs4::FileExt::try_lock(&file) {
         Ok(()) => Ok(file),
-        Err(fs4::TryLockError::WouldBlock) => Err(JournalError::Locked {
-            path: dir.to_path_buf(),
-        }),
+        Err(fs4::TryLockError::WouldBlock) => Err(JournalError::Locked { path: dir.to_path_buf() }),
         Err(fs4::TryLockError::Error(source)) => Err(JournalError::io("lock", &path)(source)),
     }
 }
@@ -64,19 +62,14 @@ pub(super) fn list_segments(dir: &Path) -> Result<Vec<Lsn>, JournalError> {
 }
 
 fn first_of(name: &str) -> Option<Lsn> {
-    let digits = name
-        .strip_suffix(".seg")
-        .filter(|digits| digits.len() == 20)?;
+    let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 20)?;
     digits.parse().ok().filter(|first| *first > 0)
 }
 
 /// Creates a segment with its header; both its bytes and its name are durable on return.
 pub(super) fn create_segment(dir: &Path, header: &SegmentHeader) -> io::Result<File> {
     let path = segment_path(dir, header.first);
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .append(true)
-        .open(path)?;
+    let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
     file.write_all(&header.encode())?;
     file.sync_all()?;
     sync_dir(dir)?;

@@ -36,9 +36,7 @@ impl Kind {
     /// The name, for messages.
     #[must_use]
     pub fn name(&self) -> String {
-        String::from_utf8_lossy(&self.0)
-            .trim_end_matches('\0')
-            .to_owned()
+        String::from_utf8_lossy(&self.0).trim_end_matches('\0').to_owned()
     }
 }
 
@@ -84,9 +82,7 @@ impl SegmentHeader {
         }
         let crc = u32_at(bytes, 44).ok_or(SHORT)?;
         if version == 0 || bytes.get(..44).map(crc32c::crc32c) != Some(crc) {
-            return Err(HeaderFault::Invalid(
-                "the segment header's checksum is wrong",
-            ));
+            return Err(HeaderFault::Invalid("the segment header's checksum is wrong"));
         }
         Ok(SegmentHeader {
             kind: Kind(bytes_at(bytes, 12).ok_or(SHORT)?),
@@ -106,10 +102,7 @@ pub(super) fn group_header(salt: u64, first: Lsn, running: u64) -> [u8; GROUP_HE
         .chain(crc.to_le_bytes())
         .chain(first.to_le_bytes())
         .chain(running.to_le_bytes());
-    header
-        .iter_mut()
-        .zip(fields)
-        .for_each(|(place, byte)| *place = byte);
+    header.iter_mut().zip(fields).for_each(|(place, byte)| *place = byte);
     header
 }
 
@@ -131,9 +124,8 @@ fn group_at(bytes: &[u8], offset: usize, salt: u64) -> Option<(Lsn, u64)> {
 /// Whether a valid group header starts at `from` or anywhere behind it.
 pub(super) fn group_follows(bytes: &[u8], from: usize, salt: u64) -> bool {
     let mut offset = from;
-    while let Some(found) = bytes
-        .get(offset..)
-        .and_then(|rest| rest.iter().position(|byte| *byte == GROUP_MAGIC[0]))
+    while let Some(found) =
+        bytes.get(offset..).and_then(|rest| rest.iter().position(|byte| *byte == GROUP_MAGIC[0]))
     {
         offset = offset.saturating_add(found);
         if group_at(bytes, offset, salt).is_some() {
@@ -237,18 +229,13 @@ impl<'a> Cursor<'a> {
             return Err(self.broken("the record's length is out of bounds"));
         }
         let check = u32_at(rest, 4).ok_or(cut)?;
-        let payload = rest
-            .get(RECORD_HEADER_BYTES..)
-            .and_then(|rest| rest.get(..bytes))
-            .ok_or(cut)?;
+        let payload =
+            rest.get(RECORD_HEADER_BYTES..).and_then(|rest| rest.get(..bytes)).ok_or(cut)?;
         let lsn = self.next;
         if check != record_check(self.running, lsn, length, payload) {
             return Err(self.broken("the record's checksum is wrong"));
         }
-        self.offset = self
-            .offset
-            .saturating_add(RECORD_HEADER_BYTES)
-            .saturating_add(bytes);
+        self.offset = self.offset.saturating_add(RECORD_HEADER_BYTES).saturating_add(bytes);
         self.end = self.offset;
         self.last_group = self.group_start;
         self.next = lsn.saturating_add(1);
@@ -257,10 +244,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn broken(&self, reason: &'static str) -> Broken {
-        Broken {
-            offset: self.offset,
-            reason,
-        }
+        Broken { offset: self.offset, reason }
     }
 }
 

@@ -128,21 +128,13 @@ impl MemoryJournal {
     pub fn open(disk: &Disk) -> Result<MemoryJournal, JournalError> {
         let mut state = disk.state();
         if state.open {
-            return Err(JournalError::Locked {
-                path: PathBuf::from("the simulated disk"),
-            });
+            return Err(JournalError::Locked { path: PathBuf::from("the simulated disk") });
         }
         state.open = true;
         state.generation = state.generation.saturating_add(1);
         let (generation, last) = (state.generation, state.durable());
         drop(state);
-        Ok(MemoryJournal {
-            disk: disk.clone(),
-            generation,
-            poisoned: false,
-            last,
-            durable: last,
-        })
+        Ok(MemoryJournal { disk: disk.clone(), generation, poisoned: false, last, durable: last })
     }
 
     /// Runs `work` on the disk if it is still this journal's; `Fatal` poisons.
@@ -155,11 +147,8 @@ impl MemoryJournal {
         }
         let disk = self.disk.clone();
         let mut state = disk.state();
-        let result = if state.generation == self.generation {
-            work(&mut state)
-        } else {
-            Err(crashed())
-        };
+        let result =
+            if state.generation == self.generation { work(&mut state) } else { Err(crashed()) };
         self.poisoned = matches!(result, Err(JournalError::Fatal { .. }));
         result
     }
@@ -167,8 +156,7 @@ impl MemoryJournal {
 
 impl Journal for MemoryJournal {
     fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalError> {
-        self.with(|state| append(state, record))
-            .inspect(|lsn| self.last = *lsn)
+        self.with(|state| append(state, record)).inspect(|lsn| self.last = *lsn)
     }
 
     fn sync(&mut self) -> Result<Lsn, JournalError> {
@@ -189,16 +177,10 @@ impl Journal for MemoryJournal {
             return Err(JournalError::Poisoned);
         }
         if from > state.durable() {
-            return Err(JournalError::Ahead {
-                from,
-                durable: state.durable(),
-            });
+            return Err(JournalError::Ahead { from, durable: state.durable() });
         }
         if from < state.dropped {
-            return Err(JournalError::Gone {
-                from,
-                oldest: state.dropped.saturating_add(1),
-            });
+            return Err(JournalError::Gone { from, oldest: state.dropped.saturating_add(1) });
         }
         let (records, dropped) = (state.records.clone(), state.dropped);
         // The visitor may use the disk.
@@ -234,9 +216,7 @@ impl Drop for MemoryJournal {
 
 fn append(state: &mut State, record: &[u8]) -> Result<Lsn, JournalError> {
     if record.is_empty() || record.len() > MAX_RECORD_BYTES {
-        return Err(JournalError::RecordSize {
-            bytes: record.len(),
-        });
+        return Err(JournalError::RecordSize { bytes: record.len() });
     }
     state.appends = state.appends.saturating_add(1);
     if state.crash_at == Some(CrashPoint::Append { nth: state.appends }) {
@@ -261,9 +241,7 @@ fn sync(state: &mut State) -> Result<Lsn, JournalError> {
         return Err(crashed());
     }
     if std::mem::take(&mut state.fail_next_sync) {
-        return Err(JournalError::Fatal {
-            reason: "simulated: fdatasync failed".to_owned(),
-        });
+        return Err(JournalError::Fatal { reason: "simulated: fdatasync failed".to_owned() });
     }
     let State { records, group, .. } = state;
     records.append(group);
@@ -271,7 +249,5 @@ fn sync(state: &mut State) -> Result<Lsn, JournalError> {
 }
 
 fn crashed() -> JournalError {
-    JournalError::Fatal {
-        reason: "simulated crash".to_owned(),
-    }
+    JournalError::Fatal { reason: "simulated crash".to_owned() }
 }

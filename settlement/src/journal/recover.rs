@@ -48,19 +48,14 @@ pub(super) fn recover(dir: &Path, kind: Kind) -> Result<Option<Recovered>, Journ
             discard(dir, &path)?;
             break;
         }
-        let expected = recovered
-            .as_ref()
-            .map(|so_far| (next(so_far.last), so_far.running));
+        let expected = recovered.as_ref().map(|so_far| (next(so_far.last), so_far.running));
         let walked = walk(&path, &bytes, kind, *first, expected)?;
         if is_last {
             settle_tail(&path, &bytes, &walked)?;
         } else if let Some(broken) = walked.broken {
             return Err(damaged(&path, broken));
         }
-        let segments = recovered
-            .take()
-            .map(|so_far| so_far.segments)
-            .unwrap_or_default();
+        let segments = recovered.take().map(|so_far| so_far.segments).unwrap_or_default();
         recovered = Some(extend(segments, &walked));
     }
     sync_dir(dir).map_err(JournalError::io("sync", dir))?;
@@ -68,10 +63,7 @@ pub(super) fn recover(dir: &Path, kind: Kind) -> Result<Option<Recovered>, Journ
 }
 
 fn extend(mut segments: Vec<Segment>, walked: &Walked) -> Recovered {
-    segments.push(Segment {
-        first: walked.header.first,
-        bytes: length(walked.end),
-    });
+    segments.push(Segment { first: walked.header.first, bytes: length(walked.end) });
     Recovered {
         segments,
         salt: walked.header.salt,
@@ -149,11 +141,9 @@ pub(super) fn read_header(
 
 fn header_error(path: &Path, fault: HeaderFault) -> JournalError {
     match fault {
-        HeaderFault::Newer(found) => JournalError::Version {
-            file: path.to_path_buf(),
-            found,
-            known: FORMAT_VERSION,
-        },
+        HeaderFault::Newer(found) => {
+            JournalError::Version { file: path.to_path_buf(), found, known: FORMAT_VERSION }
+        }
         HeaderFault::Invalid(reason) => damaged(path, Broken { offset: 0, reason }),
     }
 }

@@ -14,11 +14,7 @@ use super::*;
 const KIND: Kind = Kind::new("hub");
 
 fn small() -> JournalConfig {
-    JournalConfig {
-        kind: KIND,
-        segment_bytes: 600,
-        archive_bytes: None,
-    }
+    JournalConfig { kind: KIND, segment_bytes: 600, archive_bytes: None }
 }
 
 fn open(dir: &Path) -> FileJournal {
@@ -28,9 +24,7 @@ fn open(dir: &Path) -> FileJournal {
 /// Records differ in length and content by position.
 fn record(lsn: Lsn) -> Vec<u8> {
     let length = usize::try_from(10 + lsn * 7 % 40).unwrap();
-    (0..length)
-        .map(|i| (lsn as u8).wrapping_mul(31).wrapping_add(i as u8))
-        .collect()
+    (0..length).map(|i| (lsn as u8).wrapping_mul(31).wrapping_add(i as u8)).collect()
 }
 
 fn append_group(journal: &mut dyn Journal, count: u64) {
@@ -68,16 +62,7 @@ fn records_come_back_in_order_across_segments_and_reopening() {
         assert_eq!(records(&journal, from).unwrap(), expected(from, 70));
     }
     let error = records(&journal, 71).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            JournalError::Ahead {
-                from: 71,
-                durable: 70
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, JournalError::Ahead { from: 71, durable: 70 }), "{error}");
 }
 
 #[test]
@@ -117,10 +102,7 @@ fn a_second_opener_is_refused_until_the_first_lets_go() {
 fn a_newer_version_and_another_kind_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     append_group(&mut open(dir.path()), 1);
-    let config = JournalConfig {
-        kind: Kind::new("ledger"),
-        ..small()
-    };
+    let config = JournalConfig { kind: Kind::new("ledger"), ..small() };
     let error = FileJournal::open(dir.path(), config).err().unwrap();
     assert!(matches!(error, JournalError::Kind { .. }), "{error}");
     let path = segment_path(dir.path(), 1);
@@ -128,17 +110,7 @@ fn a_newer_version_and_another_kind_are_refused() {
     bytes[8] = 2;
     fs::write(&path, bytes).unwrap();
     let error = FileJournal::open(dir.path(), small()).err().unwrap();
-    assert!(
-        matches!(
-            error,
-            JournalError::Version {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, JournalError::Version { found: 2, known: 1, .. }), "{error}");
 }
 
 #[test]
@@ -191,10 +163,7 @@ fn a_failed_write_or_sync_is_told_once_and_never_retried() {
         assert_eq!(journal.durable(), 2);
         assert!(matches!(journal.sync(), Err(JournalError::Poisoned)));
         assert!(matches!(journal.append(b"x"), Err(JournalError::Poisoned)));
-        assert!(matches!(
-            journal.archive_before(2),
-            Err(JournalError::Poisoned)
-        ));
+        assert!(matches!(journal.archive_before(2), Err(JournalError::Poisoned)));
         assert!(matches!(records(&journal, 0), Err(JournalError::Poisoned)));
         drop(journal);
         assert_eq!(records(&open(dir.path()), 0).unwrap(), expected(0, 2));
@@ -224,19 +193,13 @@ fn the_archive_is_read_by_replay_and_the_oldest_go_first() {
     fs::write(archived[0].with_extension("idx"), b"beside").unwrap();
     drop(journal);
 
-    let config = JournalConfig {
-        archive_bytes: Some(1_200),
-        ..small()
-    };
+    let config = JournalConfig { archive_bytes: Some(1_200), ..small() };
     let mut journal = FileJournal::open(dir.path(), config).unwrap();
     journal.archive_before(40).unwrap();
     let kept = journal.archived().unwrap();
     assert!(!kept.is_empty() && kept.len() < archived.len() && archived.ends_with(&kept));
     assert!(!archived[0].with_extension("idx").exists());
-    assert!(matches!(
-        records(&journal, 0),
-        Err(JournalError::Gone { from: 0, .. })
-    ));
+    assert!(matches!(records(&journal, 0), Err(JournalError::Gone { from: 0, .. })));
     assert_eq!(records(&journal, 40).unwrap(), expected(40, 80));
     journal.archive_before(Lsn::MAX).unwrap();
     append_group(&mut journal, 1);
@@ -274,11 +237,7 @@ fn version_1_stays_readable() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/journal-v1");
     let dir = tempfile::tempdir().unwrap();
     for first in files::list_segments(&source).unwrap() {
-        fs::copy(
-            segment_path(&source, first),
-            segment_path(dir.path(), first),
-        )
-        .unwrap();
+        fs::copy(segment_path(&source, first), segment_path(dir.path(), first)).unwrap();
     }
     let mut journal = open(dir.path());
     assert_eq!(records(&journal, 0).unwrap(), expected(0, 30));
@@ -296,11 +255,7 @@ fn write_fixture() {
     let mut journal = open(dir.path());
     (0..10).for_each(|_| append_group(&mut journal, 3));
     for first in files::list_segments(dir.path()).unwrap() {
-        fs::copy(
-            segment_path(dir.path(), first),
-            segment_path(&target, first),
-        )
-        .unwrap();
+        fs::copy(segment_path(dir.path(), first), segment_path(&target, first)).unwrap();
     }
 }
 

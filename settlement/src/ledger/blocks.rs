@@ -104,12 +104,7 @@ impl Ledger {
             filling.push(tx);
         }
         left_over.extend(waiting);
-        let Filling {
-            transactions,
-            outcomes,
-            mut events,
-            ..
-        } = filling;
+        let Filling { transactions, outcomes, mut events, .. } = filling;
         self.settle_due(height, &mut events);
         let rows = self.state.take_changes();
         assert!(
@@ -119,14 +114,7 @@ impl Ledger {
         );
         let header = self.next_header(height, time_ms, &outcomes, &rows);
         self.move_to(&header);
-        Ok(Applied {
-            header,
-            transactions,
-            outcomes,
-            events,
-            rows,
-            left_over,
-        })
+        Ok(Applied { header, transactions, outcomes, events, rows, left_over })
     }
 
     fn next_header(
@@ -194,10 +182,7 @@ impl Ledger {
             return Err(BlockError::WrongLedger);
         }
         if header.height != tip.height.after(1) {
-            return Err(BlockError::Height {
-                tip: tip.height,
-                found: header.height,
-            });
+            return Err(BlockError::Height { tip: tip.height, found: header.height });
         }
         if header.parent != tip.digest {
             return Err(BlockError::Parent);
@@ -205,11 +190,7 @@ impl Ledger {
         self.check_time(header.time_ms)?;
         let signed = block.header.verify(&self.key);
         signed.map_err(|_| BlockError::Signature)?;
-        let ids: Vec<Hash> = block
-            .transactions
-            .iter()
-            .map(|tx| Hash(tx.id().0))
-            .collect();
+        let ids: Vec<Hash> = block.transactions.iter().map(|tx| Hash(tx.id().0)).collect();
         let count = u32::try_from(ids.len());
         if merkle_root(&ids) != header.tx_root || count != Ok(header.tx_count) {
             return Err(BlockError::Transactions);

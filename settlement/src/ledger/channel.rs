@@ -68,10 +68,7 @@ pub struct Claim {
 impl ChannelState {
     /// A channel just opened.
     pub(super) fn new(terms: OpenTerms, deposit: Amount) -> ChannelState {
-        let deposited = PerRole {
-            wallet: deposit,
-            hub: Amount::ZERO,
-        };
+        let deposited = PerRole { wallet: deposit, hub: Amount::ZERO };
         ChannelState {
             terms,
             deposited,

@@ -22,11 +22,7 @@ use crate::types::LedgerId;
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Parser)]
-#[command(
-    name = "ledger",
-    version,
-    about = "The settlement ledger in a process of its own"
-)]
+#[command(name = "ledger", version, about = "The settlement ledger in a process of its own")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -82,9 +78,7 @@ fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let color = std::io::stderr().is_terminal();
-    let logs = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(color);
+    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(color);
     // Whoever wraps this program may have set up logging already.
     let _ = logs.with_env_filter(filter).try_init();
 }
@@ -137,9 +131,7 @@ async fn serve(service: Service, listen: SocketAddr, ledger: LedgerId) -> Result
     service.stop().await;
     let _ = drain.send(());
     match tokio::time::timeout(DRAIN, server).await {
-        Ok(served) => served
-            .context("the server failed")?
-            .context("the server failed"),
+        Ok(served) => served.context("the server failed")?.context("the server failed"),
         Err(_) => Ok(()),
     }
 }

@@ -24,10 +24,7 @@ pub(super) fn ledger_key() -> SigningKey {
 /// Development, two assets, 1,000 of each for wallet and hub.
 pub(super) fn genesis() -> Genesis {
     let mut genesis = Genesis::development("test", ledger_key().public(), 1);
-    genesis.assets.push(Asset {
-        code: "USD".to_owned(),
-        scale: 2,
-    });
+    genesis.assets.push(Asset { code: "USD".to_owned(), scale: 2 });
     for seed in [1, 2] {
         for asset in [0, 1] {
             genesis.allocations.push(Allocation {
@@ -79,14 +76,7 @@ pub(super) fn proof(
 
 /// What `by` brings; fields are set by the tests.
 pub(super) fn submission(channel: ChannelId, by: Role) -> Submission {
-    Submission {
-        channel,
-        by,
-        close: false,
-        proof: None,
-        locks: vec![],
-        claims: vec![],
-    }
+    Submission { channel, by, close: false, proof: None, locks: vec![], claims: vec![] }
 }
 
 pub(super) struct World {
@@ -125,9 +115,8 @@ impl World {
 
     /// Applies a block, has the follower check it, and looks for lost money.
     pub(super) fn block(&mut self, txs: Vec<Transaction>) -> Applied {
-        let verified: Vec<_> = (txs.into_iter())
-            .map(|tx| self.ledger.verify_tx(tx).unwrap())
-            .collect();
+        let verified: Vec<_> =
+            (txs.into_iter()).map(|tx| self.ledger.verify_tx(tx).unwrap()).collect();
         let time = self.ledger.tip().time_ms + 1_000;
         let applied = self.ledger.apply(verified, time).unwrap();
         let block = Block {
@@ -176,11 +165,7 @@ impl World {
     }
 
     pub(super) fn transfer(&self, from: Role, to: PublicKey, amount: u64) -> Transaction {
-        let action = AccountAction::Transfer {
-            to,
-            asset: EUR,
-            amount: Amount(amount),
-        };
+        let action = AccountAction::Transfer { to, asset: EUR, amount: Amount(amount) };
         self.account_tx(from, action)
     }
 
@@ -196,10 +181,7 @@ impl World {
     }
 
     pub(super) fn open_tx(&self, deposit: u64) -> Transaction {
-        let action = AccountAction::Open {
-            terms: self.terms(),
-            deposit: Amount(deposit),
-        };
+        let action = AccountAction::Open { terms: self.terms(), deposit: Amount(deposit) };
         self.account_tx(Role::Wallet, action)
     }
 
@@ -214,11 +196,7 @@ impl World {
     }
 
     pub(super) fn deposit_tx(&self, channel: ChannelId, role: Role, amount: u64) -> Transaction {
-        let action = AccountAction::Deposit {
-            channel,
-            role,
-            amount: Amount(amount),
-        };
+        let action = AccountAction::Deposit { channel, role, amount: Amount(amount) };
         self.account_tx(role, action)
     }
 
@@ -288,18 +266,12 @@ impl World {
 
     /// `by` shows these secrets.
     pub(super) fn claim(&self, id: ChannelId, by: Role, claims: &[(u64, Secret)]) -> Transaction {
-        self.submit_tx(Submission {
-            claims: claims.to_vec(),
-            ..submission(id, by)
-        })
+        self.submit_tx(Submission { claims: claims.to_vec(), ..submission(id, by) })
     }
 
     /// `by` closes and brings nothing.
     pub(super) fn close(&self, id: ChannelId, by: Role) -> Transaction {
-        self.submit_tx(Submission {
-            close: true,
-            ..submission(id, by)
-        })
+        self.submit_tx(Submission { close: true, ..submission(id, by) })
     }
 
     pub(super) fn channel(&self, id: ChannelId) -> &ChannelState {
@@ -316,12 +288,9 @@ impl World {
         for _ in 0..10_000 {
             let events = self.block(vec![]).events;
             let settled = events.iter().find_map(|event| match event {
-                LedgerEvent::Settled {
-                    channel,
-                    wallet,
-                    hub,
-                    ..
-                } if *channel == id => Some((wallet.0, hub.0)),
+                LedgerEvent::Settled { channel, wallet, hub, .. } if *channel == id => {
+                    Some((wallet.0, hub.0))
+                }
                 _ => None,
             });
             if let Some(amounts) = settled {

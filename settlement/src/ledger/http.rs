@@ -205,9 +205,7 @@ async fn channel(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let channel = ledger.channel(parse(&id, "a channel id")?).await?;
-    found(channel, || {
-        "there is no open or closing channel of this id".to_owned()
-    })
+    found(channel, || "there is no open or closing channel of this id".to_owned())
 }
 
 async fn submit(
@@ -239,9 +237,7 @@ async fn events(
     let malformed = |error: QueryRejection| Problem::new(Code::MalformedRequest, error.body_text());
     let Query(query) = query.map_err(malformed)?;
     let wait = Duration::from_millis(query.wait_ms);
-    let blocks = ledger
-        .events_from(Height(query.from), query.max, wait)
-        .await?;
+    let blocks = ledger.events_from(Height(query.from), query.max, wait).await?;
     let blocks: Vec<&BlockEvents> = blocks.iter().map(Arc::as_ref).collect();
     Ok(match query.format {
         Format::Json => Json(serde_json::json!({ "blocks": blocks })).into_response(),
@@ -257,11 +253,7 @@ fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
     let body = body.map_err(|error| {
         let too_large = error.status() == StatusCode::PAYLOAD_TOO_LARGE;
-        let code = if too_large {
-            Code::TxTooLarge
-        } else {
-            Code::MalformedRequest
-        };
+        let code = if too_large { Code::TxTooLarge } else { Code::MalformedRequest };
         Problem::new(code, error.body_text())
     })?;
     let read = serde_json::from_slice(&body);

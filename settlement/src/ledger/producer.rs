@@ -50,12 +50,7 @@ impl Producer {
             return Err(StoreError::Key);
         }
         let (ledger, store) = Store::open(genesis, journal, index, config.store)?;
-        Ok(Producer {
-            ledger,
-            mempool: Mempool::new(config.mempool),
-            store,
-            key,
-        })
+        Ok(Producer { ledger, mempool: Mempool::new(config.mempool), store, key })
     }
 
     /// The ledger as of the newest block, which is durable.
@@ -116,9 +111,7 @@ impl Producer {
             return Ok(None);
         }
         let limit = self.ledger.parameters().block_bytes;
-        let waiting = self
-            .mempool
-            .take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let waiting = self.mempool.take(usize::try_from(limit).unwrap_or(usize::MAX));
         let mut applied = match self.ledger.apply(waiting, now_ms) {
             Ok(applied) => applied,
             Err(error) => return Err(self.unmade(error)),
@@ -135,10 +128,7 @@ impl Producer {
     }
 
     fn unmade(&self, error: BlockError) -> StoreError {
-        StoreError::Block {
-            height: self.ledger.tip().height.after(1).0,
-            reason: error.to_string(),
-        }
+        StoreError::Block { height: self.ledger.tip().height.after(1).0, reason: error.to_string() }
     }
 
     /// Brings the index up to the newest block, as before a clean stop. A failure costs only time

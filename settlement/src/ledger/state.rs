@@ -142,8 +142,7 @@ impl State {
     /// Puts a channel in the place of what is there; `None` removes it.
     pub(super) fn put_channel(&mut self, id: ChannelId, new: Option<ChannelState>) {
         let old = self.channels.remove(&id);
-        self.dirty
-            .extend(changed_rows(&id, old.as_ref(), new.as_ref()));
+        self.dirty.extend(changed_rows(&id, old.as_ref(), new.as_ref()));
         if let Some(old) = &old {
             self.count_channel(old, -1);
             if let Some(due) = old.due() {

@@ -183,32 +183,19 @@ impl Store {
         header: SignedHeader,
         applied: Applied,
     ) -> Result<Arc<BlockEvents>, StoreError> {
-        let block = Block {
-            header,
-            transactions: applied.transactions,
-        };
-        let record = Record {
-            version: RECORD_VERSION,
-            block,
-            events: applied.events,
-        };
+        let block = Block { header, transactions: applied.transactions };
+        let record = Record { version: RECORD_VERSION, block, events: applied.events };
         let bytes = encode(&record);
         let height = header.header.height;
         let lsn = self.journal.append(&bytes)?;
         if lsn != height.0 {
             let reason = format!("it was written as record {lsn}");
-            return Err(StoreError::Block {
-                height: height.0,
-                reason,
-            });
+            return Err(StoreError::Block { height: height.0, reason });
         }
         self.journal.sync()?;
         self.tip = Some(header);
         self.changes.extend(applied.rows);
-        let events = Arc::new(BlockEvents {
-            header,
-            events: record.events,
-        });
+        let events = Arc::new(BlockEvents { header, events: record.events });
         self.remember(Arc::clone(&events), bytes.len());
         Ok(events)
     }
@@ -272,19 +259,12 @@ impl Store {
         let oldest = self.recent.front().map(height);
         if oldest.is_none_or(|oldest| from < oldest) {
             self.read(from, &mut |record, bytes| {
-                let block = BlockEvents {
-                    header: record.block.header,
-                    events: record.events,
-                };
+                let block = BlockEvents { header: record.block.header, events: record.events };
                 page.push(Arc::new(block), bytes)
             })?;
             return Ok(page.blocks);
         }
-        for recent in self
-            .recent
-            .iter()
-            .skip_while(|recent| height(recent) < from)
-        {
+        for recent in self.recent.iter().skip_while(|recent| height(recent) < from) {
             if !page.push(Arc::clone(&recent.block), recent.bytes) {
                 break;
             }
@@ -314,17 +294,15 @@ impl Store {
         visit: &mut dyn FnMut(Record, usize) -> bool,
     ) -> Result<(), StoreError> {
         let mut enough = false;
-        let visited = self
-            .journal
-            .replay(from.saturating_sub(1), &mut |lsn, bytes| {
-                let record = read_record(lsn, bytes).map_err(|error| error.to_string())?;
-                if visit(record, bytes.len()) {
-                    return Ok(());
-                }
-                enough = true;
-                // The only way to end a replay early; not an error.
-                Err(String::new())
-            });
+        let visited = self.journal.replay(from.saturating_sub(1), &mut |lsn, bytes| {
+            let record = read_record(lsn, bytes).map_err(|error| error.to_string())?;
+            if visit(record, bytes.len()) {
+                return Ok(());
+            }
+            enough = true;
+            // The only way to end a replay early; not an error.
+            Err(String::new())
+        });
         match visited {
             Err(JournalError::Visitor { .. }) if enough => Ok(()),
             other => Ok(other?),
@@ -341,11 +319,7 @@ struct Page {
 
 impl Page {
     fn new(max: usize) -> Page {
-        Page {
-            blocks: Vec::new(),
-            max: max.clamp(1, HISTORY_BLOCKS_MAX),
-            bytes: 0,
-        }
+        Page { blocks: Vec::new(), max: max.clamp(1, HISTORY_BLOCKS_MAX), bytes: 0 }
     }
 
     /// Whether there is room for another.
@@ -414,10 +388,7 @@ fn load(genesis: Genesis, index: &dyn Index) -> Result<(Ledger, Option<SignedHea
 }
 
 fn read_record(lsn: Lsn, bytes: &[u8]) -> Result<Record, StoreError> {
-    let wrong = |reason: String| StoreError::Block {
-        height: lsn,
-        reason,
-    };
+    let wrong = |reason: String| StoreError::Block { height: lsn, reason };
     // The version comes first, so that a newer record is named as such and not as damage.
     match postcard::take_from_bytes::<u16>(bytes) {
         Ok((version, _)) if version > RECORD_VERSION => Err(wrong(format!(
@@ -433,10 +404,7 @@ fn replay_one(
     bytes: &[u8],
 ) -> Result<(Applied, BlockEvents), StoreError> {
     let record = read_record(lsn, bytes)?;
-    let wrong = |reason: String| StoreError::Block {
-        height: lsn,
-        reason,
-    };
+    let wrong = |reason: String| StoreError::Block { height: lsn, reason };
     let applied = ledger.verify_block(&record.block);
     let applied = applied.map_err(|error| match error {
         BlockError::WrongLedger => StoreError::OtherGenesis,
@@ -448,10 +416,7 @@ fn replay_one(
     if applied.events != record.events {
         return Err(wrong("applying it brings other events".to_owned()));
     }
-    let events = BlockEvents {
-        header: record.block.header,
-        events: record.events,
-    };
+    let events = BlockEvents { header: record.block.header, events: record.events };
     Ok((applied, events))
 }
 

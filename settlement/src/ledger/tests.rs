@@ -18,14 +18,7 @@ enum Step {
     Deposit(usize, bool, u64),
     Withdraw(usize, bool, u64),
     Agree(usize, u64, u64),
-    Submit(
-        usize,
-        bool,
-        bool,
-        Option<(u64, u64, u64)>,
-        Vec<u8>,
-        Vec<(u8, u32)>,
-    ),
+    Submit(usize, bool, bool, Option<(u64, u64, u64)>, Vec<u8>, Vec<(u8, u32)>),
     Settle(usize),
     Mint(u64),
     Wait(u8),
@@ -42,14 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         (at.clone(), any::<bool>(), 1..200u64).prop_map(|(a, b, c)| Step::Deposit(a, b, c)),
         (at.clone(), any::<bool>(), 0..250u64).prop_map(|(a, b, c)| Step::Withdraw(a, b, c)),
         (at.clone(), 0..200u64, 0..200u64).prop_map(|(a, b, c)| Step::Agree(a, b, c)),
-        (
-            at.clone(),
-            any::<bool>(),
-            any::<bool>(),
-            proof,
-            locks,
-            claims
-        )
+        (at.clone(), any::<bool>(), any::<bool>(), proof, locks, claims)
             .prop_map(|(a, b, c, d, e, f)| Step::Submit(a, b, c, d, e, f)),
         at.prop_map(Step::Settle),
         (0..500u64).prop_map(Step::Mint),
@@ -122,19 +108,13 @@ fn with_proof(
         peer_transferred: Amount(peer * 10),
         ..proof(body.channel, body.by.other(), seq, paid, &locks)
     };
-    Submission {
-        proof: Some(w.sign(proof)),
-        locks,
-        ..body
-    }
+    Submission { proof: Some(w.sign(proof)), locks, ..body }
 }
 
 /// The same rows in a ledger that has seen nothing else.
 fn reloaded(w: &World) -> Ledger {
     let rows = w.ledger.all_rows().into_iter();
-    let mut rows: Vec<_> = rows
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect();
+    let mut rows: Vec<_> = rows.filter_map(|(key, value)| Some((key, value?))).collect();
     rows.sort();
     let header = w.blocks.last().unwrap().header.header;
     Ledger::restore(w.ledger.parameters().clone(), &header, rows).unwrap()
@@ -174,18 +154,9 @@ proptest! {
 
 #[test]
 fn a_genesis_that_breaks_a_rule_makes_no_ledger() {
-    let no_assets = Genesis {
-        assets: vec![],
-        ..genesis()
-    };
-    assert!(matches!(
-        Ledger::genesis(no_assets),
-        Err(LedgerError::Parameters(_))
-    ));
-    let no_key = Genesis {
-        ledger_key: PublicKey([9; 33]),
-        ..genesis()
-    };
+    let no_assets = Genesis { assets: vec![], ..genesis() };
+    assert!(matches!(Ledger::genesis(no_assets), Err(LedgerError::Parameters(_))));
+    let no_key = Genesis { ledger_key: PublicKey([9; 33]), ..genesis() };
     assert_eq!(Ledger::genesis(no_key).unwrap_err(), LedgerError::Key);
 }
 
@@ -198,9 +169,7 @@ fn rows_that_are_not_whole_are_refused() {
     w.done(w.bring(Role::Hub, true, newest, &locks));
     let header = w.blocks.last().unwrap().header.header;
     let rows = w.ledger.all_rows().into_iter();
-    let mut rows: Vec<_> = rows
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect();
+    let mut rows: Vec<_> = rows.filter_map(|(key, value)| Some((key, value?))).collect();
     rows.sort();
     let load = |rows: Vec<_>| Ledger::restore(genesis(), &header, rows);
     assert!(load(rows.clone()).is_ok());
@@ -208,11 +177,7 @@ fn rows_that_are_not_whole_are_refused() {
         let at = rows.iter().rposition(|(key, _)| key[0] == kind).unwrap();
         let mut fewer = rows.clone();
         fewer.remove(at);
-        assert!(
-            load(fewer).is_err(),
-            "without a row of kind {}",
-            char::from(kind)
-        );
+        assert!(load(fewer).is_err(), "without a row of kind {}", char::from(kind));
     }
     let mut strange = rows.clone();
     strange.push((b"x".to_vec(), vec![]));
@@ -233,9 +198,7 @@ fn due_channels_are_paid_out_in_portions() {
             height: Height(0),
             proofs_until: Height(u64::from(WINDOW)),
         });
-        w.ledger
-            .state
-            .put_channel(terms.channel_id(), Some(channel));
+        w.ledger.state.put_channel(terms.channel_id(), Some(channel));
     }
     w.ledger.state.dirty.clear();
     let mut ledger = w.ledger.clone();

@@ -47,9 +47,7 @@ impl<'de, const N: usize> Visitor<'de> for RawBytes<N> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
         let mut bytes = [0; N];
         for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = seq
-                .next_element()?
-                .ok_or_else(|| de::Error::invalid_length(at, &self))?;
+            *byte = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(at, &self))?;
         }
         Ok(bytes)
     }

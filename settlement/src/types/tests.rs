@@ -3,33 +3,16 @@ use super::*;
 #[test]
 fn an_amount_is_a_decimal_string_in_json_and_a_varint_in_postcard() {
     assert_eq!(serde_json::to_string(&Amount(300)).unwrap(), "\"300\"");
-    assert_eq!(
-        serde_json::from_str::<Amount>("\"18446744073709551615\"")
-            .unwrap()
-            .0,
-        u64::MAX
-    );
+    assert_eq!(serde_json::from_str::<Amount>("\"18446744073709551615\"").unwrap().0, u64::MAX);
     assert_eq!(postcard::to_allocvec(&Amount(300)).unwrap(), [0xac, 0x02]);
 }
 
 #[test]
 fn text_that_is_no_amount_is_refused() {
-    for text in [
-        "",
-        "-1",
-        "+1",
-        "1.5",
-        "1e3",
-        " 1",
-        "18446744073709551616",
-        "0x10",
-    ] {
+    for text in ["", "-1", "+1", "1.5", "1e3", " 1", "18446744073709551616", "0x10"] {
         assert!(text.parse::<Amount>().is_err(), "{text:?} was taken");
     }
-    assert!(
-        serde_json::from_str::<Amount>("5").is_err(),
-        "a bare JSON number was taken"
-    );
+    assert!(serde_json::from_str::<Amount>("5").is_err(), "a bare JSON number was taken");
 }
 
 #[test]
@@ -39,12 +22,7 @@ fn bytes_are_raw_in_postcard_and_lower_case_hex_in_json() {
     let json = serde_json::to_string(&key).unwrap();
     assert_eq!(json, format!("\"{}\"", "ab".repeat(33)));
     assert_eq!(serde_json::from_str::<PublicKey>(&json).unwrap(), key);
-    for text in [
-        "ab".repeat(32),
-        "AB".repeat(33),
-        "ab".repeat(34),
-        "zz".repeat(33),
-    ] {
+    for text in ["ab".repeat(32), "AB".repeat(33), "ab".repeat(34), "zz".repeat(33)] {
         assert!(text.parse::<PublicKey>().is_err(), "{text} was taken");
     }
 }

@@ -27,10 +27,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn told<T: std::fmt::Debug>(result: Result<T, JournalError>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
-        Err(error) => format!("{error:?}")
-            .chars()
-            .take_while(|c| c.is_alphanumeric())
-            .collect(),
+        Err(error) => format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect(),
     }
 }
 
@@ -53,10 +50,7 @@ fn run(ops: &[Op]) -> Result<(), TestCaseError> {
             Op::Sync => prop_assert_eq!(told(a.sync()), told(b.sync())),
             Op::Archive(distance) => {
                 archived = archived.max(back(distance));
-                prop_assert_eq!(
-                    told(a.archive_before(archived)),
-                    told(b.archive_before(archived))
-                );
+                prop_assert_eq!(told(a.archive_before(archived)), told(b.archive_before(archived)));
             }
             // The one in memory keeps nothing archived.
             Op::Replay(distance) => {
@@ -85,10 +79,7 @@ fn a_crash_loses_exactly_what_was_not_synced() {
         let mut journal = MemoryJournal::open(&disk).unwrap();
         append_group(&mut journal, 3);
         (4..=6).for_each(|lsn| assert_eq!(journal.append(&record(lsn)).unwrap(), lsn));
-        assert!(matches!(
-            MemoryJournal::open(&disk),
-            Err(JournalError::Locked { .. })
-        ));
+        assert!(matches!(MemoryJournal::open(&disk), Err(JournalError::Locked { .. })));
         disk.crash_keeping(kept);
         assert!(matches!(journal.sync(), Err(JournalError::Fatal { .. })));
         assert!(matches!(journal.sync(), Err(JournalError::Poisoned)));
@@ -104,10 +95,7 @@ fn planned_crashes_come_once_and_where_they_were_planned() {
     let mut journal = MemoryJournal::open(&disk).unwrap();
     disk.crash_at(CrashPoint::Append { nth: 2 });
     journal.append(b"a").unwrap();
-    assert!(matches!(
-        journal.append(b"b"),
-        Err(JournalError::Fatal { .. })
-    ));
+    assert!(matches!(journal.append(b"b"), Err(JournalError::Fatal { .. })));
     let mut journal = MemoryJournal::open(&disk).unwrap();
     assert_eq!((journal.last(), disk.appends(), disk.syncs()), (0, 2, 0));
     disk.crash_at(CrashPoint::Sync { nth: 2, kept: 1 });

@@ -25,31 +25,20 @@ fn image() -> Image {
         groups.push((index, start, before));
     }
     let firsts = files::list_segments(dir.path()).unwrap();
-    let segments = firsts
-        .iter()
-        .map(|first| (*first, fs::read(segment_path(dir.path(), *first)).unwrap()));
-    Image {
-        segments: segments.collect(),
-        groups,
-        last: journal.last(),
-    }
+    let segments =
+        firsts.iter().map(|first| (*first, fs::read(segment_path(dir.path(), *first)).unwrap()));
+    Image { segments: segments.collect(), groups, last: journal.last() }
 }
 
 fn total(dir: &Path) -> Vec<usize> {
     let firsts = files::list_segments(dir).unwrap();
-    firsts
-        .iter()
-        .map(|first| fs::read(segment_path(dir, *first)).unwrap().len())
-        .collect()
+    firsts.iter().map(|first| fs::read(segment_path(dir, *first)).unwrap().len()).collect()
 }
 
 impl Image {
     /// Last record before the group that the byte at `offset` of a segment belongs to.
     fn durable_before(&self, segment: usize, offset: usize) -> Lsn {
-        let group = self
-            .groups
-            .iter()
-            .rfind(|(s, start, _)| (*s, *start) <= (segment, offset));
+        let group = self.groups.iter().rfind(|(s, start, _)| (*s, *start) <= (segment, offset));
         group.map_or(0, |(.., before)| *before)
     }
 
@@ -94,18 +83,12 @@ fn a_file_cut_at_any_byte_keeps_every_group_before_the_cut_or_is_refused() {
             match outcome(dir.path()) {
                 Ok(last) => {
                     assert_eq!(index, newest, "segment {first} cut at {cut} went unnoticed");
-                    assert!(
-                        last >= image.durable_before(index, cut),
-                        "cut at {cut}: {last}"
-                    );
+                    assert!(last >= image.durable_before(index, cut), "cut at {cut}: {last}");
                 }
                 Err(error) => {
                     assert_ne!(index, newest, "cut at {cut}: {error}");
                     let next = segment_path(dir.path(), image.segments[index + 1].0);
-                    assert!(
-                        names(&error, &path) || names(&error, &next),
-                        "{cut}: {error}"
-                    );
+                    assert!(names(&error, &path) || names(&error, &next), "{cut}: {error}");
                 }
             }
         }
@@ -133,11 +116,7 @@ fn a_flip_in_the_last_group_keeps_all_before_it_and_an_earlier_one_is_refused() 
                 Err(error) => {
                     assert!(!in_last_group, "flip at {first}:{offset}: {error}");
                     assert!(names(&error, &path), "{first}:{offset}: {error}");
-                    assert_eq!(
-                        fs::read(&path).unwrap(),
-                        bytes,
-                        "a refused file is not changed"
-                    );
+                    assert_eq!(fs::read(&path).unwrap(), bytes, "a refused file is not changed");
                 }
             }
         }
@@ -156,11 +135,7 @@ fn garbage_and_zeros_behind_the_last_group_are_cut() {
                 let mut bytes = original[..keep].to_vec();
                 bytes.resize(keep + length, fill);
                 image.write(dir.path(), newest, &bytes);
-                let last = if keep == last_start {
-                    before
-                } else {
-                    image.last
-                };
+                let last = if keep == last_start { before } else { image.last };
                 assert_eq!(outcome(dir.path()).unwrap(), last);
                 let kept = fs::read(segment_path(dir.path(), image.segments[newest].0)).unwrap();
                 assert_eq!(kept.len(), keep, "what was cut is gone from the file");
@@ -182,17 +157,12 @@ fn a_recovery_that_crashes_is_recovered_from_again() {
         let mut journal = open(dir.path());
         append_group(&mut journal, 3);
         drop(journal);
-        let path = segment_path(
-            dir.path(),
-            files::list_segments(dir.path()).unwrap().pop().unwrap(),
-        );
+        let path =
+            segment_path(dir.path(), files::list_segments(dir.path()).unwrap().pop().unwrap());
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
         let twice = outcome(dir.path()).unwrap();
-        assert!(
-            once >= before && twice == once + 2,
-            "{first}:{cut}: {once} then {twice}"
-        );
+        assert!(once >= before && twice == once + 2, "{first}:{cut}: {once} then {twice}");
         assert_eq!(outcome(dir.path()).unwrap(), twice, "and it is settled");
         fs::remove_file(&path).unwrap();
     }
@@ -249,10 +219,7 @@ fn a_dropped_record_is_noticed_where_its_successor_stands() {
     bytes.drain(start..start + 8 + record(1).len());
     fs::write(&path, bytes).unwrap();
     let error = outcome(dir.path()).unwrap_err();
-    assert!(
-        matches!(error, JournalError::Damaged { offset: 72, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, JournalError::Damaged { offset: 72, .. }), "{error}");
 }
 
 #[test]
@@ -267,10 +234,7 @@ fn a_group_header_hidden_in_a_payload_does_not_stop_recovery() {
     drop(journal);
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).unwrap();
-    let torn = bytes
-        .windows(4)
-        .position(|window| window == b"torn")
-        .unwrap();
+    let torn = bytes.windows(4).position(|window| window == b"torn").unwrap();
     bytes[torn] ^= 1;
     fs::write(&path, bytes).unwrap();
     assert_eq!(outcome(dir.path()).unwrap(), 2);

@@ -23,40 +23,17 @@ fn cases() -> Cases {
     let mut world = World::new();
     let late = world.open(100, 0);
     let locks = [lock(7, 5, 1, 2_000)];
-    world.done(world.bring(
-        Role::Hub,
-        true,
-        proof(late, Role::Wallet, 3, 10, &locks),
-        &locks,
-    ));
+    world.done(world.bring(Role::Hub, true, proof(late, Role::Wallet, 3, 10, &locks), &locks));
     let (open, closing) = (world.open(100, 50), world.open(100, 0));
     world.advance_to(60);
-    world.done(world.bring(
-        Role::Hub,
-        true,
-        proof(closing, Role::Wallet, 3, 10, &[]),
-        &[],
-    ));
-    Cases {
-        world,
-        open,
-        closing,
-        late,
-    }
+    world.done(world.bring(Role::Hub, true, proof(closing, Role::Wallet, 3, 10, &[]), &[]));
+    Cases { world, open, closing, late }
 }
 
 fn with_nonce(world: &World, nonce: u64) -> Transaction {
-    let action = AccountAction::Transfer {
-        to: key(5).public(),
-        asset: EUR,
-        amount: Amount(1),
-    };
-    let body = AccountTx {
-        ledger: world.ledger.id(),
-        account: world.wallet.public(),
-        nonce,
-        action,
-    };
+    let action = AccountAction::Transfer { to: key(5).public(), asset: EUR, amount: Amount(1) };
+    let body =
+        AccountTx { ledger: world.ledger.id(), account: world.wallet.public(), nonce, action };
     Transaction::account(&world.wallet, body)
 }
 
@@ -98,10 +75,7 @@ fn of_another_ledger(world: &World) -> Transaction {
 
 fn large(world: &World, open: ChannelId) -> Transaction {
     let locks: Vec<_> = (0..2_000).map(|_| lock(1, 1, 1, 9)).collect();
-    let tx = world.submit_tx(Submission {
-        locks,
-        ..submission(open, Role::Hub)
-    });
+    let tx = world.submit_tx(Submission { locks, ..submission(open, Role::Hub) });
     assert!(crate::encoding::encode(&tx).len() > TX_BYTES_MAX);
     tx
 }
@@ -115,18 +89,15 @@ fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
     let newer = proof(closing, Role::Wallet, 4, 20, &[]);
     let twice = [(1, Secret([1; 32])), (1, Secret([2; 32]))];
     let unsigned = |tx: Transaction| match tx {
-        Transaction::Account { body, .. } => Transaction::Account {
-            body,
-            signature: Signature([1; 64]),
-        },
+        Transaction::Account { body, .. } => {
+            Transaction::Account { body, signature: Signature([1; 64]) }
+        }
         other => other,
     };
     let withdrawn_by_wallet_alone = match w.withdraw_tx(open, Role::Wallet, 1, 1_000) {
-        Transaction::Withdraw { body, wallet, .. } => Transaction::Withdraw {
-            body,
-            wallet,
-            hub: wallet,
-        },
+        Transaction::Withdraw { body, wallet, .. } => {
+            Transaction::Withdraw { body, wallet, hub: wallet }
+        }
         other => other,
     };
     let proof_by_the_submitter = w.submit_tx(Submission {
@@ -135,113 +106,34 @@ fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
     });
     let locks = [lock(1, 5, 1, 500)];
     vec![
-        (
-            "a claim twice",
-            w.claim(closing, Role::Hub, &twice),
-            Code::MalformedTransaction,
-        ),
-        (
-            "to no key",
-            w.transfer(Role::Wallet, PublicKey([9; 33]), 1),
-            Code::MalformedTransaction,
-        ),
-        (
-            "signature",
-            unsigned(w.transfer(Role::Wallet, key(5).public(), 1)),
-            Code::TxBadSignature,
-        ),
-        (
-            "one of two signatures",
-            withdrawn_by_wallet_alone,
-            Code::TxBadSignature,
-        ),
-        (
-            "proof's signature",
-            proof_by_the_submitter,
-            Code::TxBadSignature,
-        ),
+        ("a claim twice", w.claim(closing, Role::Hub, &twice), Code::MalformedTransaction),
+        ("to no key", w.transfer(Role::Wallet, PublicKey([9; 33]), 1), Code::MalformedTransaction),
+        ("signature", unsigned(w.transfer(Role::Wallet, key(5).public(), 1)), Code::TxBadSignature),
+        ("one of two signatures", withdrawn_by_wallet_alone, Code::TxBadSignature),
+        ("proof's signature", proof_by_the_submitter, Code::TxBadSignature),
         ("another ledger", of_another_ledger(w), Code::TxWrongLedger),
         ("nonce again", with_nonce(w, 2), Code::BadNonce),
         ("nonce ahead", with_nonce(w, 4), Code::BadNonce),
         ("mint's number", w.mint_tx(1, 1), Code::BadNonce),
         ("too much", transfer_of(w, 0, 701), Code::InsufficientFunds),
         ("asset", transfer_of(w, 2, 1), Code::UnknownAsset),
-        (
-            "no channel",
-            w.close(nowhere, Role::Hub),
-            Code::NoSuchChannel,
-        ),
-        (
-            "settle nowhere",
-            Transaction::Settle { channel: nowhere },
-            Code::NoSuchChannel,
-        ),
-        (
-            "deposit closing",
-            w.deposit_tx(closing, Role::Hub, 1),
-            Code::NotOpen,
-        ),
-        (
-            "withdraw closing",
-            w.withdraw_tx(closing, Role::Wallet, 1, 1_000),
-            Code::NotOpen,
-        ),
-        (
-            "same keys",
-            open_with(w, |t| t.hub = t.wallet),
-            Code::BadTerms,
-        ),
-        (
-            "hub is no key",
-            open_with(w, |t| t.hub = PublicKey([9; 33])),
-            Code::BadTerms,
-        ),
-        (
-            "other nonce",
-            open_with(w, |t| t.nonce += 1),
-            Code::BadTerms,
-        ),
-        (
-            "other's wallet",
-            open_with(w, |t| t.wallet = key(5).public()),
-            Code::BadTerms,
-        ),
-        (
-            "other ledger's terms",
-            open_with(w, |t| t.ledger = LedgerId([1; 32])),
-            Code::BadTerms,
-        ),
-        (
-            "short window",
-            open_with(w, |t| t.challenge_blocks = WINDOW - 1),
-            Code::BadTerms,
-        ),
-        (
-            "long window",
-            open_with(w, |t| t.challenge_blocks = 10_001),
-            Code::BadTerms,
-        ),
-        (
-            "nothing withdrawn",
-            w.withdraw_tx(open, Role::Wallet, 0, 1_000),
-            Code::NotRising,
-        ),
-        (
-            "withdrawn late",
-            w.withdraw_tx(open, Role::Wallet, 1, height),
-            Code::TooLate,
-        ),
-        (
-            "more than is there",
-            w.withdraw_tx(open, Role::Wallet, 151, 1_000),
-            Code::EscrowMismatch,
-        ),
+        ("no channel", w.close(nowhere, Role::Hub), Code::NoSuchChannel),
+        ("settle nowhere", Transaction::Settle { channel: nowhere }, Code::NoSuchChannel),
+        ("deposit closing", w.deposit_tx(closing, Role::Hub, 1), Code::NotOpen),
+        ("withdraw closing", w.withdraw_tx(closing, Role::Wallet, 1, 1_000), Code::NotOpen),
+        ("same keys", open_with(w, |t| t.hub = t.wallet), Code::BadTerms),
+        ("hub is no key", open_with(w, |t| t.hub = PublicKey([9; 33])), Code::BadTerms),
+        ("other nonce", open_with(w, |t| t.nonce += 1), Code::BadTerms),
+        ("other's wallet", open_with(w, |t| t.wallet = key(5).public()), Code::BadTerms),
+        ("other ledger's terms", open_with(w, |t| t.ledger = LedgerId([1; 32])), Code::BadTerms),
+        ("short window", open_with(w, |t| t.challenge_blocks = WINDOW - 1), Code::BadTerms),
+        ("long window", open_with(w, |t| t.challenge_blocks = 10_001), Code::BadTerms),
+        ("nothing withdrawn", w.withdraw_tx(open, Role::Wallet, 0, 1_000), Code::NotRising),
+        ("withdrawn late", w.withdraw_tx(open, Role::Wallet, 1, height), Code::TooLate),
+        ("more than is there", w.withdraw_tx(open, Role::Wallet, 151, 1_000), Code::EscrowMismatch),
         (
             "split above the escrow",
-            w.cooperative_tx(CooperativeClose {
-                hub_amount: Amount(61),
-                ..cooperative(open)
-            }),
+            w.cooperative_tx(CooperativeClose { hub_amount: Amount(61), ..cooperative(open) }),
             Code::EscrowMismatch,
         ),
         (
@@ -255,93 +147,41 @@ fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
             }),
             Code::EscrowMismatch,
         ),
-        (
-            "own proof",
-            w.bring(Role::Wallet, false, newer, &[]),
-            Code::ProofNotTheOthers,
-        ),
+        ("own proof", w.bring(Role::Wallet, false, newer, &[]), Code::ProofNotTheOthers),
         (
             "another channel's proof",
-            w.submit_tx(Submission {
-                proof: Some(w.sign(newer)),
-                ..submission(late, Role::Hub)
-            }),
+            w.submit_tx(Submission { proof: Some(w.sign(newer)), ..submission(late, Role::Hub) }),
             Code::ProofNotTheOthers,
         ),
-        (
-            "locks under no root",
-            w.bring(Role::Hub, false, newer, &locks),
-            Code::LocksMismatch,
-        ),
+        ("locks under no root", w.bring(Role::Hub, false, newer, &locks), Code::LocksMismatch),
         (
             "locks without a proof",
-            w.submit_tx(Submission {
-                locks: locks.to_vec(),
-                ..submission(closing, Role::Hub)
-            }),
+            w.submit_tx(Submission { locks: locks.to_vec(), ..submission(closing, Role::Hub) }),
             Code::LocksMismatch,
         ),
-        (
-            "claim while open",
-            w.claim(open, Role::Hub, &twice[..1]),
-            Code::ClaimsOnOpenChannel,
-        ),
+        ("claim while open", w.claim(open, Role::Hub, &twice[..1]), Code::ClaimsOnOpenChannel),
         (
             "proof while open",
             w.bring(Role::Hub, false, proof(open, Role::Wallet, 1, 1, &[]), &[]),
             Code::ChangesNothing,
         ),
-        (
-            "close again",
-            w.close(closing, Role::Wallet),
-            Code::ChangesNothing,
-        ),
+        ("close again", w.close(closing, Role::Wallet), Code::ChangesNothing),
         (
             "older proof",
-            w.bring(
-                Role::Hub,
-                true,
-                proof(closing, Role::Wallet, 2, 90, &[]),
-                &[],
-            ),
+            w.bring(Role::Hub, true, proof(closing, Role::Wallet, 2, 90, &[]), &[]),
             Code::ChangesNothing,
         ),
         (
             "another proof of the same number",
-            w.bring(
-                Role::Hub,
-                true,
-                proof(closing, Role::Wallet, 3, 90, &[]),
-                &[],
-            ),
+            w.bring(Role::Hub, true, proof(closing, Role::Wallet, 3, 90, &[]), &[]),
             Code::ChangesNothing,
         ),
-        (
-            "claim on no lock",
-            w.claim(closing, Role::Hub, &twice[..1]),
-            Code::ChangesNothing,
-        ),
-        (
-            "settle while open",
-            Transaction::Settle { channel: open },
-            Code::NotDue,
-        ),
-        (
-            "settle in the window",
-            Transaction::Settle { channel: closing },
-            Code::NotDue,
-        ),
-        (
-            "settle before the lock",
-            Transaction::Settle { channel: late },
-            Code::NotDue,
-        ),
+        ("claim on no lock", w.claim(closing, Role::Hub, &twice[..1]), Code::ChangesNothing),
+        ("settle while open", Transaction::Settle { channel: open }, Code::NotDue),
+        ("settle in the window", Transaction::Settle { channel: closing }, Code::NotDue),
+        ("settle before the lock", Transaction::Settle { channel: late }, Code::NotDue),
         ("zero", transfer_of(w, 0, 0), Code::TxZeroAmount),
-        (
-            "zero deposit",
-            w.deposit_tx(open, Role::Wallet, 0),
-            Code::TxZeroAmount,
-        ),
+        ("zero deposit", w.deposit_tx(open, Role::Wallet, 0), Code::TxZeroAmount),
         ("zero mint", w.mint_tx(0, 0), Code::TxZeroAmount),
         ("too large", large(w, open), Code::TxTooLarge),
         ("too much money", w.mint_tx(0, u64::MAX), Code::TxOverflow),
@@ -374,16 +214,9 @@ fn a_block_refuses_as_the_check_does_and_goes_on() {
     txs.push(cases.world.transfer(Role::Hub, key(5).public(), 1));
     codes.push(Ok(()));
     let applied = cases.world.block(txs);
-    let outcomes: Vec<_> = applied
-        .outcomes
-        .iter()
-        .map(|(_, outcome)| *outcome)
-        .collect();
+    let outcomes: Vec<_> = applied.outcomes.iter().map(|(_, outcome)| *outcome).collect();
     assert_eq!(outcomes, codes);
-    let refused = applied
-        .events
-        .iter()
-        .filter(|e| matches!(e, LedgerEvent::Refused { .. }));
+    let refused = applied.events.iter().filter(|e| matches!(e, LedgerEvent::Refused { .. }));
     assert_eq!(refused.count(), codes.len() - 1);
 }
 
@@ -393,29 +226,21 @@ fn the_table_names_every_code_of_transactions() {
     let mut named: BTreeSet<Code> = table(&cases).into_iter().map(|(_, _, code)| code).collect();
     // Each in a test of its own below.
     named.extend([Code::NoFaucet, Code::QueueFull, Code::ChannelExists]);
-    let all = Code::ALL
-        .iter()
-        .filter(|code| (400..500).contains(&code.number()));
+    let all = Code::ALL.iter().filter(|code| (400..500).contains(&code.number()));
     let missing: Vec<_> = all.filter(|code| !named.contains(code)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
 fn there_is_no_faucet_outside_development() {
-    let world = World::with(Genesis {
-        development: false,
-        challenge_blocks_min: 140,
-        ..genesis()
-    });
+    let world = World::with(Genesis { development: false, challenge_blocks_min: 140, ..genesis() });
     assert_eq!(world.answer(&world.mint_tx(0, 1)), Err(Code::NoFaucet));
 }
 
 #[test]
 fn only_the_ledgers_key_mints() {
     let world = World::new();
-    let Transaction::Mint { body, .. } = world.mint_tx(0, 1) else {
-        unreachable!()
-    };
+    let Transaction::Mint { body, .. } = world.mint_tx(0, 1) else { unreachable!() };
     let signature = world.hub.sign(&body.digest());
     let tx = Transaction::Mint { body, signature };
     assert_eq!(world.answer(&tx), Err(Code::TxBadSignature));
@@ -425,14 +250,8 @@ fn only_the_ledgers_key_mints() {
 fn a_full_queue_refuses() {
     let world = World::new();
     for config in [
-        MempoolConfig {
-            count: 0,
-            ..MempoolConfig::default()
-        },
-        MempoolConfig {
-            bytes: 10,
-            ..MempoolConfig::default()
-        },
+        MempoolConfig { count: 0, ..MempoolConfig::default() },
+        MempoolConfig { bytes: 10, ..MempoolConfig::default() },
     ] {
         let tx = world.transfer(Role::Wallet, key(5).public(), 1);
         let answer = Mempool::new(config).submit(&world.ledger, tx);
@@ -446,10 +265,7 @@ fn a_channel_is_never_opened_over_another() {
     let mut world = World::new();
     let tx = world.open_tx(10);
     let channel = ChannelState::new(world.terms(), Amount(0));
-    world
-        .ledger
-        .state
-        .put_channel(world.terms().channel_id(), Some(channel));
+    world.ledger.state.put_channel(world.terms().channel_id(), Some(channel));
     assert_eq!(world.answer(&tx), Err(Code::ChannelExists));
 }
 
@@ -465,10 +281,7 @@ fn a_refused_account_transaction_spends_no_nonce() {
 fn money_goes_where_it_is_sent() {
     let mut world = World::new();
     world.done(world.transfer(Role::Wallet, world.hub.public(), 300));
-    assert_eq!(
-        (world.balance(Role::Wallet), world.balance(Role::Hub)),
-        (700, 1_300)
-    );
+    assert_eq!((world.balance(Role::Wallet), world.balance(Role::Hub)), (700, 1_300));
     world.done(world.transfer(Role::Wallet, world.wallet.public(), 700));
     assert_eq!(world.balance(Role::Wallet), 700);
     world.done(world.transfer(Role::Wallet, world.hub.public(), 700));
@@ -483,10 +296,7 @@ fn withdrawals_pay_the_difference_to_the_right_account() {
     let id = world.open(100, 50);
     world.done(world.withdraw_tx(id, Role::Hub, 30, 100));
     world.done(world.withdraw_tx(id, Role::Hub, 70, 100));
-    assert_eq!(
-        (world.balance(Role::Wallet), world.balance(Role::Hub)),
-        (900, 1_020)
-    );
+    assert_eq!((world.balance(Role::Wallet), world.balance(Role::Hub)), (900, 1_020));
     assert_eq!(world.channel(id).escrow(), 80);
     assert_eq!(world.channel(id).net(Role::Hub), -20);
     let again = world.withdraw_tx(id, Role::Hub, 70, 100);
@@ -512,10 +322,7 @@ fn a_cooperative_close_adds_what_moved_since() {
             cooperative: true
         }]
     );
-    assert_eq!(
-        (world.balance(Role::Wallet), world.balance(Role::Hub)),
-        (990, 1_010)
-    );
+    assert_eq!((world.balance(Role::Wallet), world.balance(Role::Hub)), (990, 1_010));
     assert!(world.ledger.channel(&id).is_none());
 }
 
@@ -527,10 +334,7 @@ fn a_cooperative_close_ends_a_window_too() {
     world.done(world.cooperative_tx(cooperative(id)));
     assert!(world.ledger.channel(&id).is_none());
     world.advance_to(60);
-    assert_eq!(
-        (world.balance(Role::Wallet), world.balance(Role::Hub)),
-        (990, 1_010)
-    );
+    assert_eq!((world.balance(Role::Wallet), world.balance(Role::Hub)), (990, 1_010));
 }
 
 #[test]
@@ -540,10 +344,8 @@ fn co_signed_transactions_are_valid_until_and_with_their_height() {
         let id = world.open(100, 50);
         let until = world.height() + 2;
         world.advance_to(until - 2 + after);
-        let close = world.cooperative_tx(CooperativeClose {
-            valid_until: Height(until),
-            ..cooperative(id)
-        });
+        let close = world
+            .cooperative_tx(CooperativeClose { valid_until: Height(until), ..cooperative(id) });
         let expected = if taken { Ok(()) } else { Err(Code::TooLate) };
         assert_eq!(world.answer(&close), expected, "{after}");
         let withdraw = world.withdraw_tx(id, Role::Wallet, 1, until);

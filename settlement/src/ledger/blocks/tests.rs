@@ -9,10 +9,7 @@ use crate::tx::Submission;
 use crate::types::{Amount, Role, Secret};
 
 fn signed(header: Header, transactions: Vec<Transaction>, key: &SigningKey) -> Block {
-    Block {
-        header: SignedHeader::sign(key, header),
-        transactions,
-    }
+    Block { header: SignedHeader::sign(key, header), transactions }
 }
 
 /// A good second block, changed in one place each, signed by the ledger's key unless said.
@@ -25,72 +22,29 @@ fn a_follower_refuses_what_does_not_follow() {
     let applied = w.block(vec![tx.clone()]);
     let (good, txs) = (applied.header, vec![tx.clone()]);
     let unsigned = match tx.clone() {
-        Transaction::Account { body, .. } => Transaction::Account {
-            body,
-            signature: crate::types::Signature([1; 64]),
-        },
+        Transaction::Account { body, .. } => {
+            Transaction::Account { body, signature: crate::types::Signature([1; 64]) }
+        }
         other => other,
     };
-    let over_unsigned = Header {
-        tx_root: Hash(unsigned.id().0),
-        ..good
-    };
+    let over_unsigned = Header { tx_root: Hash(unsigned.id().0), ..good };
     let of = |header: Header| signed(header, txs.clone(), &ledger_key());
     let table = [
+        (of(Header { ledger: crate::types::LedgerId([1; 32]), ..good }), BlockError::WrongLedger),
         (
-            of(Header {
-                ledger: crate::types::LedgerId([1; 32]),
-                ..good
-            }),
-            BlockError::WrongLedger,
+            of(Header { height: Height(3), ..good }),
+            BlockError::Height { tip: Height(1), found: Height(3) },
         ),
-        (
-            of(Header {
-                height: Height(3),
-                ..good
-            }),
-            BlockError::Height {
-                tip: Height(1),
-                found: Height(3),
-            },
-        ),
-        (
-            of(Header {
-                parent: Hash([1; 32]),
-                ..good
-            }),
-            BlockError::Parent,
-        ),
-        (
-            of(Header {
-                time_ms: 1_149,
-                ..good
-            }),
-            BlockError::TooEarly,
-        ),
+        (of(Header { parent: Hash([1; 32]), ..good }), BlockError::Parent),
+        (of(Header { time_ms: 1_149, ..good }), BlockError::TooEarly),
         (signed(good, txs.clone(), &key(1)), BlockError::Signature),
-        (
-            signed(good, vec![], &ledger_key()),
-            BlockError::Transactions,
-        ),
-        (
-            of(Header {
-                tx_count: 2,
-                ..good
-            }),
-            BlockError::Transactions,
-        ),
+        (signed(good, vec![], &ledger_key()), BlockError::Transactions),
+        (of(Header { tx_count: 2, ..good }), BlockError::Transactions),
         (
             signed(over_unsigned, vec![unsigned], &ledger_key()),
             BlockError::InvalidTransaction(Code::TxBadSignature),
         ),
-        (
-            of(Header {
-                writes: Hash([1; 32]),
-                ..good
-            }),
-            BlockError::Diverged,
-        ),
+        (of(Header { writes: Hash([1; 32]), ..good }), BlockError::Diverged),
     ];
     for (block, error) in table {
         assert_eq!(follower.clone().verify_block(&block), Err(error));
@@ -105,37 +59,24 @@ fn a_block_comes_the_least_interval_after_the_one_before() {
     w.block(vec![]);
     let (time, least) = (w.ledger.tip().time_ms, genesis().least_interval_ms);
     for (later, fits) in [(least - 1, false), (least, true), (least + 1, true)] {
-        assert_eq!(
-            w.ledger.clone().apply([], time + later).is_ok(),
-            fits,
-            "{later}"
-        );
+        assert_eq!(w.ledger.clone().apply([], time + later).is_ok(), fits, "{later}");
     }
 }
 
 #[test]
 fn what_does_not_fit_into_the_bytes_waits() {
     let w = World::new();
-    let tx = w
-        .ledger
-        .verify_tx(w.transfer(Role::Wallet, w.hub.public(), 1))
-        .unwrap();
+    let tx = w.ledger.verify_tx(w.transfer(Role::Wallet, w.hub.public(), 1)).unwrap();
     let per_block = genesis().block_bytes as usize / tx.bytes();
     let mut ledger = w.ledger.clone();
     let applied = ledger.apply(vec![tx; per_block + 2], 1_000).unwrap();
-    assert_eq!(
-        (applied.transactions.len(), applied.left_over.len()),
-        (per_block, 2)
-    );
+    assert_eq!((applied.transactions.len(), applied.left_over.len()), (per_block, 2));
 }
 
 /// The declared cost counts, whether or not the secrets fit.
 #[test]
 fn what_does_not_fit_into_the_hashes_waits_and_a_block_over_them_is_refused() {
-    let mut w = World::with(Genesis {
-        block_hashes: 2 << 20,
-        ..genesis()
-    });
+    let mut w = World::with(Genesis { block_hashes: 2 << 20, ..genesis() });
     let id = w.open(100, 0);
     let deep = |id| crate::lock::Lock {
         id,
@@ -144,41 +85,23 @@ fn what_does_not_fit_into_the_hashes_waits_and_a_block_over_them_is_refused() {
         ..lock(1, 1, 1, 300)
     };
     let locks: Vec<_> = (0..16).map(deep).collect();
-    w.done(w.bring(
-        Role::Hub,
-        true,
-        proof(id, Role::Wallet, 1, 0, &locks),
-        &locks,
-    ));
+    w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &locks), &locks));
     let claim = |salt: u8| {
         let claims = (0..16).map(|id| (id, Secret([salt; 32]))).collect();
-        let body = Submission {
-            claims,
-            ..submission(id, Role::Hub)
-        };
+        let body = Submission { claims, ..submission(id, Role::Hub) };
         w.ledger.verify_tx(w.submit_tx(body)).unwrap()
     };
     let claims = [claim(1), claim(2), claim(3)];
     let mut ledger = w.ledger.clone();
     let time = ledger.tip().time_ms + 1_000;
     let applied = ledger.apply(claims.clone(), time).unwrap();
-    assert_eq!(
-        (applied.transactions.len(), applied.left_over.len()),
-        (2, 1)
-    );
+    assert_eq!((applied.transactions.len(), applied.left_over.len()), (2, 1));
 
     let transactions: Vec<_> = claims.into_iter().map(VerifiedTx::into_tx).collect();
     let ids: Vec<_> = transactions.iter().map(|tx| Hash(tx.id().0)).collect();
-    let header = Header {
-        tx_root: merkle_root(&ids),
-        tx_count: 3,
-        ..applied.header
-    };
+    let header = Header { tx_root: merkle_root(&ids), tx_count: 3, ..applied.header };
     let block = signed(header, transactions, &ledger_key());
-    assert_eq!(
-        w.ledger.clone().verify_block(&block),
-        Err(BlockError::OverBudget)
-    );
+    assert_eq!(w.ledger.clone().verify_block(&block), Err(BlockError::OverBudget));
 }
 
 /// A channel opened and closed within one block, by a producer that takes such: a follower finds
@@ -198,11 +121,7 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
         in_block: false,
     };
     let verify = |tx: Transaction| VerifiedTx::verify(tx, &keys).unwrap();
-    let applied = w
-        .ledger
-        .clone()
-        .apply([verify(open), verify(close)], 1_000)
-        .unwrap();
+    let applied = w.ledger.clone().apply([verify(open), verify(close)], 1_000).unwrap();
     assert!(applied.outcomes.iter().all(|(_, outcome)| outcome.is_ok()));
     let block = signed(applied.header, applied.transactions.clone(), &ledger_key());
     let followed = w.ledger.clone().verify_block(&block).unwrap();
@@ -212,18 +131,11 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
     if let Transaction::Submit { signature, .. } = &mut forged.transactions[1] {
         *signature = crate::types::Signature([1; 64]);
     }
-    let ids: Vec<_> = forged
-        .transactions
-        .iter()
-        .map(|tx| Hash(tx.id().0))
-        .collect();
+    let ids: Vec<_> = forged.transactions.iter().map(|tx| Hash(tx.id().0)).collect();
     forged.header.header.tx_root = merkle_root(&ids);
     let forged = signed(forged.header.header, forged.transactions, &ledger_key());
     let refused = w.ledger.clone().verify_block(&forged);
-    assert_eq!(
-        refused,
-        Err(BlockError::InvalidTransaction(Code::TxBadSignature))
-    );
+    assert_eq!(refused, Err(BlockError::InvalidTransaction(Code::TxBadSignature)));
 }
 
 /// It waited for a block while its channel was paid out: refused, and a follower agrees.

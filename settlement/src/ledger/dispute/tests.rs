@@ -21,10 +21,7 @@ fn paid(id: ChannelId, seq: u64, paid: u64) -> BalanceProof {
 
 #[test]
 fn without_proofs_each_gets_its_own() {
-    assert_eq!(
-        payout_of(|w, id| drop(w.done(w.close(id, Role::Hub)))),
-        (100, 50)
-    );
+    assert_eq!(payout_of(|w, id| drop(w.done(w.close(id, Role::Hub)))), (100, 50));
 }
 
 #[test]
@@ -118,18 +115,10 @@ fn payout_waits_for_the_window_and_for_every_lock() {
         w.height() - closed_at
     };
     let window = u64::from(WINDOW);
-    assert_eq!(
-        settled_at(10, false),
-        window + 1,
-        "the lock expires within the window"
-    );
+    assert_eq!(settled_at(10, false), window + 1, "the lock expires within the window");
     assert_eq!(settled_at(100, true), window + 1, "claimed in full");
     // Opened in block 1, funded in 2, closed in 3.
-    assert_eq!(
-        settled_at(100, false),
-        100 - 3,
-        "claimed in part, so it could still be claimed"
-    );
+    assert_eq!(settled_at(100, false), 100 - 3, "claimed in part, so it could still be claimed");
 }
 
 #[test]
@@ -155,12 +144,7 @@ fn deeper_secrets_replace_shallower_ones_only() {
     let found = |depths: &[u32]| {
         payout_of(|w, id| {
             let locks = [lock(1, 5, 4, 300)];
-            w.done(w.bring(
-                Role::Hub,
-                true,
-                proof(id, Role::Wallet, 1, 0, &locks),
-                &locks,
-            ));
+            w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &locks), &locks));
             for depth in depths {
                 w.block(vec![w.claim(id, Role::Hub, &[(1, secret(1, 4, *depth))])]);
             }
@@ -177,22 +161,12 @@ fn a_secret_that_does_not_fit_pays_nothing_but_is_shown() {
     let mut w = World::new();
     let id = w.open(100, 50);
     let locks = [lock(1, 5, 1, 300)];
-    w.done(w.bring(
-        Role::Hub,
-        true,
-        proof(id, Role::Wallet, 1, 0, &locks),
-        &locks,
-    ));
+    w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &locks), &locks));
     let wrong = Secret([77; 32]);
     let applied = w.block(vec![w.claim(id, Role::Hub, &[(1, wrong)])]);
     assert_eq!(applied.outcomes[0].1, Err(Code::ChangesNothing));
-    let shown = LedgerEvent::ClaimShown {
-        channel: id,
-        from: Role::Wallet,
-        id: 1,
-        secret: wrong,
-        steps: 0,
-    };
+    let shown =
+        LedgerEvent::ClaimShown { channel: id, from: Role::Wallet, id: 1, secret: wrong, steps: 0 };
     assert!(applied.events.contains(&shown));
     assert_eq!(w.settle(id), (100, 50));
 }
@@ -204,21 +178,12 @@ fn a_claim_is_measured_again_in_the_proof_that_stands() {
     let rest = whole.redeem(&secret(1, 4, 1)).unwrap().rest.unwrap();
     let found = |proof_first: bool| {
         payout_of(|w, id| {
-            let old = w.bring(
-                Role::Hub,
-                true,
-                proof(id, Role::Wallet, 1, 0, &[whole]),
-                &[whole],
-            );
+            let old = w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &[whole]), &[whole]);
             w.done(old);
             let claim = w.claim(id, Role::Hub, &[(1, secret(1, 4, 3))]);
             let newer = proof(id, Role::Wallet, 2, 5, &[rest]);
             let newer = w.bring(Role::Hub, false, newer, &[rest]);
-            let both = if proof_first {
-                [newer, claim]
-            } else {
-                [claim, newer]
-            };
+            let both = if proof_first { [newer, claim] } else { [claim, newer] };
             for tx in both {
                 w.done(tx);
             }
@@ -233,12 +198,7 @@ fn a_claim_is_measured_again_in_the_proof_that_stands() {
 fn a_claim_on_a_lock_that_the_newest_proof_lacks_counts_nothing() {
     let found = payout_of(|w, id| {
         let locks = [lock(1, 5, 1, 300)];
-        w.done(w.bring(
-            Role::Hub,
-            true,
-            proof(id, Role::Wallet, 1, 0, &locks),
-            &locks,
-        ));
+        w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &locks), &locks));
         w.done(w.claim(id, Role::Hub, &[(1, secret(1, 1, 1))]));
         // Settled meanwhile: it is in `transferred`, and must not be paid twice.
         w.done(w.bring(Role::Hub, false, paid(id, 2, 5), &[]));
@@ -260,21 +220,13 @@ fn an_acknowledged_newer_proof_voids_an_older_one_but_not_what_was_paid() {
             let old = proof(id, Role::Wallet, 3, 90, &locks);
             let old = w.bring(Role::Hub, false, old, &locks);
             let newer = w.bring(Role::Wallet, false, acknowledging(id), &[]);
-            let both = if void_first {
-                [newer, old]
-            } else {
-                [old, newer]
-            };
+            let both = if void_first { [newer, old] } else { [old, newer] };
             for tx in both {
                 w.done(tx);
             }
             w.block(vec![w.claim(id, Role::Hub, &[(1, secret(1, 1, 1))])]);
         });
-        assert_eq!(
-            found,
-            (100 + 3 - 20, 50 - 3 + 20),
-            "void first: {void_first}"
-        );
+        assert_eq!(found, (100 + 3 - 20, 50 - 3 + 20), "void first: {void_first}");
     }
 }
 
@@ -299,16 +251,10 @@ fn the_acknowledged_proof_itself_is_not_void() {
 #[test]
 fn a_floor_is_permanent() {
     let found = payout_of(|w, id| {
-        let high = BalanceProof {
-            peer_transferred: Amount(40),
-            ..proof(id, Role::Hub, 1, 0, &[])
-        };
+        let high = BalanceProof { peer_transferred: Amount(40), ..proof(id, Role::Hub, 1, 0, &[]) };
         w.done(w.bring(Role::Wallet, true, high, &[]));
         w.done(w.bring(Role::Wallet, false, proof(id, Role::Hub, 2, 0, &[]), &[]));
-        let voiding = BalanceProof {
-            peer_seq: 9,
-            ..paid(id, 1, 10)
-        };
+        let voiding = BalanceProof { peer_seq: 9, ..paid(id, 1, 10) };
         w.done(w.bring(Role::Hub, false, voiding, &[]));
     });
     assert_eq!(found, (60, 90));
@@ -320,17 +266,9 @@ fn a_void_proof_does_not_delay_the_payout() {
     let mut w = World::new();
     let id = w.open(100, 50);
     let locks = [lock(1, 5, 1, 5_000)];
-    w.done(w.bring(
-        Role::Hub,
-        true,
-        proof(id, Role::Wallet, 1, 0, &locks),
-        &locks,
-    ));
+    w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &locks), &locks));
     let closed_at = w.height();
-    let voiding = BalanceProof {
-        peer_seq: 2,
-        ..proof(id, Role::Hub, 1, 0, &[])
-    };
+    let voiding = BalanceProof { peer_seq: 2, ..proof(id, Role::Hub, 1, 0, &[]) };
     w.done(w.bring(Role::Wallet, false, voiding, &[]));
     w.settle(id);
     assert_eq!(w.height(), closed_at + u64::from(WINDOW) + 1);
@@ -385,12 +323,7 @@ fn the_parts_of_a_submission_stand_alone() {
     let locks = [lock(1, 5, 1, 300), lock(2, 7, 1, 200)];
     for (delay, seq) in [(0, 1), (WINDOW + 5, 3)] {
         let found = payout_of(|w, id| {
-            w.done(w.bring(
-                Role::Hub,
-                true,
-                proof(id, Role::Wallet, 2, 30, &locks),
-                &locks,
-            ));
+            w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 2, 30, &locks), &locks));
             w.advance_to(w.height() + u64::from(delay));
             w.done(w.submit_tx(Submission {
                 close: true,
@@ -428,81 +361,25 @@ fn locks_that_open_a_root() {
     let many = |count: u8| -> Vec<Lock> { (0..count).map(|id| lock(id, 1, 1, 9)).collect() };
     let mut too_many = many(255);
     too_many.extend([Lock { id: 300, ..one }, Lock { id: 301, ..one }]);
-    let deep = |id| Lock {
-        id,
-        steps: STEPS_MAX,
-        unit: Amount(1),
-        ..one
-    };
+    let deep = |id| Lock { id, steps: STEPS_MAX, unit: Amount(1), ..one };
     let most = LOCK_STEPS_MAX / u64::from(STEPS_MAX);
     let table: Vec<(&str, Vec<Lock>, bool)> = vec![
         ("one", vec![one], true),
         ("the most", too_many[..256].to_vec(), true),
         ("one more", too_many.clone(), false),
-        (
-            "an id twice",
-            vec![
-                one,
-                Lock {
-                    unit: Amount(6),
-                    ..one
-                },
-            ],
-            false,
-        ),
-        (
-            "no steps",
-            vec![
-                one,
-                Lock {
-                    id: 2,
-                    steps: 0,
-                    ..one
-                },
-            ],
-            false,
-        ),
-        (
-            "nothing in it",
-            vec![
-                one,
-                Lock {
-                    id: 2,
-                    unit: Amount(0),
-                    ..one
-                },
-            ],
-            false,
-        ),
+        ("an id twice", vec![one, Lock { unit: Amount(6), ..one }], false),
+        ("no steps", vec![one, Lock { id: 2, steps: 0, ..one }], false),
+        ("nothing in it", vec![one, Lock { id: 2, unit: Amount(0), ..one }], false),
         ("the most steps", (0..most).map(deep).collect(), true),
-        (
-            "a step more",
-            (0..most)
-                .map(deep)
-                .chain([Lock { id: 99, ..one }])
-                .collect(),
-            false,
-        ),
+        ("a step more", (0..most).map(deep).chain([Lock { id: 99, ..one }]).collect(), false),
     ];
     for (name, locks, fits) in table {
         let proof = proof(id, Role::Wallet, 1, 0, &locks);
         assert_eq!(super::super::channel::opens(&proof, &locks), fits, "{name}");
-        let one_off = BalanceProof {
-            locked: Amount(proof.locked.0 + 1),
-            ..proof
-        };
-        assert!(
-            !super::super::channel::opens(&one_off, &locks),
-            "{name}: sum"
-        );
-        let other_root = BalanceProof {
-            locks_root: Hash([1; 32]),
-            ..proof
-        };
-        assert!(
-            !super::super::channel::opens(&other_root, &locks),
-            "{name}: root"
-        );
+        let one_off = BalanceProof { locked: Amount(proof.locked.0 + 1), ..proof };
+        assert!(!super::super::channel::opens(&one_off, &locks), "{name}: sum");
+        let other_root = BalanceProof { locks_root: Hash([1; 32]), ..proof };
+        assert!(!super::super::channel::opens(&other_root, &locks), "{name}: root");
     }
     drop(w);
 }
@@ -513,12 +390,8 @@ fn claims_kept_are_bounded_and_those_that_count_stay() {
     let mut direction = Direction::default();
     let id = ChannelId([1; 32]);
     for round in 0..6u64 {
-        let locks: Vec<Lock> = (0..250u64)
-            .map(|at| Lock {
-                id: round * 250 + at,
-                ..lock(1, 1, 1, 9)
-            })
-            .collect();
+        let locks: Vec<Lock> =
+            (0..250u64).map(|at| Lock { id: round * 250 + at, ..lock(1, 1, 1, 9) }).collect();
         direction.stand(proof(id, Role::Wallet, round, 0, &locks), &locks);
         for lock in &locks {
             assert!(direction.claim(lock.id, secret(1, 1, 1)));
@@ -537,15 +410,8 @@ fn a_close_is_announced_with_the_end_of_its_window() {
     assert_eq!(
         events,
         [
-            LedgerEvent::CloseStarted {
-                channel: id,
-                by: Role::Hub,
-                proofs_until
-            },
-            LedgerEvent::ProofRecorded {
-                proof: paid(id, 1, 1),
-                locks: vec![]
-            },
+            LedgerEvent::CloseStarted { channel: id, by: Role::Hub, proofs_until },
+            LedgerEvent::ProofRecorded { proof: paid(id, 1, 1), locks: vec![] },
         ]
     );
     assert_eq!(w.channel(id).closing.unwrap().proofs_until, proofs_until);

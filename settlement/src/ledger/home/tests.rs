@@ -9,23 +9,14 @@ fn a_development_ledger_is_made_once_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let home = Home::at(dir.path().join("a/b")).unwrap();
     let key = home.key().unwrap();
-    assert!(
-        home.genesis(None, false, &key).is_err(),
-        "nothing was asked for"
-    );
+    assert!(home.genesis(None, false, &key).is_err(), "nothing was asked for");
     let genesis = home.genesis(None, true, &key).unwrap();
     assert_eq!(genesis.ledger_key, key.public());
     assert_eq!(home.key().unwrap().public(), key.public());
     assert_eq!(home.genesis(None, false, &key).unwrap(), genesis);
-    assert_eq!(
-        home.genesis(Some(genesis.clone()), false, &key).unwrap(),
-        genesis
-    );
+    assert_eq!(home.genesis(Some(genesis.clone()), false, &key).unwrap(), genesis);
     let other = Genesis { salt: 1, ..genesis };
-    let refused = home
-        .genesis(Some(other), false, &key)
-        .unwrap_err()
-        .to_string();
+    let refused = home.genesis(Some(other), false, &key).unwrap_err().to_string();
     assert!(refused.contains("another genesis"), "{refused}");
 }
 
@@ -35,10 +26,7 @@ fn the_key_is_its_owners_alone_and_must_be_one() {
     let home = Home::at(dir.path()).unwrap();
     home.key().unwrap();
     let path = dir.path().join("ledger.key");
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     for wrong in ["", "zz", &"0".repeat(64), &"0".repeat(62)] {
         fs::write(&path, wrong).unwrap();
         assert!(home.key().is_err(), "{wrong:?}");
@@ -79,8 +67,5 @@ fn blocks_in_files_are_there_after_a_restart() {
     drop(producer);
     let producer = open();
     assert_eq!(*producer.ledger().tip(), tip, "from the index");
-    assert_eq!(
-        producer.block(tip.height).unwrap().unwrap().header,
-        *producer.tip().unwrap()
-    );
+    assert_eq!(producer.block(tip.height).unwrap().unwrap().header, *producer.tip().unwrap());
 }

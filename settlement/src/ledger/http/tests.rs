@@ -38,32 +38,16 @@ impl Server {
         let mut answer = vec![];
         let _ = socket.read_to_end(&mut answer).await;
         let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8(answer[..end].to_vec())
-            .unwrap()
-            .to_lowercase();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap().to_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let media = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-type: "));
-        (
-            status,
-            media.unwrap_or("").to_owned(),
-            answer[end + 4..].to_vec(),
-        )
+        let media = head.lines().find_map(|line| line.strip_prefix("content-type: "));
+        (status, media.unwrap_or("").to_owned(), answer[end + 4..].to_vec())
     }
 
     async fn json(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
+        let body = if body.is_null() { String::new() } else { body.to_string() };
         let (status, media, body) = self.ask(method, path, &body).await;
-        let expected = if status == 200 {
-            "application/json"
-        } else {
-            "application/problem+json"
-        };
+        let expected = if status == 200 { "application/json" } else { "application/problem+json" };
         assert_eq!(media, expected);
         (status, serde_json::from_slice(&body).unwrap())
     }
@@ -85,17 +69,13 @@ fn hex_of(tx: &Transaction) -> Value {
 async fn a_transaction_goes_in_and_its_events_come_out() {
     let (server, world) = (server().await, World::new());
     let (id, open) = (world.terms().channel_id(), world.open_tx(10));
-    let (status, answer) = server
-        .json("POST", "/v1/ledger/transactions", hex_of(&open))
-        .await;
+    let (status, answer) = server.json("POST", "/v1/ledger/transactions", hex_of(&open)).await;
     assert_eq!((status, answer), (200, json!({ "tx": open.id() })));
     server.block().await;
 
     let (_, page) = server.get("/v1/ledger/events?from=1&max=5").await;
     let page: EventsPage = serde_json::from_value(page).unwrap();
-    let raw = server
-        .ask("GET", "/v1/ledger/events?from=1&format=postcard", "")
-        .await;
+    let raw = server.ask("GET", "/v1/ledger/events?from=1&format=postcard", "").await;
     assert_eq!((raw.0, raw.1.as_str()), (200, POSTCARD));
     assert_eq!(decode::<Vec<BlockEvents>>(&raw.2).unwrap(), page.blocks);
     assert_eq!(page.blocks[0].events[0].channel(), Some(id));
@@ -103,13 +83,8 @@ async fn a_transaction_goes_in_and_its_events_come_out() {
     let (_, channel) = server.get(&format!("/v1/ledger/channels/{id}")).await;
     let channel: super::super::ChannelState = serde_json::from_value(channel).unwrap();
     assert_eq!(channel.terms, world.terms());
-    let (_, account) = server
-        .get(&format!("/v1/ledger/accounts/{}", world.wallet.public()))
-        .await;
-    assert_eq!(
-        (&account["nonce"], &account["balances"][0]["amount"]),
-        (&json!(1), &json!("990"))
-    );
+    let (_, account) = server.get(&format!("/v1/ledger/accounts/{}", world.wallet.public())).await;
+    assert_eq!((&account["nonce"], &account["balances"][0]["amount"]), (&json!(1), &json!("990")));
     let (_, block) = server.get("/v1/ledger/blocks/1").await;
     let block: crate::block::Block = serde_json::from_value(block).unwrap();
     assert_eq!(block.transactions, [open]);
@@ -140,79 +115,19 @@ async fn refusals_are_problems_with_their_number() {
     let zero = json!({ "account": key(5).public(), "asset": 0, "amount": "0" });
     let huge = json!({ "transaction": "0".repeat(BODY_BYTES_MAX) });
     let table = [
-        (
-            "POST",
-            transactions,
-            hex_of(&nowhere),
-            422,
-            Code::NoSuchChannel,
-        ),
-        (
-            "POST",
-            transactions,
-            json!({ "transaction": "zz" }),
-            400,
-            Code::MalformedTransaction,
-        ),
-        (
-            "POST",
-            transactions,
-            json!({ "transaction": "00" }),
-            400,
-            Code::MalformedTransaction,
-        ),
-        (
-            "POST",
-            transactions,
-            json!({ "tx": "00" }),
-            400,
-            Code::MalformedRequest,
-        ),
+        ("POST", transactions, hex_of(&nowhere), 422, Code::NoSuchChannel),
+        ("POST", transactions, json!({ "transaction": "zz" }), 400, Code::MalformedTransaction),
+        ("POST", transactions, json!({ "transaction": "00" }), 400, Code::MalformedTransaction),
+        ("POST", transactions, json!({ "tx": "00" }), 400, Code::MalformedRequest),
         ("POST", transactions, huge, 413, Code::TxTooLarge),
         ("POST", "/v1/ledger/faucet", zero, 422, Code::TxZeroAmount),
-        (
-            "GET",
-            "/v1/ledger/blocks/1",
-            Value::Null,
-            404,
-            Code::NotFound,
-        ),
-        (
-            "GET",
-            "/v1/ledger/blocks/x",
-            Value::Null,
-            400,
-            Code::MalformedRequest,
-        ),
+        ("GET", "/v1/ledger/blocks/1", Value::Null, 404, Code::NotFound),
+        ("GET", "/v1/ledger/blocks/x", Value::Null, 400, Code::MalformedRequest),
         ("GET", &nowhere_path, Value::Null, 404, Code::NotFound),
-        (
-            "GET",
-            "/v1/ledger/accounts/00",
-            Value::Null,
-            400,
-            Code::MalformedRequest,
-        ),
-        (
-            "GET",
-            "/v1/ledger/events",
-            Value::Null,
-            400,
-            Code::MalformedRequest,
-        ),
-        (
-            "GET",
-            "/v1/ledger/events?from=1&size=1",
-            Value::Null,
-            400,
-            Code::MalformedRequest,
-        ),
-        (
-            "GET",
-            "/v1/ledger/nothing",
-            Value::Null,
-            404,
-            Code::NotFound,
-        ),
+        ("GET", "/v1/ledger/accounts/00", Value::Null, 400, Code::MalformedRequest),
+        ("GET", "/v1/ledger/events", Value::Null, 400, Code::MalformedRequest),
+        ("GET", "/v1/ledger/events?from=1&size=1", Value::Null, 400, Code::MalformedRequest),
+        ("GET", "/v1/ledger/nothing", Value::Null, 404, Code::NotFound),
     ];
     for (method, path, body, status, code) in table {
         let (found, problem) = server.json(method, path, body).await;

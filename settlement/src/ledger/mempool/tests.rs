@@ -19,11 +19,7 @@ fn make_block(w: &mut World, pool: &mut Mempool, bytes: usize) -> Vec<Result<(),
     let time = w.ledger.tip().time_ms + 1_000;
     let applied = w.ledger.apply(taken, time).unwrap();
     pool.done(&applied.transactions, &applied.outcomes, applied.left_over);
-    applied
-        .outcomes
-        .into_iter()
-        .map(|(_, outcome)| outcome)
-        .collect()
+    applied.outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 #[test]
@@ -53,10 +49,7 @@ fn the_same_transaction_again_repeats_its_answer() {
     assert_eq!(pool.submit(&w.ledger, tx), Ok(id));
     assert_eq!(pool.len(), 0);
     // Not the same bytes, so not the same transaction.
-    assert_eq!(
-        pool.submit(&w.ledger, numbered(&w, 0, 2)),
-        Err(Code::BadNonce)
-    );
+    assert_eq!(pool.submit(&w.ledger, numbered(&w, 0, 2)), Err(Code::BadNonce));
 }
 
 /// Two transfers of all there is: the second is refused in the block, and may come again later.
@@ -68,14 +61,9 @@ fn what_a_block_refused_may_come_again() {
     pool.submit(&w.ledger, second.clone()).unwrap();
     let outcomes = make_block(&mut w, &mut pool, 1 << 20);
     assert_eq!(outcomes, [Ok(()), Err(Code::InsufficientFunds)]);
-    assert_eq!(
-        pool.submit(&w.ledger, second.clone()),
-        Err(Code::InsufficientFunds)
-    );
+    assert_eq!(pool.submit(&w.ledger, second.clone()), Err(Code::InsufficientFunds));
     w.ledger.state.issue(EUR, crate::types::Amount(1_000));
-    w.ledger
-        .state
-        .credit(w.wallet.public(), EUR, crate::types::Amount(1_000));
+    w.ledger.state.credit(w.wallet.public(), EUR, crate::types::Amount(1_000));
     assert!(pool.submit(&w.ledger, second).is_ok());
 }
 

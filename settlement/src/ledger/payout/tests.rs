@@ -43,11 +43,7 @@ fn reference(shown: &Shown) -> i128 {
             total += i128::from(*unit) * i128::from((*claimed).min(*steps));
         }
     }
-    if total < i128::from(shown.floor) {
-        i128::from(shown.floor)
-    } else {
-        total
-    }
+    if total < i128::from(shown.floor) { i128::from(shown.floor) } else { total }
 }
 
 fn direction(from: Role, shown: &Shown) -> Direction {
@@ -60,19 +56,11 @@ fn direction(from: Role, shown: &Shown) -> Direction {
     };
     let claim = |(id, (_, _, steps)): (u64, &(u64, u32, u32))| {
         let secret = Secret([0; 32]);
-        (
-            id,
-            Claim {
-                secret,
-                steps: *steps,
-            },
-        )
+        (id, Claim { secret, steps: *steps })
     };
     let claims: BTreeMap<u64, Claim> = (0..).zip(&shown.locks).map(claim).collect();
     Direction {
-        standing: shown
-            .proof
-            .map(|(seq, paid)| proof(ChannelId([1; 32]), from, seq, paid, &[])),
+        standing: shown.proof.map(|(seq, paid)| proof(ChannelId([1; 32]), from, seq, paid, &[])),
         opened: true,
         locks: (0..).zip(&shown.locks).map(lock).collect(),
         claims,

@@ -22,11 +22,7 @@ impl Machine {
         let journal = MemoryJournal::open(&self.disk).unwrap();
         let index = MemoryIndex::open(&self.shelf);
         let config = ProducerConfig {
-            store: StoreConfig {
-                checkpoint_blocks: 4,
-                recent_blocks: 3,
-                ..StoreConfig::default()
-            },
+            store: StoreConfig { checkpoint_blocks: 4, recent_blocks: 3, ..StoreConfig::default() },
             ..ProducerConfig::default()
         };
         Producer::open(genesis, key, Box::new(journal), Box::new(index), config)
@@ -60,17 +56,10 @@ fn a_restart_brings_back_the_same_state_whatever_the_index_covers() {
         drop(producer);
         let again = machine.start();
         assert_eq!(again.ledger().state, before.state, "{blocks}");
-        assert_eq!(
-            (again.ledger().tip(), again.tip().copied()),
-            (before.tip(), tip)
-        );
+        assert_eq!((again.ledger().tip(), again.tip().copied()), (before.tip(), tip));
         drop(again);
         machine.shelf.lose();
-        assert_eq!(
-            machine.start().ledger().state,
-            before.state,
-            "{blocks}, without an index"
-        );
+        assert_eq!(machine.start().ledger().state, before.state, "{blocks}, without an index");
     }
 }
 
@@ -119,10 +108,7 @@ fn a_failed_sync_shows_nothing() {
     let mut producer = machine.start();
     machine.disk.fail_next_sync();
     let time = producer.next_time_ms();
-    assert!(matches!(
-        producer.produce(time),
-        Err(StoreError::Journal(_))
-    ));
+    assert!(matches!(producer.produce(time), Err(StoreError::Journal(_))));
     assert_eq!(producer.tip(), None);
     assert!(producer.events_from(Height(1), 10).unwrap().is_empty());
 }
@@ -151,25 +137,13 @@ fn another_genesis_or_key_is_refused() {
             next(&mut producer);
         }
         drop(producer);
-        let other = Genesis {
-            salt: 2,
-            ..genesis()
-        };
+        let other = Genesis { salt: 2, ..genesis() };
         machine.try_start(other, ledger_key()).err()
     };
-    assert!(
-        matches!(refused(1), Some(StoreError::OtherGenesis)),
-        "from the journal"
-    );
-    assert!(
-        matches!(refused(5), Some(StoreError::OtherGenesis)),
-        "from the index"
-    );
+    assert!(matches!(refused(1), Some(StoreError::OtherGenesis)), "from the journal");
+    assert!(matches!(refused(5), Some(StoreError::OtherGenesis)), "from the index");
     let machine = Machine::default();
-    assert!(matches!(
-        machine.try_start(genesis(), key(1)),
-        Err(StoreError::Key)
-    ));
+    assert!(matches!(machine.try_start(genesis(), key(1)), Err(StoreError::Key)));
 }
 
 #[test]
@@ -190,10 +164,7 @@ fn history_is_the_same_from_memory_and_from_the_journal() {
     assert_eq!(producer.block(Height(0)).unwrap(), None);
     assert_eq!(producer.block(Height(8)).unwrap(), None);
     let block = producer.block(Height(3)).unwrap().unwrap();
-    assert_eq!(
-        (block.header, block.transactions.len()),
-        (shown[2].header, 1)
-    );
+    assert_eq!((block.header, block.transactions.len()), (shown[2].header, 1));
 }
 
 #[test]
@@ -203,10 +174,7 @@ fn a_block_is_made_only_when_its_time_has_come() {
     assert!(producer.produce(1_000).unwrap().is_some());
     let least = genesis().least_interval_ms;
     assert!(producer.produce(1_000 + least - 1).unwrap().is_none());
-    assert!(
-        producer.produce(0).unwrap().is_none(),
-        "the clock was set back"
-    );
+    assert!(producer.produce(0).unwrap().is_none(), "the clock was set back");
     assert!(producer.produce(1_000 + least).unwrap().is_some());
 }
 
@@ -224,9 +192,6 @@ fn the_faucet_counts_its_mints_itself() {
     producer.mint(to, EUR, Amount(1)).unwrap();
     next(&mut producer);
     assert_eq!(producer.ledger().account(&to).balance(EUR), Amount(22));
-    assert_eq!(
-        producer.mint(to, AssetId(9), Amount(1)),
-        Err(Code::UnknownAsset)
-    );
+    assert_eq!(producer.mint(to, AssetId(9), Amount(1)), Err(Code::UnknownAsset));
     assert_eq!(producer.mint(to, EUR, Amount(0)), Err(Code::TxZeroAmount));
 }

@@ -68,11 +68,7 @@ async fn a_block_may_be_made_at_a_given_time() {
 async fn the_clock_makes_blocks_and_a_restart_goes_on() {
     let disk = Disk::new();
     let service = start(&disk, Pace::Clock);
-    let blocks = service
-        .handle()
-        .events_from(Height(2), 1, LONG)
-        .await
-        .unwrap();
+    let blocks = service.handle().events_from(Height(2), 1, LONG).await.unwrap();
     assert_eq!(blocks[0].header.header.height, Height(2));
     service.stop().await;
     let durable = disk.durable();

@@ -1,0 +1,44 @@
+//! How wallets and hubs see a ledger: in the same process or over HTTP, they can't tell.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use settlement::api::{AccountView, ChannelView, LedgerInfo, Problem};
+use settlement::block::BlockEvents;
+use settlement::tx::Transaction;
+use settlement::types::{AccountId, ChannelId, Height, TxId};
+
+/// Why a ledger did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It answered, and refused.
+    #[error("the ledger refused: {} ({})", .0.detail, .0.code.number())]
+    Refused(Box<Problem>),
+    /// It did not answer, or not in a way that can be understood.
+    #[error("the ledger can't be reached: {0}")]
+    Unreachable(String),
+}
+
+/// What a call comes to, later.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// A settlement ledger. Nothing it says is believed unchecked: followers check the signature and
+/// the parent of every header.
+pub trait LedgerClient: Send + Sync + 'static {
+    /// Genesis and the newest header.
+    fn info(&self) -> Answer<'_, LedgerInfo>;
+
+    /// Hands in a transaction. The answer says that it waits for a block; handing the same in again
+    /// does no harm.
+    fn submit(&self, transaction: &Transaction) -> Answer<'_, TxId>;
+
+    /// The blocks from this height on, in order, none left out: at least one, unless none comes
+    /// within `wait`; at most as many as the ledger cares to give at once.
+    fn events_from(&self, height: Height, wait: Duration) -> Answer<'_, Vec<BlockEvents>>;
+
+    /// An account's nonce and balances.
+    fn account(&self, account: &AccountId) -> Answer<'_, AccountView>;
+
+    /// A channel's state; refused with [`settlement::reject::Code::NoSuchChannel`].
+    fn channel(&self, channel: &ChannelId) -> Answer<'_, ChannelView>;
+}

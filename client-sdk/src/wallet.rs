@@ -1,0 +1,260 @@
+//! The wallet's pure core.
+//!
+//! [`Wallet::handle`] takes one input and returns an [`Output`]: records to make durable, and
+//! actions to perform once they are. [`Wallet::replay`] makes a record's change again after a
+//! restart. The shell around it must keep one rule: **no action of an output is performed before
+//! its records, and all earlier ones, are durable.**
+
+use serde::{Deserialize, Serialize};
+use settlement::block::BlockEvents;
+use settlement::channel::{Step, VerifiedUpdate};
+use settlement::proof::BalanceProof;
+use settlement::reject::Code;
+use settlement::tx::Submission;
+use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
+use settlement::update::Op;
+use settlement::wire::Message;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The connection to the hub stands and this wallet is signed in on it.
+    Connected,
+    /// It is gone.
+    Disconnected,
+    /// The hub said something about one of this wallet's channels. Updates come verified.
+    Message(Box<Message>),
+    /// An update of the hub's whose signature was checked.
+    Update(Box<VerifiedUpdate>),
+    /// An update of the hub's that was refused before it reached the rules.
+    BadUpdate {
+        /// Which channel.
+        channel: ChannelId,
+        /// Which update.
+        seq: u64,
+        /// Why.
+        code: Code,
+    },
+    /// The next block of the ledger; its header was checked. Blocks come in order, none left out.
+    Block(Box<BlockEvents>),
+    /// Time has passed: at least once a second.
+    Tick,
+    /// Somebody wants something.
+    Command(Box<Command>),
+}
+
+/// What a user can ask for. The ids in it are chosen by the shell from fresh randomness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Expect a payment, and say so in an invoice ([`Event::Invoiced`]).
+    Invoice {
+        /// Fresh randomness: the invoice's anchor is its SHA-256.
+        secret: Secret,
+        /// Of which asset.
+        asset: AssetId,
+        /// How much.
+        amount: Amount,
+        /// For how many blocks the invoice can be paid.
+        life_blocks: u64,
+        /// What for, at most 256 bytes.
+        memo: String,
+    },
+    /// Pay an invoice.
+    Pay {
+        /// Its bech32m text.
+        invoice: String,
+    },
+    /// Pay a wallet that has not asked.
+    Send {
+        /// Fresh randomness.
+        secret: Secret,
+        /// Fresh randomness that encrypts the payload.
+        nonce: [u8; 24],
+        /// To whom.
+        payee: PublicKey,
+        /// Of which asset.
+        asset: AssetId,
+        /// How much.
+        amount: Amount,
+        /// What for, at most 256 bytes.
+        memo: String,
+    },
+    /// Pay the hub itself, directly.
+    PayHub {
+        /// From which channel.
+        channel: ChannelId,
+        /// How much.
+        amount: Amount,
+        /// What for, at most 256 bytes.
+        memo: String,
+    },
+    /// Send an update without operations, so that everything accepted is acknowledged.
+    Acknowledge {
+        /// On which channel.
+        channel: ChannelId,
+    },
+    /// Settle what waits for the next update now, instead of after an idle second.
+    Flush {
+        /// On which channel.
+        channel: ChannelId,
+    },
+    /// Count a cooperative close as signed ([`settlement::channel::Channel::close_terms`]).
+    AgreeClose {
+        /// What is signed.
+        close: settlement::proof::CooperativeClose,
+    },
+    /// Count a withdrawal as signed.
+    AgreeWithdrawal {
+        /// What is signed.
+        withdrawal: settlement::proof::Withdrawal,
+    },
+    /// Close without the hub: its newest proof and every claim go to the ledger.
+    CloseAlone {
+        /// Which channel.
+        channel: ChannelId,
+    },
+}
+
+/// How a payment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentState {
+    /// Not final. The money may still be claimed: it must not be tried again elsewhere.
+    Pending,
+    /// The payee's secret has come back: paid.
+    Settled,
+    /// The money is back for good, or was never locked.
+    Failed(Code),
+}
+
+/// Which way a payment goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Paid by this wallet.
+    Out,
+    /// Paid to this wallet.
+    In,
+}
+
+/// A payment, in or out, as the wallet remembers it. Its anchor names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// SHA-256 of the secret.
+    pub anchor: Anchor,
+    /// Which way.
+    pub way: Way,
+    /// How it stands.
+    pub state: PaymentState,
+    /// Of which asset.
+    pub asset: AssetId,
+    /// What the payee gets.
+    pub amount: Amount,
+    /// What the hub takes on top (0 for payments in).
+    pub fee: Amount,
+    /// The other wallet, where it is known.
+    pub peer: Option<PublicKey>,
+    /// What for.
+    pub memo: String,
+    /// The secret: the proof of payment, once it is known.
+    pub secret: Option<Secret>,
+    /// Through which channel and lock, once there is one.
+    pub lock: Option<(ChannelId, u64)>,
+    /// The height after which an invoice can't be paid.
+    pub expires: Height,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+/// What the shell performs, in order, once the output's records are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a message to the hub; dropped when not connected (meeting again says it anew).
+    Send(Message),
+    /// Sign a proof and send the update.
+    SendUpdate {
+        /// Which channel.
+        channel: ChannelId,
+        /// The accepted state it builds on.
+        base: u64,
+        /// What it does.
+        ops: Vec<Op>,
+        /// What is to be signed.
+        proof: BalanceProof,
+    },
+    /// Sign a submission and bring it to the ledger, trying until the ledger answers.
+    Submit(Box<Submission>),
+    /// Tell the user.
+    Tell(Event),
+}
+
+/// What a user is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An invoice was made.
+    Invoiced {
+        /// Its bech32m text.
+        invoice: String,
+        /// The payment that it waits for.
+        payment: Payment,
+    },
+    /// A payment is new or stands differently.
+    Payment(Payment),
+    /// A command was refused, with what is wrong in this case.
+    Refused {
+        /// Why.
+        code: Code,
+        /// What is wrong, and what to do.
+        detail: String,
+        /// The payment that it was about, if any.
+        payment: Option<Anchor>,
+    },
+    /// A channel is new, or its phase changed.
+    Channel(ChannelId),
+    /// The hub paid this wallet directly.
+    PaidByHub {
+        /// On which channel.
+        channel: ChannelId,
+        /// How much.
+        amount: Amount,
+        /// What for.
+        memo: Vec<u8>,
+    },
+}
+
+/// One durable change. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// The ledger opened a channel of this wallet's.
+    Opened {
+        /// Its terms.
+        terms: settlement::proof::OpenTerms,
+        /// What this wallet put in.
+        deposit: Amount,
+    },
+    /// A channel made a step.
+    Step {
+        /// Which channel.
+        channel: ChannelId,
+        /// What.
+        step: Step,
+    },
+    /// A payment is new or stands differently.
+    Payment(Payment),
+    /// Every block up to this height has been followed; its time in milliseconds since 1970.
+    Followed {
+        /// The block's height.
+        height: Height,
+        /// The block's time.
+        time_ms: u64,
+    },
+}
+
+/// What came of one input.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// To append to the journal, in order.
+    pub records: Vec<Record>,
+    /// To perform in order, once the records are durable.
+    pub actions: Vec<Action>,
+}

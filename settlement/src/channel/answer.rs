@@ -1,0 +1,125 @@
+//! What becomes of locks: secrets and failures, from either side, and expiry.
+
+use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
+use crate::lock::Lock;
+use crate::reject::Code;
+use crate::types::Secret;
+
+impl Channel {
+    /// The other side reveals the secret of a lock of this side's direction.
+    ///
+    /// `None` for what changes nothing: a lock that is gone, a secret that is known already, or one
+    /// that comes at or after the lock's expiry, when the money is this side's again.
+    ///
+    /// # Errors
+    /// [`Code::SecretMismatch`] when it does not fit: the shell then suspends the channel
+    /// ([`Channel::suspend`]), not the connection.
+    pub fn check_reveal(
+        &self,
+        id: u64,
+        secret: &Secret,
+        now: &Now<'_>,
+    ) -> Result<Option<Step>, Code> {
+        let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
+        let late = standing.lock.expired_at(now.view.height);
+        if late || matches!(standing.answer, Some(Answer::Expired)) {
+            return Ok(None);
+        }
+        self.learn(id, secret)
+    }
+
+    /// A secret for a lock of this side's direction that has become public on the ledger, whatever
+    /// the height: if it counted there, this side has paid.
+    pub(super) fn learn(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
+        let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
+        let answer = measure(&standing.lock, standing.answer, secret)?;
+        Ok(answer.map(|answer| Step::PeerAnswered { id, answer }))
+    }
+
+    /// The other side gives up a lock of this side's direction. `None` when that changes nothing:
+    /// the lock has been answered, or stands in no accepted or pending update.
+    pub fn check_fail(&self, id: u64, code: Code) -> Option<Step> {
+        let standing = self.out.standing.get(&id)?;
+        let pending = standing.answer.is_none() && self.out.tip().lock(id).is_some();
+        pending.then_some(Step::PeerAnswered { id, answer: Answer::Failed(code) })
+    }
+
+    /// This side shows the secret of a lock of the other side's direction. Passing on a known
+    /// secret is always right; whether a payee should show one of its own is [`Channel::claimable`].
+    ///
+    /// # Errors
+    /// [`Code::UnknownLock`]; [`Code::SecretMismatch`].
+    pub fn reveal(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
+        let lock = self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
+        let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
+        let answer = measure(lock, known.answer, secret)?;
+        Ok(answer.map(|answer| Step::Answered { id, answer }))
+    }
+
+    /// This side gives up a lock of the other side's direction. Never once its secret is known
+    /// here: that is folded first.
+    ///
+    /// # Errors
+    /// [`Code::UnknownLock`]; [`Code::NothingToDo`] when it has been answered.
+    pub fn fail(&self, id: u64, code: Code) -> Result<Step, Code> {
+        self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
+        let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
+        match known.answer {
+            None => Ok(Step::Answered { id, answer: Answer::Failed(code) }),
+            Some(_) => Err(Code::NothingToDo),
+        }
+    }
+
+    /// Whether a payee can still show a secret for this incoming lock without risk: the view is
+    /// fresh, the channel is not closing, and enough blocks are left to claim on the ledger if the
+    /// other side does not settle.
+    ///
+    /// # Errors
+    /// [`Code::UnknownLock`], [`Code::ChannelClosing`], [`Code::LedgerStalled`],
+    /// [`Code::ExpiryTooSoon`].
+    pub fn claimable(&self, id: u64, now: &Now<'_>) -> Result<Lock, Code> {
+        let lock = self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
+        if !matches!(self.phase, Phase::Open) {
+            return Err(Code::ChannelClosing);
+        }
+        if !now.view.fresh {
+            return Err(Code::LedgerStalled);
+        }
+        let policy = now.policy;
+        let needed = now.view.height.after(policy.claim_margin).after(policy.settle_grace);
+        if lock.expiry < needed { Err(Code::ExpiryTooSoon) } else { Ok(*lock) }
+    }
+
+    /// Locks of this side's direction that have expired unclaimed, in a fresh view: their money is
+    /// this side's again, whether or not the other side says so. A proof that still has them can't
+    /// be claimed on any more.
+    pub fn expire(&self, now: &Now<'_>) -> Vec<Step> {
+        if !now.view.fresh {
+            return Vec::new();
+        }
+        let unclaimed = |answer: Option<Answer>| matches!(answer, None | Some(Answer::Failed(_)));
+        let expired = self.out.standing.iter().filter(|(_, standing)| {
+            standing.lock.expired_at(now.view.height) && unclaimed(standing.answer)
+        });
+        expired.map(|(id, _)| Step::PeerAnswered { id: *id, answer: Answer::Expired }).collect()
+    }
+}
+
+/// What a secret newly tells about a lock; `None` when it tells nothing new.
+fn measure(lock: &Lock, before: Option<Answer>, secret: &Secret) -> Result<Option<Answer>, Code> {
+    let known_steps = match before {
+        Some(Answer::Known { secret: known, .. }) if known == *secret => return Ok(None),
+        Some(Answer::Known { steps, .. }) => steps,
+        _ => 0,
+    };
+    // What was settled already comes around again after a reconnect.
+    if secret.0 == lock.anchor.0 {
+        return Ok(None);
+    }
+    let limit = known_steps.saturating_add(HASHES_PER_MESSAGE);
+    let redeemed = lock.redeem_within(secret, limit).ok_or(Code::SecretMismatch)?;
+    if redeemed.steps <= known_steps {
+        return Ok(None);
+    }
+    Ok(Some(Answer::Known { secret: *secret, steps: redeemed.steps }))
+}

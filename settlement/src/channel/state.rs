@@ -1,0 +1,140 @@
+//! What one side remembers of the two directions.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::send::Flight;
+use super::tally::Tally;
+use crate::crypto::Signed;
+use crate::lock::Lock;
+use crate::proof::BalanceProof;
+use crate::reject::Code;
+use crate::types::{Amount, Secret};
+use crate::update::{Destination, Payload};
+
+/// What has become of a lock, before its direction says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Its secret is known, and redeems this many steps of the lock as it stood then.
+    Known {
+        /// The secret.
+        secret: Secret,
+        /// How many steps.
+        steps: u32,
+    },
+    /// The receiver has given it up.
+    Failed(Code),
+    /// It expired in a fresh view of the ledger, unclaimed.
+    Expired,
+}
+
+/// A proof that was signed and is not retired: all that is needed to recognise it when the other
+/// side acknowledges it, and to know what it could be made to pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentProof {
+    /// Its seq.
+    pub seq: u64,
+    /// Its total.
+    pub transferred: Amount,
+    /// What was locked in it.
+    pub locked: Amount,
+    /// Whether the other side said that it refused it. It may have kept it all the same.
+    pub refused: bool,
+}
+
+/// A lock that stands in some proof of the own direction that is not retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The lock as it was signed last.
+    pub lock: Lock,
+    /// The newest signed proof in which it stands.
+    pub last_seq: u64,
+    /// What has become of it.
+    pub answer: Option<Answer>,
+}
+
+/// An update that the other side said it refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The update.
+    pub flight: Flight,
+    /// Why.
+    pub code: Code,
+}
+
+/// The direction that this side owns.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The newest state that the other side accepted.
+    pub accepted: Tally,
+    /// The newest accepted proof.
+    pub accepted_proof: Option<BalanceProof>,
+    /// The one update that is signed and unanswered.
+    pub in_flight: Option<Flight>,
+    /// Updates that were refused and are not retired: an acknowledgment may still come and win.
+    pub refused: Vec<Refused>,
+    /// Every signed proof that is not retired, oldest first.
+    pub sent: VecDeque<SentProof>,
+    /// Every lock that is not gone, by id.
+    pub standing: BTreeMap<u64, Standing>,
+    /// The highest seq ever signed.
+    pub last_seq: u64,
+    /// The highest lock id ever used.
+    pub last_lock_id: u64,
+    /// The newest own proof that the other side has acknowledged with its signature.
+    pub retired_below: u64,
+}
+
+impl Outgoing {
+    /// The newest signed state that was not refused.
+    pub fn tip(&self) -> &Tally {
+        self.in_flight.as_ref().map_or(&self.accepted, |flight| &flight.after)
+    }
+
+    /// The newest signed proof that was not refused.
+    pub fn tip_proof(&self) -> Option<&BalanceProof> {
+        self.in_flight.as_ref().map(|flight| &flight.proof).or(self.accepted_proof.as_ref())
+    }
+
+    /// How many proofs the other side has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.sent.iter().filter(|proof| proof.seq > self.retired_below).count()
+    }
+
+    /// Whether some proof with this seq and total was signed and not refused.
+    pub(super) fn has_sent(&self, seq: u64, transferred: Amount) -> bool {
+        if seq == 0 {
+            return self.retired_below == 0 && transferred == Amount::ZERO;
+        }
+        self.sent.iter().any(|p| p.seq == seq && p.transferred == transferred && !p.refused)
+    }
+}
+
+/// A pending lock of the other side's direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomingLock {
+    /// Who shall get it.
+    pub to: Destination,
+    /// What came with it.
+    pub payload: Payload,
+    /// What this side has said about it, or learned.
+    pub answer: Option<Answer>,
+}
+
+/// The direction that the other side owns.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Incoming {
+    /// The newest accepted state.
+    pub tally: Tally,
+    /// The newest accepted proof: the money.
+    pub proof: Option<Signed<BalanceProof>>,
+    /// What is known of each pending lock, by id.
+    pub locks: BTreeMap<u64, IncomingLock>,
+    /// The highest lock id ever accepted.
+    pub last_lock_id: u64,
+    /// How many accepted proofs this side has not acknowledged with a proof of its own.
+    pub to_acknowledge: u32,
+    /// Whether the other side waits for an acknowledgment to have a lock's money back.
+    pub ack_wanted: bool,
+}

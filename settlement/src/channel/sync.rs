@@ -1,0 +1,84 @@
+//! Meeting again: what each side shows the other first, and what follows from it.
+
+use super::{Answer, Channel, Effect, Step};
+use crate::proof::SnapshotRef;
+use crate::reject::Code;
+use crate::types::{Amount, PublicKey};
+
+/// What is to be done after the other side has shown what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncOutcome {
+    /// To commit, in order: what the other side's view settles by itself.
+    pub steps: Vec<Step>,
+    /// Whether one side has lost state. The channel is then suspended: the steps say so.
+    pub lost: Option<Code>,
+}
+
+impl Channel {
+    /// What this side shows: its newest proof of its own direction and the newest that it accepted
+    /// of the other's.
+    pub fn snapshot_refs(&self) -> (SnapshotRef, SnapshotRef) {
+        let own = self.out.tip_proof().map_or(SnapshotRef::NONE, SnapshotRef::of);
+        let theirs = self.inc.proof.as_ref().map(|signed| SnapshotRef::of(&signed.value));
+        (own, theirs.unwrap_or(SnapshotRef::NONE))
+    }
+
+    /// Judges what the other side shows: `own`, its newest proof of its own direction, and `yours`,
+    /// the newest of this side's that it accepted.
+    pub fn check_sync(&self, own: &SnapshotRef, yours: &SnapshotRef) -> SyncOutcome {
+        let mut steps = vec![Step::Resumed];
+        let lost = self.judge_own_direction(yours, &mut steps).err();
+        let (_, accepted) = self.snapshot_refs();
+        let behind = own.seq < accepted.seq;
+        let other = own.seq == accepted.seq && own.digest != accepted.digest;
+        let lost = lost.or((behind || other).then_some(Code::StateLost));
+        if let Some(code) = lost {
+            steps = vec![Step::Suspended { code }];
+        }
+        SyncOutcome { steps, lost }
+    }
+
+    /// What the other side accepted of this side's direction: an answer that was lost on the way,
+    /// or a sign that somebody lost state.
+    fn judge_own_direction(&self, yours: &SnapshotRef, steps: &mut Vec<Step>) -> Result<(), Code> {
+        let out = &self.out;
+        let accepted = out.accepted_proof.as_ref().map_or(SnapshotRef::NONE, SnapshotRef::of);
+        if *yours == accepted {
+            return Ok(());
+        }
+        let flights = out.in_flight.iter().chain(out.refused.iter().map(|r| &r.flight));
+        let known = flights.map(|flight| SnapshotRef::of(&flight.proof)).any(|it| it == *yours);
+        if !known {
+            return Err(Code::StateLost);
+        }
+        steps.push(Step::Acked { seq: yours.seq });
+        Ok(())
+    }
+
+    /// What is said again after meeting: the unanswered update, and every answer that the other
+    /// side's direction does not show yet. Saying it twice does no harm.
+    pub fn to_resend(&self) -> Vec<Effect> {
+        let update = self.out.in_flight.as_ref().map(|_| Effect::SendUpdate);
+        let answers = self.inc.locks.iter().filter_map(|(id, lock)| match lock.answer? {
+            Answer::Known { secret, .. } => Some(Effect::SendReveal { id: *id, secret }),
+            Answer::Failed(code) => Some(Effect::SendFail { id: *id, code }),
+            Answer::Expired => None,
+        });
+        update.into_iter().chain(answers).collect()
+    }
+
+    /// The other side's key.
+    pub fn peer_key(&self) -> &PublicKey {
+        self.terms.key(self.me.other())
+    }
+
+    /// What the other side has sent in total, as this side can prove it.
+    pub fn received(&self) -> Amount {
+        self.inc.tally.transferred
+    }
+
+    /// A step that suspends the channel until the sides meet again.
+    pub fn suspend(&self, code: Code) -> Step {
+        Step::Suspended { code }
+    }
+}
