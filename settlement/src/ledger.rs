@@ -77,9 +77,9 @@ use std::collections::BTreeMap;
 
 pub use apply::SETTLEMENTS_MAX;
 pub use blocks::{Applied, BlockError};
-pub use channel::{ChannelState, Claim, Closing, Direction};
+pub use channel::{ChannelState, Claim, ClosedChannel, Closing, Direction};
 pub use rows::Row;
-pub use state::{AccountState, Balance};
+pub use state::AccountState;
 pub use verified::{TX_BYTES_MAX, VerifiedTx};
 
 use crate::block::Header;

@@ -220,7 +220,9 @@ impl Ledger {
         amounts: PerRole<Amount>,
         cooperative: bool,
     ) -> Option<LedgerEvent> {
-        let terms = self.state.channels.get(id)?.terms;
+        let channel = self.state.channels.get(id)?;
+        let (terms, closed) = (channel.terms, channel.closed(amounts));
+        self.state.closed.push(closed);
         // The channel goes first: money is never in two places.
         self.state.put_channel(*id, None);
         for role in [Role::Wallet, Role::Hub] {

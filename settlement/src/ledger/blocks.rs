@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::apply::Ahead;
+use super::channel::ClosedChannel;
 use super::rows::{Row, chain_writes};
 use super::verified::{Keys, VerifiedTx};
 use super::{Ledger, Tip};
@@ -30,6 +31,8 @@ pub struct Applied {
     pub events: Vec<LedgerEvent>,
     /// Every row that was written, for the index.
     pub rows: Vec<Row>,
+    /// The channels that were paid out.
+    pub closed: Vec<ClosedChannel>,
     /// Transactions that did not fit in, in their order: the first that was too much for the
     /// block's bytes or hashes, and all after it.
     pub left_over: Vec<VerifiedTx>,
@@ -107,6 +110,7 @@ impl Ledger {
         let Filling { transactions, outcomes, mut events, .. } = filling;
         self.settle_due(height, &mut events);
         let rows = self.state.take_changes();
+        let closed = self.state.take_closed();
         assert!(
             self.state.is_conserved(),
             "block {height} would make or lose money: {:?}",
@@ -114,7 +118,7 @@ impl Ledger {
         );
         let header = self.next_header(height, time_ms, &outcomes, &rows);
         self.move_to(&header);
-        Ok(Applied { header, transactions, outcomes, events, rows, left_over })
+        Ok(Applied { header, transactions, outcomes, events, rows, closed, left_over })
     }
 
     fn next_header(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::boundaries;
+use crate::api::{ChannelPhase, ChannelView};
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
 use crate::proof::{BalanceProof, OpenTerms};
 use crate::types::{Amount, Hash, Height, PerRole, Role, Secret};
@@ -26,6 +27,35 @@ pub struct ChannelState {
     pub closing: Option<Closing>,
     /// What is known of each direction, by the side that pays in it.
     pub directions: PerRole<Direction>,
+}
+
+/// What is left to tell of a channel that was paid out. Not part of the state: it decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedChannel {
+    /// What it was opened under.
+    pub terms: OpenTerms,
+    /// All that each side has put in.
+    pub deposited: PerRole<Amount>,
+    /// All that each side had taken out before.
+    pub withdrawn: PerRole<Amount>,
+    /// What each side got in the end.
+    pub paid: PerRole<Amount>,
+}
+
+impl ClosedChannel {
+    /// As it is shown to whoever asks.
+    pub fn view(&self) -> ChannelView {
+        ChannelView {
+            channel: self.terms.channel_id(),
+            terms: self.terms,
+            phase: ChannelPhase::Closed,
+            deposited: self.deposited,
+            withdrawn: self.withdrawn,
+            closed_by: None,
+            proofs_until: None,
+            paid: Some(self.paid),
+        }
+    }
 }
 
 /// A challenge window.
@@ -76,6 +106,27 @@ impl ChannelState {
             closing: None,
             directions: PerRole::default(),
         }
+    }
+
+    /// As it is shown to whoever asks.
+    pub fn view(&self) -> ChannelView {
+        let closing = self.closing;
+        ChannelView {
+            channel: self.terms.channel_id(),
+            terms: self.terms,
+            phase: closing.map_or(ChannelPhase::Open, |_| ChannelPhase::Closing),
+            deposited: self.deposited,
+            withdrawn: self.withdrawn,
+            closed_by: closing.map(|closing| closing.by),
+            proofs_until: closing.map(|closing| closing.proofs_until),
+            paid: None,
+        }
+    }
+
+    /// What is left to tell of it once it is paid out.
+    pub(super) fn closed(&self, paid: PerRole<Amount>) -> ClosedChannel {
+        let (deposited, withdrawn) = (self.deposited, self.withdrawn);
+        ClosedChannel { terms: self.terms, deposited, withdrawn, paid }
     }
 
     /// Deposited less withdrawn by one side; may be negative, as sides pay each other.

@@ -2,10 +2,10 @@
 //!
 //! | route | answer |
 //! | --- | --- |
-//! | `GET /v1/ledger/info` | [`LedgerInfo`](super::service::LedgerInfo) |
+//! | `GET /v1/ledger/info` | [`LedgerInfo`](crate::api::LedgerInfo) |
 //! | `GET /v1/ledger/blocks/{height}` | the block |
-//! | `GET /v1/ledger/accounts/{key}` | nonce and balances |
-//! | `GET /v1/ledger/channels/{id}` | the channel, while it is open or closing |
+//! | `GET /v1/ledger/accounts/{key}` | [`AccountView`](crate::api::AccountView) |
+//! | `GET /v1/ledger/channels/{id}` | [`ChannelView`](crate::api::ChannelView) |
 //! | `POST /v1/ledger/transactions` | `{"transaction": "<hex of postcard>"}` → `{"tx": "<id>"}` |
 //! | `GET /v1/ledger/events?from=H&max=N&wait_ms=M&format=json` | `{"blocks": […]}`, or postcard |
 //! | `POST /v1/ledger/faucet` | `{"account", "asset", "amount"}` → `{"tx": "<id>"}` |
@@ -28,11 +28,12 @@ use serde::{Deserialize, Serialize};
 
 use super::TX_BYTES_MAX;
 use super::service::LedgerHandle;
+use crate::api::{FaucetRequest, Problem, SubmitAnswer, SubmitRequest};
 use crate::block::BlockEvents;
 use crate::encoding::{decode, encode};
 use crate::reject::Code;
 use crate::tx::Transaction;
-use crate::types::{Amount, AssetId, Height, PublicKey, TxId};
+use crate::types::Height;
 
 /// The most bytes of a request's body: the largest transaction in hex, and room around it.
 pub const BODY_BYTES_MAX: usize = 2 * TX_BYTES_MAX + 1_024;
@@ -54,109 +55,35 @@ pub fn routes(handle: LedgerHandle) -> Router {
         .with_state(handle)
 }
 
-/// A refusal as RFC 9457 writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// Names the kind of problem, for programs.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// What is wrong, in a sentence.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What is wrong in this case.
-    pub detail: String,
-    /// The number that never changes.
-    pub code: Code,
-    /// The code's name.
-    pub name: String,
-    /// Whether the same request may be taken later.
-    pub retryable: bool,
-}
+/// A refusal on its way out.
+pub struct Refusal(pub Problem);
 
-impl Problem {
-    /// The problem that a code is.
-    pub fn new(code: Code, detail: impl Into<String>) -> Problem {
-        Problem {
-            kind: format!("urn:payhub:problem:{}", code.name()),
-            title: code.title().to_owned(),
-            status: status_of(code).as_u16(),
-            detail: detail.into(),
-            code,
-            name: code.name().to_owned(),
-            retryable: code.retryable(),
-        }
+impl Refusal {
+    fn new(code: Code, detail: impl Into<String>) -> Refusal {
+        Refusal(Problem::new(code, detail))
     }
 }
 
-impl From<Code> for Problem {
-    fn from(code: Code) -> Problem {
-        Problem::new(code, code.title())
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal::new(code, code.title())
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status);
+        let status = StatusCode::from_u16(self.0.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let media = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, media, Json(self).into_response().into_body()).into_response()
+        (status, media, Json(self.0).into_response().into_body()).into_response()
     }
-}
-
-fn status_of(code: Code) -> StatusCode {
-    match code {
-        Code::MalformedRequest | Code::MalformedTransaction => StatusCode::BAD_REQUEST,
-        Code::NoFaucet => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::TxTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::QueueFull | Code::Overloaded | Code::LedgerUnavailable => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    }
-}
-
-/// The body of `POST transactions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SubmitRequest {
-    /// Lower-case hex of the transaction's postcard bytes.
-    pub transaction: String,
-}
-
-/// The answer to `POST transactions` and `POST faucet`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Submitted {
-    /// The transaction's id.
-    pub tx: TxId,
-}
-
-/// The body of `POST faucet`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FaucetRequest {
-    /// Whose the money becomes.
-    pub account: PublicKey,
-    /// Of which asset.
-    pub asset: AssetId,
-    /// How much.
-    pub amount: Amount,
-}
-
-/// The answer to `GET events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventsPage {
-    /// One after the other, from the height that was asked for.
-    pub blocks: Vec<BlockEvents>,
 }
 
 /// How `GET events` answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// [`EventsPage`] in JSON.
+enum Format {
+    /// [`EventsPage`](crate::api::EventsPage) in JSON.
     #[default]
     Json,
     /// The postcard bytes of a `Vec<BlockEvents>`.
@@ -179,14 +106,14 @@ fn all() -> usize {
     usize::MAX
 }
 
-async fn info(State(ledger): State<LedgerHandle>) -> Result<Response, Problem> {
+async fn info(State(ledger): State<LedgerHandle>) -> Result<Response, Refusal> {
     Ok(Json(ledger.info().await?).into_response())
 }
 
 async fn block(
     State(ledger): State<LedgerHandle>,
     Path(height): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let height: u64 = parse(&height, "a height")?;
     let block = ledger.block(Height(height)).await?;
     found(block, || format!("there is no block {height} yet"))
@@ -195,7 +122,7 @@ async fn block(
 async fn account(
     State(ledger): State<LedgerHandle>,
     Path(key): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let key = parse(&key, "a public key")?;
     Ok(Json(ledger.account(key).await?).into_response())
 }
@@ -203,38 +130,38 @@ async fn account(
 async fn channel(
     State(ledger): State<LedgerHandle>,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let channel = ledger.channel(parse(&id, "a channel id")?).await?;
-    found(channel, || "there is no open or closing channel of this id".to_owned())
+    Ok(Json(channel).into_response())
 }
 
 async fn submit(
     State(ledger): State<LedgerHandle>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let request: SubmitRequest = read(body)?;
-    let malformed = |why: String| Problem::new(Code::MalformedTransaction, why);
+    let malformed = |why: String| Refusal::new(Code::MalformedTransaction, why);
     let bytes = hex::decode(&request.transaction).map_err(|error| malformed(error.to_string()))?;
     let tx: Transaction = decode(&bytes).map_err(|error| malformed(error.to_string()))?;
     let tx = ledger.submit(tx).await?;
-    Ok(Json(Submitted { tx }).into_response())
+    Ok(Json(SubmitAnswer { tx }).into_response())
 }
 
 async fn faucet(
     State(ledger): State<LedgerHandle>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let request: FaucetRequest = read(body)?;
     let (account, asset) = (request.account, request.asset);
     let tx = ledger.faucet(account, asset, request.amount).await?;
-    Ok(Json(Submitted { tx }).into_response())
+    Ok(Json(SubmitAnswer { tx }).into_response())
 }
 
 async fn events(
     State(ledger): State<LedgerHandle>,
     query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let malformed = |error: QueryRejection| Problem::new(Code::MalformedRequest, error.body_text());
+) -> Result<Response, Refusal> {
+    let malformed = |error: QueryRejection| Refusal::new(Code::MalformedRequest, error.body_text());
     let Query(query) = query.map_err(malformed)?;
     let wait = Duration::from_millis(query.wait_ms);
     let blocks = ledger.events_from(Height(query.from), query.max, wait).await?;
@@ -245,34 +172,34 @@ async fn events(
     })
 }
 
-fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
-    let wrong = |_| Problem::new(Code::MalformedRequest, format!("`{text}` is not {what}"));
+fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
+    let wrong = |_| Refusal::new(Code::MalformedRequest, format!("`{text}` is not {what}"));
     text.parse().map_err(wrong)
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|error| {
         let too_large = error.status() == StatusCode::PAYLOAD_TOO_LARGE;
         let code = if too_large { Code::TxTooLarge } else { Code::MalformedRequest };
-        Problem::new(code, error.body_text())
+        Refusal::new(code, error.body_text())
     })?;
     let read = serde_json::from_slice(&body);
-    read.map_err(|error| Problem::new(Code::MalformedRequest, error.to_string()))
+    read.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))
 }
 
 fn found<T: Serialize>(
     value: Option<T>,
     missing: impl FnOnce() -> String,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     match value {
         Some(value) => Ok(Json(value).into_response()),
-        None => Err(Problem::new(Code::NotFound, missing())),
+        None => Err(Refusal::new(Code::NotFound, missing())),
     }
 }
 
 /// The answer where there is no route.
-pub async fn no_route() -> Problem {
-    Problem::new(Code::NotFound, "there is no such route")
+pub async fn no_route() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such route")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::mempool::{Mempool, MempoolConfig};
 use super::store::{Store, StoreConfig, StoreError};
 use super::{BlockError, Ledger};
+use crate::api::ChannelView;
 use crate::block::{Block, BlockEvents, SignedHeader};
 use crate::crypto::{Signable, SigningKey};
 use crate::index::Index;
@@ -15,7 +16,7 @@ use crate::journal::Journal;
 use crate::params::Genesis;
 use crate::reject::Code;
 use crate::tx::{Mint, Transaction};
-use crate::types::{Amount, AssetId, Height, PublicKey, TxId};
+use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 
 /// Limits of a producer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -149,6 +150,17 @@ impl Producer {
         max: usize,
     ) -> Result<Vec<Arc<BlockEvents>>, StoreError> {
         self.store.events_from(from, max)
+    }
+
+    /// A channel, whether open, closing or paid out.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`] when what was paid out can't be read.
+    pub fn channel(&self, id: &ChannelId) -> Result<Option<ChannelView>, StoreError> {
+        match self.ledger.channel(id) {
+            Some(channel) => Ok(Some(channel.view())),
+            None => Ok(self.store.closed(id)?.map(|closed| closed.view())),
+        }
     }
 
     /// A whole block.

@@ -11,18 +11,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+use super::ChannelState;
 use super::producer::Producer;
 use super::store::StoreError;
-use super::{AccountState, ChannelState};
-use crate::block::{Block, BlockEvents, SignedHeader};
+use crate::api::{AccountView, ChannelView, LedgerInfo};
+use crate::block::{Block, BlockEvents};
 use crate::journal::abort_on;
-use crate::params::Genesis;
 use crate::reject::Code;
 use crate::tx::Transaction;
-use crate::types::{Amount, AssetId, ChannelId, Height, LedgerId, PublicKey, TxId};
+use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 
 /// The most commands that wait for the thread.
 const COMMANDS_MAX: usize = 4_096;
@@ -37,19 +36,6 @@ pub enum Pace {
     Clock,
     /// [`LedgerHandle::produce_now`] and [`LedgerHandle::produce_at`] alone.
     ByHand,
-}
-
-/// What a follower has to know before it can follow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LedgerInfo {
-    /// What the ledger started from.
-    pub genesis: Genesis,
-    /// Its id.
-    pub ledger: LedgerId,
-    /// Of the newest block; 0 before the first.
-    pub height: Height,
-    /// The newest block's header; none before the first.
-    pub tip: Option<SignedHeader>,
 }
 
 type Command = Box<dyn FnOnce(&mut Producer) -> Next + Send>;
@@ -202,7 +188,6 @@ impl LedgerHandle {
         self.ask(|producer| LedgerInfo {
             genesis: producer.ledger().parameters().clone(),
             ledger: producer.ledger().id(),
-            height: producer.ledger().tip().height,
             tip: producer.tip().copied(),
         })
         .await
@@ -260,15 +245,28 @@ impl LedgerHandle {
     ///
     /// # Errors
     /// See [`LedgerHandle::info`].
-    pub async fn account(&self, account: PublicKey) -> Result<AccountState, Code> {
-        self.ask(move |producer| producer.ledger().account(&account)).await
+    pub async fn account(&self, account: PublicKey) -> Result<AccountView, Code> {
+        let of = move |producer: &mut Producer| {
+            let state = producer.ledger().account(&account);
+            AccountView { account, nonce: state.nonce, balances: state.balances }
+        };
+        self.ask(of).await
     }
 
-    /// A channel that is open or closing, as of the newest block.
+    /// A channel, as of the newest block.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchChannel`] when none was ever opened under this id.
+    pub async fn channel(&self, id: ChannelId) -> Result<ChannelView, Code> {
+        let of = move |producer: &mut Producer| logged(producer.channel(&id));
+        self.ask(of).await??.ok_or(Code::NoSuchChannel)
+    }
+
+    /// What the ledger holds of a channel that is open or closing: proofs, locks and claims too.
     ///
     /// # Errors
     /// See [`LedgerHandle::info`].
-    pub async fn channel(&self, id: ChannelId) -> Result<Option<ChannelState>, Code> {
+    pub async fn channel_state(&self, id: ChannelId) -> Result<Option<ChannelState>, Code> {
         self.ask(move |producer| producer.ledger().channel(&id).cloned()).await
     }
 

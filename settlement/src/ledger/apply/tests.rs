@@ -80,47 +80,29 @@ fn large(world: &World, open: ChannelId) -> Transaction {
     tx
 }
 
-/// Name, transaction, answer. A wallet's proofs are brought by the hub.
-fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
-    let w = &cases.world;
-    let (open, closing, late) = (cases.open, cases.closing, cases.late);
-    let height = w.height();
-    let nowhere = ChannelId([7; 32]);
-    let newer = proof(closing, Role::Wallet, 4, 20, &[]);
-    let twice = [(1, Secret([1; 32])), (1, Secret([2; 32]))];
+/// Name, transaction, answer.
+type Row = (&'static str, Transaction, Code);
+
+fn table(cases: &Cases) -> Vec<Row> {
+    [of_accounts(&cases.world), of_channels(cases), submissions(cases)].concat()
+}
+
+fn of_accounts(w: &World) -> Vec<Row> {
     let unsigned = |tx: Transaction| match tx {
         Transaction::Account { body, .. } => {
             Transaction::Account { body, signature: Signature([1; 64]) }
         }
         other => other,
     };
-    let withdrawn_by_wallet_alone = match w.withdraw_tx(open, Role::Wallet, 1, 1_000) {
-        Transaction::Withdraw { body, wallet, .. } => {
-            Transaction::Withdraw { body, wallet, hub: wallet }
-        }
-        other => other,
-    };
-    let proof_by_the_submitter = w.submit_tx(Submission {
-        proof: Some(crate::crypto::Signed::alone(&w.hub, newer, Salt([0; 16]))),
-        ..submission(closing, Role::Hub)
-    });
-    let locks = [lock(1, 5, 1, 500)];
     vec![
-        ("a claim twice", w.claim(closing, Role::Hub, &twice), Code::MalformedTransaction),
         ("to no key", w.transfer(Role::Wallet, PublicKey([9; 33]), 1), Code::MalformedTransaction),
         ("signature", unsigned(w.transfer(Role::Wallet, key(5).public(), 1)), Code::TxBadSignature),
-        ("one of two signatures", withdrawn_by_wallet_alone, Code::TxBadSignature),
-        ("proof's signature", proof_by_the_submitter, Code::TxBadSignature),
         ("another ledger", of_another_ledger(w), Code::TxWrongLedger),
         ("nonce again", with_nonce(w, 2), Code::BadNonce),
         ("nonce ahead", with_nonce(w, 4), Code::BadNonce),
         ("mint's number", w.mint_tx(1, 1), Code::BadNonce),
         ("too much", transfer_of(w, 0, 701), Code::InsufficientFunds),
         ("asset", transfer_of(w, 2, 1), Code::UnknownAsset),
-        ("no channel", w.close(nowhere, Role::Hub), Code::NoSuchChannel),
-        ("settle nowhere", Transaction::Settle { channel: nowhere }, Code::NoSuchChannel),
-        ("deposit closing", w.deposit_tx(closing, Role::Hub, 1), Code::NotOpen),
-        ("withdraw closing", w.withdraw_tx(closing, Role::Wallet, 1, 1_000), Code::NotOpen),
         ("same keys", open_with(w, |t| t.hub = t.wallet), Code::BadTerms),
         ("hub is no key", open_with(w, |t| t.hub = PublicKey([9; 33])), Code::BadTerms),
         ("other nonce", open_with(w, |t| t.nonce += 1), Code::BadTerms),
@@ -128,6 +110,28 @@ fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
         ("other ledger's terms", open_with(w, |t| t.ledger = LedgerId([1; 32])), Code::BadTerms),
         ("short window", open_with(w, |t| t.challenge_blocks = WINDOW - 1), Code::BadTerms),
         ("long window", open_with(w, |t| t.challenge_blocks = 10_001), Code::BadTerms),
+        ("zero", transfer_of(w, 0, 0), Code::TxZeroAmount),
+        ("zero mint", w.mint_tx(0, 0), Code::TxZeroAmount),
+        ("too much money", w.mint_tx(0, u64::MAX), Code::TxOverflow),
+    ]
+}
+
+fn of_channels(cases: &Cases) -> Vec<Row> {
+    let w = &cases.world;
+    let (open, closing, late) = (cases.open, cases.closing, cases.late);
+    let height = w.height();
+    let nowhere = ChannelId([7; 32]);
+    let withdrawn_by_wallet_alone = match w.withdraw_tx(open, Role::Wallet, 1, 1_000) {
+        Transaction::Withdraw { body, wallet, .. } => {
+            Transaction::Withdraw { body, wallet, hub: wallet }
+        }
+        other => other,
+    };
+    vec![
+        ("one of two signatures", withdrawn_by_wallet_alone, Code::TxBadSignature),
+        ("settle nowhere", Transaction::Settle { channel: nowhere }, Code::NoSuchChannel),
+        ("deposit closing", w.deposit_tx(closing, Role::Hub, 1), Code::NotOpen),
+        ("withdraw closing", w.withdraw_tx(closing, Role::Wallet, 1, 1_000), Code::NotOpen),
         ("nothing withdrawn", w.withdraw_tx(open, Role::Wallet, 0, 1_000), Code::NotRising),
         ("withdrawn late", w.withdraw_tx(open, Role::Wallet, 1, height), Code::TooLate),
         ("more than is there", w.withdraw_tx(open, Role::Wallet, 151, 1_000), Code::EscrowMismatch),
@@ -147,6 +151,29 @@ fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
             }),
             Code::EscrowMismatch,
         ),
+        ("settle while open", Transaction::Settle { channel: open }, Code::NotDue),
+        ("settle in the window", Transaction::Settle { channel: closing }, Code::NotDue),
+        ("settle before the lock", Transaction::Settle { channel: late }, Code::NotDue),
+        ("zero deposit", w.deposit_tx(open, Role::Wallet, 0), Code::TxZeroAmount),
+    ]
+}
+
+/// A wallet's proofs are brought by the hub.
+fn submissions(cases: &Cases) -> Vec<Row> {
+    let w = &cases.world;
+    let (open, closing, late) = (cases.open, cases.closing, cases.late);
+    let nowhere = ChannelId([7; 32]);
+    let newer = proof(closing, Role::Wallet, 4, 20, &[]);
+    let twice = [(1, Secret([1; 32])), (1, Secret([2; 32]))];
+    let proof_by_the_submitter = w.submit_tx(Submission {
+        proof: Some(crate::crypto::Signed::alone(&w.hub, newer, Salt([0; 16]))),
+        ..submission(closing, Role::Hub)
+    });
+    let locks = [lock(1, 5, 1, 500)];
+    vec![
+        ("a claim twice", w.claim(closing, Role::Hub, &twice), Code::MalformedTransaction),
+        ("proof's signature", proof_by_the_submitter, Code::TxBadSignature),
+        ("no channel", w.close(nowhere, Role::Hub), Code::NoSuchChannel),
         ("own proof", w.bring(Role::Wallet, false, newer, &[]), Code::ProofNotTheOthers),
         (
             "another channel's proof",
@@ -177,14 +204,7 @@ fn table(cases: &Cases) -> Vec<(&'static str, Transaction, Code)> {
             Code::ChangesNothing,
         ),
         ("claim on no lock", w.claim(closing, Role::Hub, &twice[..1]), Code::ChangesNothing),
-        ("settle while open", Transaction::Settle { channel: open }, Code::NotDue),
-        ("settle in the window", Transaction::Settle { channel: closing }, Code::NotDue),
-        ("settle before the lock", Transaction::Settle { channel: late }, Code::NotDue),
-        ("zero", transfer_of(w, 0, 0), Code::TxZeroAmount),
-        ("zero deposit", w.deposit_tx(open, Role::Wallet, 0), Code::TxZeroAmount),
-        ("zero mint", w.mint_tx(0, 0), Code::TxZeroAmount),
         ("too large", large(w, open), Code::TxTooLarge),
-        ("too much money", w.mint_tx(0, u64::MAX), Code::TxOverflow),
         (
             "after the window",
             w.bring(Role::Hub, false, proof(late, Role::Wallet, 4, 20, &[]), &[]),

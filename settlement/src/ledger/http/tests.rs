@@ -5,8 +5,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::fixture::*;
-use super::super::service::{LedgerInfo, Pace, Service, tests::start};
+use super::super::service::{Pace, Service, tests::start};
 use super::*;
+use crate::api::{ChannelPhase, ChannelView, EventsPage, LedgerInfo};
 use crate::journal::Disk;
 use crate::types::{ChannelId, Role};
 
@@ -81,8 +82,8 @@ async fn a_transaction_goes_in_and_its_events_come_out() {
     assert_eq!(page.blocks[0].events[0].channel(), Some(id));
 
     let (_, channel) = server.get(&format!("/v1/ledger/channels/{id}")).await;
-    let channel: super::super::ChannelState = serde_json::from_value(channel).unwrap();
-    assert_eq!(channel.terms, world.terms());
+    let channel: ChannelView = serde_json::from_value(channel).unwrap();
+    assert_eq!((channel.terms, channel.phase), (world.terms(), ChannelPhase::Open));
     let (_, account) = server.get(&format!("/v1/ledger/accounts/{}", world.wallet.public())).await;
     assert_eq!((&account["nonce"], &account["balances"][0]["amount"]), (&json!(1), &json!("990")));
     let (_, block) = server.get("/v1/ledger/blocks/1").await;
@@ -115,7 +116,7 @@ async fn refusals_are_problems_with_their_number() {
     let zero = json!({ "account": key(5).public(), "asset": 0, "amount": "0" });
     let huge = json!({ "transaction": "0".repeat(BODY_BYTES_MAX) });
     let table = [
-        ("POST", transactions, hex_of(&nowhere), 422, Code::NoSuchChannel),
+        ("POST", transactions, hex_of(&nowhere), 404, Code::NoSuchChannel),
         ("POST", transactions, json!({ "transaction": "zz" }), 400, Code::MalformedTransaction),
         ("POST", transactions, json!({ "transaction": "00" }), 400, Code::MalformedTransaction),
         ("POST", transactions, json!({ "tx": "00" }), 400, Code::MalformedRequest),
@@ -123,7 +124,7 @@ async fn refusals_are_problems_with_their_number() {
         ("POST", "/v1/ledger/faucet", zero, 422, Code::TxZeroAmount),
         ("GET", "/v1/ledger/blocks/1", Value::Null, 404, Code::NotFound),
         ("GET", "/v1/ledger/blocks/x", Value::Null, 400, Code::MalformedRequest),
-        ("GET", &nowhere_path, Value::Null, 404, Code::NotFound),
+        ("GET", &nowhere_path, Value::Null, 404, Code::NoSuchChannel),
         ("GET", "/v1/ledger/accounts/00", Value::Null, 400, Code::MalformedRequest),
         ("GET", "/v1/ledger/events", Value::Null, 400, Code::MalformedRequest),
         ("GET", "/v1/ledger/events?from=1&size=1", Value::Null, 400, Code::MalformedRequest),

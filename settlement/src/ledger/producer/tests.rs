@@ -195,3 +195,32 @@ fn the_faucet_counts_its_mints_itself() {
     assert_eq!(producer.mint(to, AssetId(9), Amount(1)), Err(Code::UnknownAsset));
     assert_eq!(producer.mint(to, EUR, Amount(0)), Err(Code::TxZeroAmount));
 }
+
+/// It is told of before and after a checkpoint and a restart, but is no part of the state.
+#[test]
+fn a_channel_that_was_paid_out_is_still_told_of() {
+    use crate::api::ChannelPhase;
+    for blocks in [0, 5] {
+        let machine = Machine::default();
+        let mut producer = machine.start();
+        let mut world = World::new();
+        let (id, open) = (world.terms().channel_id(), world.open_tx(10));
+        assert_eq!(producer.channel(&id).unwrap(), None);
+        producer.submit(open.clone()).unwrap();
+        world.done(open);
+        next(&mut producer);
+        assert_eq!(producer.channel(&id).unwrap().unwrap().phase, ChannelPhase::Open);
+        producer.submit(world.close(id, Role::Hub)).unwrap();
+        next(&mut producer);
+        let closing = producer.channel(&id).unwrap().unwrap();
+        assert_eq!((closing.phase, closing.closed_by), (ChannelPhase::Closing, Some(Role::Hub)));
+        for _ in 0..u64::from(WINDOW) + 1 + blocks {
+            next(&mut producer);
+        }
+        let closed = producer.channel(&id).unwrap().unwrap();
+        assert_eq!(closed.phase, ChannelPhase::Closed);
+        assert_eq!(closed.paid.unwrap().wallet, Amount(10));
+        drop(producer);
+        assert_eq!(machine.start().channel(&id).unwrap(), Some(closed));
+    }
+}

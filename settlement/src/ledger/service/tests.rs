@@ -5,7 +5,6 @@ use super::super::producer::ProducerConfig;
 use super::*;
 use crate::index::{MemoryIndex, Shelf};
 use crate::journal::{Disk, MemoryJournal};
-use crate::types::Role;
 
 pub(in crate::ledger) fn start(disk: &Disk, pace: Pace) -> Service {
     let journal = Box::new(MemoryJournal::open(disk).unwrap());
@@ -29,11 +28,11 @@ async fn a_block_is_heard_of_by_those_who_wait() {
     let tx = handle.faucet(to, EUR, Amount(3)).await.unwrap();
     let made = handle.produce_now().await.unwrap().unwrap();
     assert_eq!(waiting.await.unwrap().unwrap(), [Arc::clone(&made)]);
-    assert_eq!(handle.account(to).await.unwrap().balance(EUR), Amount(3));
+    assert_eq!(handle.account(to).await.unwrap().balances[0].amount, Amount(3));
     let block = handle.block(Height(1)).await.unwrap().unwrap();
     assert_eq!(block.transactions[0].id(), tx);
     let info = handle.info().await.unwrap();
-    assert_eq!((info.height, info.tip), (Height(1), Some(made.header)));
+    assert_eq!((info.ledger, info.tip), (genesis().ledger_id(), Some(made.header)));
     service.stop().await;
 }
 
@@ -73,7 +72,7 @@ async fn the_clock_makes_blocks_and_a_restart_goes_on() {
     service.stop().await;
     let durable = disk.durable();
     let service = start(&disk, Pace::ByHand);
-    assert_eq!(service.handle().info().await.unwrap().height.0, durable);
+    assert_eq!(service.handle().height().borrow().0, durable);
     service.stop().await;
 }
 
@@ -85,10 +84,9 @@ async fn a_channel_is_seen_through_the_handle() {
     let (id, open) = (world.terms().channel_id(), world.open_tx(10));
     handle.submit(open.clone()).await.unwrap();
     world.done(open);
-    assert_eq!(handle.channel(id).await, Ok(None), "not before its block");
+    assert_eq!(handle.channel(id).await, Err(Code::NoSuchChannel), "not before its block");
     handle.produce_now().await.unwrap();
-    let channel = handle.channel(id).await.unwrap();
-    assert_eq!(channel.as_ref(), Some(world.channel(id)));
-    assert!(channel.unwrap().terms.role_of(&world.hub.public()) == Some(Role::Hub));
+    assert_eq!(handle.channel(id).await, Ok(world.channel(id).view()));
+    assert_eq!(handle.channel_state(id).await.unwrap().as_ref(), Some(world.channel(id)));
     service.stop().await;
 }

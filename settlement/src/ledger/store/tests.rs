@@ -1,6 +1,7 @@
 //! Records that are not what they should be.
 
 use super::super::fixture::*;
+use super::history::Page;
 use super::*;
 use crate::index::{MemoryIndex, Shelf};
 use crate::journal::{Disk, MemoryJournal};
