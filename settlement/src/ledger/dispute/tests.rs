@@ -233,3 +233,16 @@ fn a_close_is_announced_with_the_end_of_its_window() {
     );
     assert_eq!(w.channel(id).closing.unwrap().proofs_until, proofs_until);
 }
+
+/// A later proof that acknowledges less, as no honest side signs one, does not bring back what an
+/// earlier one retired.
+#[test]
+fn what_is_void_stays_void() {
+    let found = payout_of(|w, id| {
+        w.done(w.bring(Role::Hub, true, paid(id, 3, 90), &[]));
+        let voiding = BalanceProof { peer_seq: 4, ..proof(id, Role::Hub, 1, 0, &[]) };
+        w.done(w.bring(Role::Wallet, false, voiding, &[]));
+        w.done(w.bring(Role::Wallet, false, proof(id, Role::Hub, 2, 0, &[]), &[]));
+    });
+    assert_eq!(found, (100, 50));
+}
