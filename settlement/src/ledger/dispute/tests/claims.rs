@@ -186,3 +186,19 @@ fn claims_kept_are_bounded_and_those_that_count_stay() {
     }
     assert_eq!(direction.claims.len(), CLAIMS_KEPT_MAX);
 }
+
+/// The queue refuses what can be seen to change nothing, without making a single hash.
+#[test]
+fn a_claim_that_is_known_or_in_full_is_refused_before_hashing() {
+    let mut w = World::new();
+    let id = w.open(100, 50);
+    let locks = [lock(1, 5, 2, 300)];
+    w.done(w.bring(Role::Hub, true, proof(id, Role::Wallet, 1, 0, &locks), &locks));
+    for depth in [1, 2] {
+        let claim = w.claim(id, Role::Hub, &[(1, secret(1, 2, depth))]);
+        w.done(claim.clone());
+        assert_eq!(w.answer(&claim), Err(Code::ChangesNothing), "{depth}");
+    }
+    let another = w.claim(id, Role::Hub, &[(1, Secret([9; 32]))]);
+    assert_eq!(w.answer(&another), Err(Code::ChangesNothing));
+}
