@@ -7,6 +7,7 @@ mod codes;
 mod decoding;
 mod digests;
 mod fixed;
+mod page;
 
 mod signatures;
 mod wire;

@@ -9,8 +9,7 @@ use crate::proof::{BalanceProof, CooperativeClose, Net, OpenTerms, SnapshotRef, 
 use crate::reject::Code;
 use crate::tx::{AccountAction, AccountTx, Mint, Submission, Transaction};
 use crate::types::{
-    Amount, Anchor, AssetId, ChannelId, Hash, Height, LedgerId, PublicKey, Role, Salt, Secret,
-    Signature,
+    Amount, Anchor, AssetId, ChannelId, Hash, Height, PublicKey, Role, Salt, Secret, Signature,
 };
 use crate::update::{Destination, Memo, Op, Payload, Update};
 use crate::wire::{Bounded, Hello, Message, SignIn};
@@ -310,8 +309,4 @@ pub(super) fn transactions() -> Vec<Transaction> {
     let signature = key(3).sign(&mint().digest());
     all.push(Transaction::Mint { body: mint(), signature });
     all
-}
-
-pub(super) fn ledger() -> LedgerId {
-    genesis().ledger_id()
 }
