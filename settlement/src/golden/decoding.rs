@@ -156,7 +156,7 @@ fn a_length_beyond_the_frame_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn from_frame_never_panics_and_takes_only_what_it_would_write(
