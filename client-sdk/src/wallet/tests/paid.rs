@@ -174,6 +174,7 @@ fn a_lock_that_is_not_what_its_payload_says_gets_no_secret() {
         (with(sealed(&good(), 3, 4)), Code::BadPayload.into()),
         (says(Content { anchor: anchor_of(8), ..good() }), Code::BadPayload.into()),
         (says(wrong_secret), Code::BadPayload.into()),
+        (says(content(8, 300)), Code::BadPayload.into()),
         (says(Content { unit: Amount(301), ..good() }), Code::WrongAmount.into()),
         (says(Content { steps: 2, ..good() }), Code::WrongAmount.into()),
         (says(Content { asset: AssetId(1), ..good() }), Code::WrongAmount.into()),
@@ -203,7 +204,7 @@ fn a_lock_with_the_anchor_of_a_payment_out_gets_no_secret() {
 
 #[test]
 fn nothing_is_revealed_in_a_stale_view_and_the_lock_is_judged_again_in_a_fresh_one() {
-    let mut world = stale_world();
+    let mut world = stale_world(1_000);
     assert!(world.hub.learned.is_empty() && world.hub.failures.is_empty());
     world.feed(Input::Tick);
     world.run();
@@ -217,7 +218,7 @@ fn nothing_is_revealed_in_a_stale_view_and_the_lock_is_judged_again_in_a_fresh_o
 
 #[test]
 fn a_lock_that_is_too_late_even_in_a_stale_view_is_given_up() {
-    let mut world = stale_world();
+    let mut world = stale_world(1_000);
     world.catch_up();
     for _ in 0..120 {
         assert!(world.hub.learned.is_empty());
@@ -229,11 +230,41 @@ fn a_lock_that_is_too_late_even_in_a_stale_view_is_given_up() {
     assert_eq!(answer(&world), Some(Code::LedgerStalled));
 }
 
+#[test]
+fn an_invoice_that_ends_while_its_lock_waits_is_not_paid() {
+    let mut world = stale_world(20);
+    world.catch_up();
+    for _ in 0..21 {
+        world.hub.height += 1;
+        let late = old(world.block_at(world.hub.height, Vec::new()));
+        world.feed(Input::Block(Box::new(late)));
+    }
+    world.pass(1);
+    world.run();
+    assert_eq!(answer(&world), Some(Code::InvoiceExpired));
+}
+
+#[test]
+fn no_lock_is_answered_while_the_hub_can_not_hear_it() {
+    let mut world = stale_world(1_000);
+    world.disconnect();
+    world.catch_up();
+    let before = world.records.len();
+    world.pass(1);
+    world.feed(Input::Tick);
+    assert!(world.wallet.view(world.now_ms).fresh);
+    let answered = |r: &Record| matches!(r, Record::Step { step: Step::Answered { .. }, .. });
+    assert!(!world.records[before..].iter().any(answered));
+    world.reconnect();
+    assert_eq!(answer(&world), None);
+}
+
 /// A wallet that came back between accepting the lock of its invoice and answering it, with a view
-/// that is not fresh.
-fn stale_world() -> World {
+/// that is not fresh. The invoice lives for so many blocks.
+fn stale_world(life_blocks: u64) -> World {
     let mut world = World::new();
-    world.command(invoice(7, 300));
+    let Command::Invoice { secret, asset, amount, memo, .. } = invoice(7, 300) else { panic!() };
+    world.command(Command::Invoice { secret, asset, amount, life_blocks, memo });
     world.hub_adds(NewLock::of(7, 300));
     world.run();
     let received = |r: &Record| matches!(r, Record::Step { step: Step::Received(_), .. });
@@ -272,6 +303,9 @@ fn a_lock_that_the_hub_settles_unasked_completes_its_invoice() {
     world.run();
     assert_eq!(world.state_of(7), Some(PaymentState::Settled));
     assert_eq!(world.balance(), WALLET_DEPOSIT + 300);
+    world.hub_adds(NewLock::of(7, 300));
+    world.run();
+    assert_eq!(world.hub.failures[1], (2, Code::InvoiceUsed));
 }
 
 #[test]

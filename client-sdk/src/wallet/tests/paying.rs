@@ -254,6 +254,7 @@ fn tries_to_spend_one_balance_get_through_as_far_as_it_goes() {
     world.run();
     let pending = world.wallet.payments().filter(|p| p.state == PaymentState::Pending).count();
     assert_eq!(pending as u64, WALLET_DEPOSIT / 100);
+    assert_eq!(world.wallet.payments().count(), pending, "the others are refused at once");
     assert_eq!(world.channel().spendable(), Amount(0));
 }
 

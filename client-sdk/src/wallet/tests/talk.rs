@@ -170,6 +170,30 @@ fn a_bad_update_is_refused_and_changes_nothing() {
     let reject = Message::Reject { channel, seq: 1, code: Code::BadSignature };
     assert_eq!(world.unsent().back(), Some(&Action::Send(reject)));
     assert_eq!(world.records.len(), before);
+    world.disconnect();
+    world.feed(Input::BadUpdate { channel, seq: 1, code: Code::BadSignature });
+    assert!(world.unsent().is_empty());
+}
+
+#[test]
+fn a_refused_update_is_retired_before_anything_is_built_again() {
+    let mut world = World::new();
+    world.hub.script.secrets.insert(anchor_of(7), Secret([7; 32]));
+    world.command(pay(3, 7, 500));
+    world.run();
+    // The next update settles the first payment and adds a second; a third waits.
+    world.command(pay(3, 8, 10));
+    world.command(pay(3, 9, 10));
+    world.forget_unsent();
+    world.hear(Message::Reject { channel: world.id(), seq: 2, code: Code::StaleView });
+    let Some(Action::SendUpdate { ops, proof, .. }) = world.unsent().back() else {
+        panic!("nothing is sent")
+    };
+    assert_eq!((ops.len(), proof.seq), (0, 3));
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    assert_eq!(world.state_of(8), Some(PaymentState::Failed(Code::StaleView)));
+    world.assert_agreed();
 }
 
 #[test]
