@@ -71,6 +71,9 @@ pub struct ClientConfig {
     pub connections: usize,
     /// Whether the hub is connected to at all. Without, the client only follows the ledger.
     pub connect: bool,
+    /// Whether the keys that the store does not have yet were only just made: then their wallets
+    /// begin with the ledger's newest block.
+    pub new_keys: bool,
 }
 
 impl ClientConfig {
@@ -82,6 +85,7 @@ impl ClientConfig {
             store_dir: store_dir.into(),
             connections: 1,
             connect: true,
+            new_keys: false,
         }
     }
 }
@@ -132,17 +136,21 @@ impl Client {
         let dir = config.store_dir.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
         let store = store.map_err(|_| ClientError::stopped())??;
-        let client = Client::start(&config, store, setup, (hub, ledger), (keys, newest))?;
+        let (client, more) = Client::start(&config, store, setup, (hub, ledger), (keys, newest))?;
+        for key in more {
+            client.add(key, config.new_keys).await?;
+        }
         Ok(client)
     }
 
+    /// Starts with the wallets of the store; returns the keys that it does not have.
     fn start(
         config: &ClientConfig,
         store: Store,
         setup: Setup,
         (hub, ledger): (HttpHub, Arc<dyn LedgerClient>),
         (keys, newest): (Vec<Arc<SigningKey>>, Option<SignedHeader>),
-    ) -> Result<Client, ClientError> {
+    ) -> Result<(Client, Vec<Arc<SigningKey>>), ClientError> {
         let Setup { hub: info, genesis } = setup;
         let hub_key = VerifyingKey::parse(&info.hub);
         let hub_key = hub_key.map_err(|_| {
@@ -171,13 +179,8 @@ impl Client {
         };
         let known: Vec<PublicKey> = restored.iter().map(|(public, _)| *public).collect();
         let client = parts.run(config, restored)?;
-        let more = keys.into_iter().filter(|key| !known.contains(&key.public()));
-        for key in more {
-            let (added, _) = oneshot::channel();
-            let input = CoreInput::Add { key, fresh: false, added };
-            client.shared.core.try_send(input).map_err(|_| ClientError::stopped())?;
-        }
-        Ok(client)
+        let more = keys.into_iter().filter(|key| !known.contains(&key.public())).collect();
+        Ok((client, more))
     }
 
     /// Adds a wallet whose key may have been used before: it looks for its channels from the
@@ -269,3 +272,6 @@ fn missing_key(public: &PublicKey) -> ClientError {
     let detail = format!("the store holds the wallet {public}, and its key was not given");
     ClientError::new(Code::BadArgument, detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! a durable store around it, `cli` the `wallet` command.
 
 pub mod api;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]

@@ -105,3 +105,6 @@ impl Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,13 @@ impl Outlet {
     }
 }
 
+#[cfg(test)]
+impl Outlet {
+    pub(super) fn is_overrun(&self) -> bool {
+        self.overrun.happened.load(Ordering::Acquire)
+    }
+}
+
 /// How a connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {

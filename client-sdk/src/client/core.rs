@@ -33,8 +33,10 @@ use crate::wallet::{
 const QUEUE_MAX: usize = 8_192;
 /// The most inputs that are handled before their records go to the committer.
 const TOGETHER: usize = 1_024;
-/// A checkpoint is taken after so many records.
+/// A checkpoint is taken after so many records…
 const CHECKPOINT_RECORDS: usize = 200_000;
+/// …and at the end if there are so many: fewer are replayed faster than one is written.
+const CHECKPOINT_AT_END: usize = 5_000;
 
 /// The core's queue.
 pub(crate) type CoreQueue = mpsc::Sender<CoreInput>;
@@ -129,6 +131,8 @@ pub(crate) struct Links {
     pub(crate) pipe: Arc<Pipe>,
     pub(crate) members: Arc<Members>,
     pub(crate) wanted: watch::Sender<Height>,
+    /// How many records of the journal are in no checkpoint.
+    pub(crate) uncovered: usize,
     /// The ledger's newest header, if it could be asked.
     pub(crate) newest: Option<SignedHeader>,
 }
@@ -136,7 +140,7 @@ pub(crate) struct Links {
 impl Core {
     /// A core with the wallets that the store had.
     pub(crate) fn new(links: Links, terms: Terms, restored: Vec<Restored>) -> Core {
-        let Links { queue, dropped, pipe, members, wanted, newest } = links;
+        let Links { queue, dropped, pipe, members, wanted, uncovered, newest } = links;
         let mut core = Core {
             queue,
             dropped,
@@ -149,7 +153,7 @@ impl Core {
             refusals: HashMap::new(),
             newest,
             wanted,
-            records: 0,
+            records: uncovered,
             unlisted: Vec::new(),
             group: Group::default(),
             now_ms: clock_ms(),
@@ -224,7 +228,8 @@ impl Core {
     /// Gives what came out to the committer.
     fn pass_on(&mut self) {
         self.records = self.records.saturating_add(self.group.entries.len());
-        if self.ending || self.records >= CHECKPOINT_RECORDS {
+        let enough = if self.ending { CHECKPOINT_AT_END } else { CHECKPOINT_RECORDS };
+        if self.records >= enough {
             self.group.checkpoint = Some(self.dirty_rows());
             self.records = 0;
         }

@@ -260,6 +260,10 @@ impl WalletHandle {
             return Err(ClientError::new(Code::HubUnavailable, "this client does not connect"));
         };
         let mut link = link.clone();
+        let up = link.clone().wait_for(|link| *link != Link::Connecting).await.is_ok();
+        if !up {
+            return Err(ClientError::stopped());
+        }
         let broken = async {
             loop {
                 if let Link::Down { code, detail } = &*link.borrow_and_update() {

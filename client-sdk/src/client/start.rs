@@ -58,6 +58,7 @@ impl Parts {
         let (submissions, submitted) = mpsc::unbounded_channel();
         let (indexer, rows) = sync_channel(1);
         let archivable = Arc::<AtomicU64>::default();
+        let behind = self.store.journal.durable().saturating_sub(self.store.index.position());
         let committer = Committer {
             pipe: pipe.clone(),
             journal: self.store.journal,
@@ -78,6 +79,7 @@ impl Parts {
             pipe,
             members: self.members.clone(),
             wanted,
+            uncovered: usize::try_from(behind).unwrap_or(usize::MAX),
             newest: self.newest,
         };
         let engine = Core::new(links_of_core, terms, restored);

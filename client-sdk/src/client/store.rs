@@ -187,3 +187,6 @@ fn number_in(key: &[u8]) -> Option<u32> {
     let bytes: [u8; 4] = key.get(1..)?.try_into().ok()?;
     Some(u32::from_be_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests;
