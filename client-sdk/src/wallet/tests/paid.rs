@@ -268,17 +268,42 @@ fn stale_world(life_blocks: u64) -> World {
     world.hub_adds(NewLock::of(7, 300));
     world.run();
     let received = |r: &Record| matches!(r, Record::Step { step: Step::Received(_), .. });
-    let at = world.records.iter().position(received).unwrap();
-    let (_, hub) = world.history.iter().rev().find(|(count, _)| *count <= at).unwrap().clone();
-    let records = world.records[..=at].to_vec();
-    let now_ms = world.now_ms + Policy::development().stale_view_ms + 1;
-    let blocks = world.blocks;
-    let mut world = World::with(replay(&records), hub, records, now_ms);
-    world.blocks = blocks;
+    let mut world = cut_after(world, received);
+    world.now_ms += Policy::development().stale_view_ms + 1;
     world.disconnect();
     world.feed(Input::Connected);
     world.run();
     world
+}
+
+/// The world as it is when the process ended right after the first such record, and the hub has
+/// heard nothing of what followed.
+fn cut_after(world: World, what: impl Fn(&Record) -> bool) -> World {
+    let at = world.records.iter().position(what).unwrap();
+    let (_, hub) = world.history.iter().rev().find(|(count, _)| *count <= at).unwrap().clone();
+    let records = world.records[..=at].to_vec();
+    let mut back = World::with(replay(&records), hub, records, world.now_ms);
+    back.blocks = world.blocks;
+    back
+}
+
+#[test]
+fn a_payment_that_nobody_asked_for_and_that_failed_stays_failed() {
+    let mut world = World::new();
+    world.hub_adds(unasked(&content(7, 300)));
+    world.run();
+    // Recorded, and not answered until it was too late.
+    let mut world = cut_after(world, |record| matches!(record, Record::Payment(_)));
+    assert_eq!(world.state_of(7), Some(PaymentState::Pending));
+    world.catch_up();
+    world.pass(150);
+    world.reconnect();
+    let failed = Some(PaymentState::Failed(Code::ExpiryTooSoon));
+    assert_eq!((answer(&world), world.state_of(7)), (Some(Code::ExpiryTooSoon), failed));
+    world.hub_adds(unasked(&content(7, 300)));
+    world.run();
+    assert_eq!((world.hub.failures.len(), world.hub.learned.len()), (2, 0));
+    assert_eq!(world.state_of(7), failed);
 }
 
 fn old(mut block: settlement::block::BlockEvents) -> settlement::block::BlockEvents {
