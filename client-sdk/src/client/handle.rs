@@ -275,8 +275,9 @@ impl WalletHandle {
             }
         };
         tokio::select! {
-            met = self.until(all_met) => met,
+            biased;
             error = broken => Err(error),
+            met = self.until(all_met) => met,
         }
     }
 
