@@ -41,7 +41,7 @@ fn outbox() -> Outbox {
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Idle);
     let (desk, _) = Desk::open(ledger, LedgerId([1; 32]), key.clone(), counters.clone());
-    Outbox { key, desk, tickets: Arc::default(), counters, peers: HashMap::new() }
+    Outbox::new(key, desk, Arc::default(), counters)
 }
 
 fn channel(n: u16) -> ChannelId {
