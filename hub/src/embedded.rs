@@ -47,9 +47,6 @@ impl LedgerClient for Embedded {
 
     fn channel(&self, channel: &ChannelId) -> Answer<'_, ChannelView> {
         let channel = *channel;
-        Box::pin(async move {
-            let found = self.0.channel(channel).await.map_err(refused)?;
-            found.ok_or_else(|| refused(Code::NoSuchChannel))
-        })
+        Box::pin(async move { self.0.channel(channel).await.map_err(refused) })
     }
 }

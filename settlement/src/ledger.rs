@@ -57,6 +57,8 @@ pub mod channel;
 #[cfg(feature = "http")]
 pub mod cli;
 mod dispute;
+#[cfg(test)]
+mod fixture;
 #[cfg(feature = "http")]
 pub mod home;
 #[cfg(feature = "http")]
@@ -75,9 +77,9 @@ use std::collections::BTreeMap;
 
 pub use apply::SETTLEMENTS_MAX;
 pub use blocks::{Applied, BlockError};
-pub use channel::{ChannelState, Claim, Closing, Direction};
+pub use channel::{ChannelState, Claim, ClosedChannel, Closing, Direction};
 pub use rows::Row;
-pub use state::{AccountState, Balance};
+pub use state::AccountState;
 pub use verified::{TX_BYTES_MAX, VerifiedTx};
 
 use crate::block::Header;
@@ -134,19 +136,8 @@ impl Ledger {
         let id = genesis.ledger_id();
         let mut state = State::genesis(&genesis);
         let writes = rows::chain_writes(&Hash(id.0), &state.take_changes());
-        let tip = Tip {
-            height: Height(0),
-            digest: Hash(id.0),
-            time_ms: 0,
-            writes,
-        };
-        Ok(Ledger {
-            genesis,
-            id,
-            key,
-            state,
-            tip,
-        })
+        let tip = Tip { height: Height(0), digest: Hash(id.0), time_ms: 0, writes };
+        Ok(Ledger { genesis, id, key, state, tip })
     }
 
     /// The ledger after the block of this header, from its stored rows in ascending order of keys.

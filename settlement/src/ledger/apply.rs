@@ -105,11 +105,7 @@ impl Ledger {
                 self.affords(body.account, *asset, *amount)
             }
             AccountAction::Open { terms, deposit } => self.plan_open(terms, *deposit),
-            AccountAction::Deposit {
-                channel,
-                role,
-                amount,
-            } => {
+            AccountAction::Deposit { channel, role, amount } => {
                 let channel = self.open(channel)?;
                 let total = channel.deposited.of(*role).checked_add(*amount);
                 total.ok_or(Code::TxOverflow)?;
@@ -138,38 +134,22 @@ impl Ledger {
             AccountAction::Transfer { to, asset, amount } => {
                 self.state.debit(payer, *asset, *amount);
                 self.state.credit(*to, *asset, *amount);
-                LedgerEvent::Transferred {
-                    from: payer,
-                    to: *to,
-                    asset: *asset,
-                    amount: *amount,
-                }
+                LedgerEvent::Transferred { from: payer, to: *to, asset: *asset, amount: *amount }
             }
             AccountAction::Open { terms, deposit } => {
                 self.state.debit(payer, terms.asset, *deposit);
                 let channel = ChannelState::new(*terms, *deposit);
                 self.state.put_channel(terms.channel_id(), Some(channel));
-                LedgerEvent::Opened {
-                    terms: *terms,
-                    deposit: *deposit,
-                }
+                LedgerEvent::Opened { terms: *terms, deposit: *deposit }
             }
-            AccountAction::Deposit {
-                channel: id,
-                role,
-                amount,
-            } => {
+            AccountAction::Deposit { channel: id, role, amount } => {
                 let mut channel = self.existing(id)?.clone();
                 let total = channel.deposited.of_mut(*role);
                 *total = total.checked_add(*amount).ok_or(Code::TxOverflow)?;
                 let total = *total;
                 self.state.debit(payer, channel.terms.asset, *amount);
                 self.state.put_channel(*id, Some(channel));
-                LedgerEvent::Deposited {
-                    channel: *id,
-                    role: *role,
-                    total,
-                }
+                LedgerEvent::Deposited { channel: *id, role: *role, total }
             }
         };
         self.state.spend_nonce(payer);
@@ -195,8 +175,7 @@ impl Ledger {
         let terms = channel.terms;
         *channel.withdrawn.of_mut(body.role) = body.total_withdrawn;
         self.state.put_channel(body.channel, Some(channel));
-        self.state
-            .credit(*terms.key(body.role), terms.asset, amount);
+        self.state.credit(*terms.key(body.role), terms.asset, amount);
         Ok(LedgerEvent::Withdrawn {
             channel: body.channel,
             role: body.role,
@@ -241,7 +220,9 @@ impl Ledger {
         amounts: PerRole<Amount>,
         cooperative: bool,
     ) -> Option<LedgerEvent> {
-        let terms = self.state.channels.get(id)?.terms;
+        let channel = self.state.channels.get(id)?;
+        let (terms, closed) = (channel.terms, channel.closed(amounts));
+        self.state.closed.push(closed);
         // The channel goes first: money is never in two places.
         self.state.put_channel(*id, None);
         for role in [Role::Wallet, Role::Hub] {
@@ -280,11 +261,7 @@ impl Ledger {
         self.state.spend_mint();
         self.state.issue(body.asset, body.amount);
         self.state.credit(body.to, body.asset, body.amount);
-        LedgerEvent::Minted {
-            to: body.to,
-            asset: body.asset,
-            amount: body.amount,
-        }
+        LedgerEvent::Minted { to: body.to, asset: body.asset, amount: body.amount }
     }
 }
 

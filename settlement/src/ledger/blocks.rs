@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::apply::Ahead;
+use super::channel::ClosedChannel;
 use super::rows::{Row, chain_writes};
 use super::verified::{Keys, VerifiedTx};
 use super::{Ledger, Tip};
@@ -30,6 +31,8 @@ pub struct Applied {
     pub events: Vec<LedgerEvent>,
     /// Every row that was written, for the index.
     pub rows: Vec<Row>,
+    /// The channels that were paid out.
+    pub closed: Vec<ClosedChannel>,
     /// Transactions that did not fit in, in their order: the first that was too much for the
     /// block's bytes or hashes, and all after it.
     pub left_over: Vec<VerifiedTx>,
@@ -104,14 +107,10 @@ impl Ledger {
             filling.push(tx);
         }
         left_over.extend(waiting);
-        let Filling {
-            transactions,
-            outcomes,
-            mut events,
-            ..
-        } = filling;
+        let Filling { transactions, outcomes, mut events, .. } = filling;
         self.settle_due(height, &mut events);
         let rows = self.state.take_changes();
+        let closed = self.state.take_closed();
         assert!(
             self.state.is_conserved(),
             "block {height} would make or lose money: {:?}",
@@ -119,14 +118,7 @@ impl Ledger {
         );
         let header = self.next_header(height, time_ms, &outcomes, &rows);
         self.move_to(&header);
-        Ok(Applied {
-            header,
-            transactions,
-            outcomes,
-            events,
-            rows,
-            left_over,
-        })
+        Ok(Applied { header, transactions, outcomes, events, rows, closed, left_over })
     }
 
     fn next_header(
@@ -194,10 +186,7 @@ impl Ledger {
             return Err(BlockError::WrongLedger);
         }
         if header.height != tip.height.after(1) {
-            return Err(BlockError::Height {
-                tip: tip.height,
-                found: header.height,
-            });
+            return Err(BlockError::Height { tip: tip.height, found: header.height });
         }
         if header.parent != tip.digest {
             return Err(BlockError::Parent);
@@ -205,11 +194,7 @@ impl Ledger {
         self.check_time(header.time_ms)?;
         let signed = block.header.verify(&self.key);
         signed.map_err(|_| BlockError::Signature)?;
-        let ids: Vec<Hash> = block
-            .transactions
-            .iter()
-            .map(|tx| Hash(tx.id().0))
-            .collect();
+        let ids: Vec<Hash> = block.transactions.iter().map(|tx| Hash(tx.id().0)).collect();
         let count = u32::try_from(ids.len());
         if merkle_root(&ids) != header.tx_root || count != Ok(header.tx_count) {
             return Err(BlockError::Transactions);

@@ -64,31 +64,11 @@ mod tests {
         };
         let (closed_at, window) = (Height(60), 40);
         let table: [(&str, [bool; 3], [bool; 3]); 5] = [
-            (
-                "claim",
-                around(&|h| claim_counts(h, Height(at))),
-                [true, false, false],
-            ),
-            (
-                "lock",
-                around(&|h| lock_expired(h, Height(at))),
-                [false, true, true],
-            ),
-            (
-                "proof",
-                around(&|h| proof_counts(h, closed_at, window)),
-                [true, true, false],
-            ),
-            (
-                "window",
-                around(&|h| window_over(h, closed_at, window)),
-                [false, false, true],
-            ),
-            (
-                "valid_until",
-                around(&|h| still_valid(h, Height(at))),
-                [true, true, false],
-            ),
+            ("claim", around(&|h| claim_counts(h, Height(at))), [true, false, false]),
+            ("lock", around(&|h| lock_expired(h, Height(at))), [false, true, true]),
+            ("proof", around(&|h| proof_counts(h, closed_at, window)), [true, true, false]),
+            ("window", around(&|h| window_over(h, closed_at, window)), [false, false, true]),
+            ("valid_until", around(&|h| still_valid(h, Height(at))), [true, true, false]),
         ];
         for (name, found, expected) in table {
             assert_eq!(found, expected, "{name}");

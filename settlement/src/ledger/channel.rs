@@ -8,7 +8,7 @@ use super::boundaries;
 use crate::api::{ChannelPhase, ChannelView};
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
 use crate::proof::{BalanceProof, OpenTerms};
-use crate::types::{Amount, ChannelId, Hash, Height, PerRole, Role, Secret};
+use crate::types::{Amount, Hash, Height, PerRole, Role, Secret};
 
 /// The most claims kept per direction. Claims on locks of the standing proof always fit; those on
 /// locks that it does not hold make room, lowest id first.
@@ -27,6 +27,35 @@ pub struct ChannelState {
     pub closing: Option<Closing>,
     /// What is known of each direction, by the side that pays in it.
     pub directions: PerRole<Direction>,
+}
+
+/// What is left to tell of a channel that was paid out. Not part of the state: it decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedChannel {
+    /// What it was opened under.
+    pub terms: OpenTerms,
+    /// All that each side has put in.
+    pub deposited: PerRole<Amount>,
+    /// All that each side had taken out before.
+    pub withdrawn: PerRole<Amount>,
+    /// What each side got in the end.
+    pub paid: PerRole<Amount>,
+}
+
+impl ClosedChannel {
+    /// As it is shown to whoever asks.
+    pub fn view(&self) -> ChannelView {
+        ChannelView {
+            channel: self.terms.channel_id(),
+            terms: self.terms,
+            phase: ChannelPhase::Closed,
+            deposited: self.deposited,
+            withdrawn: self.withdrawn,
+            closed_by: None,
+            proofs_until: None,
+            paid: Some(self.paid),
+        }
+    }
 }
 
 /// A challenge window.
@@ -69,10 +98,7 @@ pub struct Claim {
 impl ChannelState {
     /// A channel just opened.
     pub(super) fn new(terms: OpenTerms, deposit: Amount) -> ChannelState {
-        let deposited = PerRole {
-            wallet: deposit,
-            hub: Amount::ZERO,
-        };
+        let deposited = PerRole { wallet: deposit, hub: Amount::ZERO };
         ChannelState {
             terms,
             deposited,
@@ -82,19 +108,25 @@ impl ChannelState {
         }
     }
 
-    /// As the HTTP interface shows it. One that was paid out is gone from the ledger's state.
-    pub fn view(&self, channel: ChannelId) -> ChannelView {
-        let phase = if self.closing.is_some() { ChannelPhase::Closing } else { ChannelPhase::Open };
+    /// As it is shown to whoever asks.
+    pub fn view(&self) -> ChannelView {
+        let closing = self.closing;
         ChannelView {
-            channel,
+            channel: self.terms.channel_id(),
             terms: self.terms,
-            phase,
+            phase: closing.map_or(ChannelPhase::Open, |_| ChannelPhase::Closing),
             deposited: self.deposited,
             withdrawn: self.withdrawn,
-            closed_by: self.closing.map(|closing| closing.by),
-            proofs_until: self.closing.map(|closing| closing.proofs_until),
+            closed_by: closing.map(|closing| closing.by),
+            proofs_until: closing.map(|closing| closing.proofs_until),
             paid: None,
         }
+    }
+
+    /// What is left to tell of it once it is paid out.
+    pub(super) fn closed(&self, paid: PerRole<Amount>) -> ClosedChannel {
+        let (deposited, withdrawn) = (self.deposited, self.withdrawn);
+        ClosedChannel { terms: self.terms, deposited, withdrawn, paid }
     }
 
     /// Deposited less withdrawn by one side; may be negative, as sides pay each other.

@@ -1,6 +1,6 @@
 //! The `ledger` program: the settlement ledger in a process of its own.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,11 +22,7 @@ use crate::types::LedgerId;
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Parser)]
-#[command(
-    name = "ledger",
-    version,
-    about = "The settlement ledger in a process of its own"
-)]
+#[command(name = "ledger", version, about = "The settlement ledger in a process of its own")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -81,7 +77,8 @@ pub fn main() -> ExitCode {
 fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let color = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(color);
     // Whoever wraps this program may have set up logging already.
     let _ = logs.with_env_filter(filter).try_init();
 }
@@ -134,9 +131,7 @@ async fn serve(service: Service, listen: SocketAddr, ledger: LedgerId) -> Result
     service.stop().await;
     let _ = drain.send(());
     match tokio::time::timeout(DRAIN, server).await {
-        Ok(served) => served
-            .context("the server failed")?
-            .context("the server failed"),
+        Ok(served) => served.context("the server failed")?.context("the server failed"),
         Err(_) => Ok(()),
     }
 }

@@ -39,11 +39,7 @@ impl Ledger {
         let Some(closed_at) = closed_at.or(closes.then_some(block)) else {
             // Recording a proof on an open channel is not part of this version.
             let claims = !body.claims.is_empty();
-            return Err(if claims {
-                Code::ClaimsOnOpenChannel
-            } else {
-                Code::ChangesNothing
-            });
+            return Err(if claims { Code::ClaimsOnOpenChannel } else { Code::ChangesNothing });
         };
         let direction = channel.directions.of(body.by.other());
         let window = channel.terms.challenge_blocks;
@@ -53,11 +49,7 @@ impl Ledger {
         if plan.closes || plan.stands || !plan.claims.is_empty() {
             return Ok(plan);
         }
-        Err(if better && !in_time {
-            Code::WindowOver
-        } else {
-            Code::ChangesNothing
-        })
+        Err(if better && !in_time { Code::WindowOver } else { Code::ChangesNothing })
     }
 
     pub(super) fn execute_submit(
@@ -128,11 +120,7 @@ impl Plan {
     ) -> bool {
         if self.closes {
             let proofs_until = boundaries::proofs_until(block, channel.terms.challenge_blocks);
-            channel.closing = Some(Closing {
-                by: body.by,
-                height: block,
-                proofs_until,
-            });
+            channel.closing = Some(Closing { by: body.by, height: block, proofs_until });
             events.push(LedgerEvent::CloseStarted {
                 channel: body.channel,
                 by: body.by,
@@ -141,10 +129,7 @@ impl Plan {
         }
         if let Some(proof) = proof_of(body).filter(|_| self.stands) {
             record(channel, body.by, proof, &body.locks);
-            events.push(LedgerEvent::ProofRecorded {
-                proof: *proof,
-                locks: body.locks.clone(),
-            });
+            events.push(LedgerEvent::ProofRecorded { proof: *proof, locks: body.locks.clone() });
         }
         let direction = channel.directions.of_mut(body.by.other());
         let mut changed = self.closes || self.stands;

@@ -124,8 +124,9 @@ impl Home {
         &self,
         genesis: Genesis,
         key: SigningKey,
-        config: ProducerConfig,
+        mut config: ProducerConfig,
     ) -> Result<Producer> {
+        config.store.archive = true;
         let journal = JournalConfig::new(JOURNAL_KIND);
         let journal = FileJournal::open(self.dir.join("journal"), journal)?;
         let index = SledIndex::open(self.dir.join("index"), SledConfig::default())?;

@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | `GET /v1/ledger/info` | [`LedgerInfo`](crate::api::LedgerInfo) |
 //! | `GET /v1/ledger/blocks/{height}` | the block |
-//! | `GET /v1/ledger/accounts/{key}` | nonce and balances |
-//! | `GET /v1/ledger/channels/{id}` | the channel, while it is open or closing |
+//! | `GET /v1/ledger/accounts/{key}` | [`AccountView`](crate::api::AccountView) |
+//! | `GET /v1/ledger/channels/{id}` | [`ChannelView`](crate::api::ChannelView) |
 //! | `POST /v1/ledger/transactions` | `{"transaction": "<hex of postcard>"}` → `{"tx": "<id>"}` |
 //! | `GET /v1/ledger/events?from=H&max=N&wait_ms=M&format=json` | `{"blocks": […]}`, or postcard |
 //! | `POST /v1/ledger/faucet` | `{"account", "asset", "amount"}` → `{"tx": "<id>"}` |
@@ -55,33 +55,35 @@ pub fn routes(handle: LedgerHandle) -> Router {
         .with_state(handle)
 }
 
-impl From<Code> for Problem {
-    fn from(code: Code) -> Problem {
-        Problem::new(code, code.title())
+/// A refusal on its way out.
+pub struct Refusal(pub Problem);
+
+impl Refusal {
+    fn new(code: Code, detail: impl Into<String>) -> Refusal {
+        Refusal(Problem::new(code, detail))
     }
 }
 
-impl IntoResponse for Problem {
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal::new(code, code.title())
+    }
+}
+
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status);
+        let status = StatusCode::from_u16(self.0.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let media = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, media, Json(self).into_response().into_body()).into_response()
+        (status, media, Json(self.0).into_response().into_body()).into_response()
     }
-}
-
-/// The answer to `GET events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventsPage {
-    /// One after the other, from the height that was asked for.
-    pub blocks: Vec<BlockEvents>,
 }
 
 /// How `GET events` answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// [`EventsPage`] in JSON.
+enum Format {
+    /// [`EventsPage`](crate::api::EventsPage) in JSON.
     #[default]
     Json,
     /// The postcard bytes of a `Vec<BlockEvents>`.
@@ -104,14 +106,14 @@ fn all() -> usize {
     usize::MAX
 }
 
-async fn info(State(ledger): State<LedgerHandle>) -> Result<Response, Problem> {
+async fn info(State(ledger): State<LedgerHandle>) -> Result<Response, Refusal> {
     Ok(Json(ledger.info().await?).into_response())
 }
 
 async fn block(
     State(ledger): State<LedgerHandle>,
     Path(height): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let height: u64 = parse(&height, "a height")?;
     let block = ledger.block(Height(height)).await?;
     found(block, || format!("there is no block {height} yet"))
@@ -120,7 +122,7 @@ async fn block(
 async fn account(
     State(ledger): State<LedgerHandle>,
     Path(key): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let key = parse(&key, "a public key")?;
     Ok(Json(ledger.account(key).await?).into_response())
 }
@@ -128,19 +130,17 @@ async fn account(
 async fn channel(
     State(ledger): State<LedgerHandle>,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let channel = ledger.channel(parse(&id, "a channel id")?).await?;
-    let missing = "there is no open or closing channel of this id";
-    let channel = channel.ok_or_else(|| Problem::new(Code::NoSuchChannel, missing))?;
     Ok(Json(channel).into_response())
 }
 
 async fn submit(
     State(ledger): State<LedgerHandle>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let request: SubmitRequest = read(body)?;
-    let malformed = |why: String| Problem::new(Code::MalformedTransaction, why);
+    let malformed = |why: String| Refusal::new(Code::MalformedTransaction, why);
     let bytes = hex::decode(&request.transaction).map_err(|error| malformed(error.to_string()))?;
     let tx: Transaction = decode(&bytes).map_err(|error| malformed(error.to_string()))?;
     let tx = ledger.submit(tx).await?;
@@ -150,7 +150,7 @@ async fn submit(
 async fn faucet(
     State(ledger): State<LedgerHandle>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let request: FaucetRequest = read(body)?;
     let (account, asset) = (request.account, request.asset);
     let tx = ledger.faucet(account, asset, request.amount).await?;
@@ -160,13 +160,11 @@ async fn faucet(
 async fn events(
     State(ledger): State<LedgerHandle>,
     query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let malformed = |error: QueryRejection| Problem::new(Code::MalformedRequest, error.body_text());
+) -> Result<Response, Refusal> {
+    let malformed = |error: QueryRejection| Refusal::new(Code::MalformedRequest, error.body_text());
     let Query(query) = query.map_err(malformed)?;
     let wait = Duration::from_millis(query.wait_ms);
-    let blocks = ledger
-        .events_from(Height(query.from), query.max, wait)
-        .await?;
+    let blocks = ledger.events_from(Height(query.from), query.max, wait).await?;
     let blocks: Vec<&BlockEvents> = blocks.iter().map(Arc::as_ref).collect();
     Ok(match query.format {
         Format::Json => Json(serde_json::json!({ "blocks": blocks })).into_response(),
@@ -174,38 +172,34 @@ async fn events(
     })
 }
 
-fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
-    let wrong = |_| Problem::new(Code::MalformedRequest, format!("`{text}` is not {what}"));
+fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
+    let wrong = |_| Refusal::new(Code::MalformedRequest, format!("`{text}` is not {what}"));
     text.parse().map_err(wrong)
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|error| {
         let too_large = error.status() == StatusCode::PAYLOAD_TOO_LARGE;
-        let code = if too_large {
-            Code::TxTooLarge
-        } else {
-            Code::MalformedRequest
-        };
-        Problem::new(code, error.body_text())
+        let code = if too_large { Code::TxTooLarge } else { Code::MalformedRequest };
+        Refusal::new(code, error.body_text())
     })?;
     let read = serde_json::from_slice(&body);
-    read.map_err(|error| Problem::new(Code::MalformedRequest, error.to_string()))
+    read.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))
 }
 
 fn found<T: Serialize>(
     value: Option<T>,
     missing: impl FnOnce() -> String,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     match value {
         Some(value) => Ok(Json(value).into_response()),
-        None => Err(Problem::new(Code::NotFound, missing())),
+        None => Err(Refusal::new(Code::NotFound, missing())),
     }
 }
 
 /// The answer where there is no route.
-pub async fn no_route() -> Problem {
-    Problem::new(Code::NotFound, "there is no such route")
+pub async fn no_route() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such route")
 }
 
 #[cfg(test)]

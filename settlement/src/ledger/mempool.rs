@@ -28,10 +28,7 @@ pub struct MempoolConfig {
 
 impl Default for MempoolConfig {
     fn default() -> MempoolConfig {
-        MempoolConfig {
-            count: 65_536,
-            bytes: 64 << 20,
-        }
+        MempoolConfig { count: 65_536, bytes: 64 << 20 }
     }
 }
 
@@ -51,10 +48,7 @@ pub struct Mempool {
 impl Mempool {
     /// An empty queue.
     pub fn new(config: MempoolConfig) -> Mempool {
-        Mempool {
-            config,
-            ..Mempool::default()
-        }
+        Mempool { config, ..Mempool::default() }
     }
 
     /// How many wait.

@@ -28,10 +28,7 @@ pub fn payout(channel: &ChannelState) -> PerRole<Amount> {
     // Not `i128::clamp`, which panics on crossed bounds.
     let wallet = fair.min(left).max(0);
     let amount = |wide: i128| Amount::from_wide(wide).unwrap_or(Amount::ZERO);
-    PerRole {
-        wallet: amount(wallet),
-        hub: amount(left - wallet),
-    }
+    PerRole { wallet: amount(wallet), hub: amount(left - wallet) }
 }
 
 #[cfg(test)]

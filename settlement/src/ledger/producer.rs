@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::mempool::{Mempool, MempoolConfig};
 use super::store::{Store, StoreConfig, StoreError};
 use super::{BlockError, Ledger};
+use crate::api::ChannelView;
 use crate::block::{Block, BlockEvents, SignedHeader};
 use crate::crypto::{Signable, SigningKey};
 use crate::index::Index;
@@ -15,7 +16,7 @@ use crate::journal::Journal;
 use crate::params::Genesis;
 use crate::reject::Code;
 use crate::tx::{Mint, Transaction};
-use crate::types::{Amount, AssetId, Height, PublicKey, TxId};
+use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 
 /// Limits of a producer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,12 +51,7 @@ impl Producer {
             return Err(StoreError::Key);
         }
         let (ledger, store) = Store::open(genesis, journal, index, config.store)?;
-        Ok(Producer {
-            ledger,
-            mempool: Mempool::new(config.mempool),
-            store,
-            key,
-        })
+        Ok(Producer { ledger, mempool: Mempool::new(config.mempool), store, key })
     }
 
     /// The ledger as of the newest block, which is durable.
@@ -116,9 +112,7 @@ impl Producer {
             return Ok(None);
         }
         let limit = self.ledger.parameters().block_bytes;
-        let waiting = self
-            .mempool
-            .take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let waiting = self.mempool.take(usize::try_from(limit).unwrap_or(usize::MAX));
         let mut applied = match self.ledger.apply(waiting, now_ms) {
             Ok(applied) => applied,
             Err(error) => return Err(self.unmade(error)),
@@ -135,10 +129,7 @@ impl Producer {
     }
 
     fn unmade(&self, error: BlockError) -> StoreError {
-        StoreError::Block {
-            height: self.ledger.tip().height.after(1).0,
-            reason: error.to_string(),
-        }
+        StoreError::Block { height: self.ledger.tip().height.after(1).0, reason: error.to_string() }
     }
 
     /// Brings the index up to the newest block, as before a clean stop. A failure costs only time
@@ -159,6 +150,17 @@ impl Producer {
         max: usize,
     ) -> Result<Vec<Arc<BlockEvents>>, StoreError> {
         self.store.events_from(from, max)
+    }
+
+    /// A channel, whether open, closing or paid out.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`] when what was paid out can't be read.
+    pub fn channel(&self, id: &ChannelId) -> Result<Option<ChannelView>, StoreError> {
+        match self.ledger.channel(id) {
+            Some(channel) => Ok(Some(channel.view())),
+            None => Ok(self.store.closed(id)?.map(|closed| closed.view())),
+        }
     }
 
     /// A whole block.

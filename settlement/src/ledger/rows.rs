@@ -143,9 +143,7 @@ fn role_byte(role: Role) -> u8 {
 }
 
 fn role_of(byte: u8) -> Option<Role> {
-    [Role::Wallet, Role::Hub]
-        .into_iter()
-        .find(|role| role_byte(*role) == byte)
+    [Role::Wallet, Role::Hub].into_iter().find(|role| role_byte(*role) == byte)
 }
 
 impl State {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
 
+use super::ChannelState;
 use super::producer::Producer;
 use super::store::StoreError;
 use crate::api::{AccountView, ChannelView, LedgerInfo};
@@ -112,10 +113,7 @@ impl Worker {
         let mut next_block = Instant::now();
         loop {
             let command = match self.pace {
-                Pace::ByHand => self
-                    .waiting
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected),
+                Pace::ByHand => self.waiting.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Pace::Clock => {
                     let left = next_block.saturating_duration_since(Instant::now());
                     self.waiting.recv_timeout(left)
@@ -129,9 +127,7 @@ impl Worker {
             // Looked at after every command too, so that a flood of them delays no block.
             if self.pace == Pace::Clock && Instant::now() >= next_block {
                 let _ = produce(&mut self.producer, now_ms());
-                next_block = Instant::now()
-                    .checked_add(self.interval)
-                    .unwrap_or(next_block);
+                next_block = Instant::now().checked_add(self.interval).unwrap_or(next_block);
             }
             self.announce();
         }
@@ -163,9 +159,7 @@ fn produce(producer: &mut Producer, now_ms: u64) -> Option<Arc<BlockEvents>> {
 /// Milliseconds since 1970 by this machine's clock.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl LedgerHandle {
@@ -179,12 +173,10 @@ impl LedgerHandle {
             let _ = reply.send(question(producer));
             Next::Go
         });
-        self.commands
-            .try_send(command)
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Code::Overloaded,
-                TrySendError::Disconnected(_) => Code::LedgerUnavailable,
-            })?;
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => Code::Overloaded,
+            TrySendError::Disconnected(_) => Code::LedgerUnavailable,
+        })?;
         answer.await.map_err(|_| Code::LedgerUnavailable)
     }
 
@@ -220,8 +212,7 @@ impl LedgerHandle {
         asset: AssetId,
         amount: Amount,
     ) -> Result<TxId, Code> {
-        self.ask(move |producer| producer.mint(account, asset, amount))
-            .await?
+        self.ask(move |producer| producer.mint(account, asset, amount)).await?
     }
 
     /// What the blocks from this height on did, at most `max` of them. If there is no such block
@@ -242,8 +233,7 @@ impl LedgerHandle {
             Ok(Err(_)) => return Err(Code::LedgerUnavailable),
             Err(_) => return Ok(Vec::new()),
         }
-        self.ask(move |producer| logged(producer.events_from(height, max)))
-            .await?
+        self.ask(move |producer| logged(producer.events_from(height, max))).await?
     }
 
     /// The newest durable block's height; [`watch::Receiver::changed`] tells when it moves.
@@ -256,17 +246,28 @@ impl LedgerHandle {
     /// # Errors
     /// See [`LedgerHandle::info`].
     pub async fn account(&self, account: PublicKey) -> Result<AccountView, Code> {
-        self.ask(move |producer| producer.ledger().account(&account).view(account))
-            .await
+        let of = move |producer: &mut Producer| {
+            let state = producer.ledger().account(&account);
+            AccountView { account, nonce: state.nonce, balances: state.balances }
+        };
+        self.ask(of).await
     }
 
-    /// A channel that is open or closing, as of the newest block.
+    /// A channel, as of the newest block.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchChannel`] when none was ever opened under this id.
+    pub async fn channel(&self, id: ChannelId) -> Result<ChannelView, Code> {
+        let of = move |producer: &mut Producer| logged(producer.channel(&id));
+        self.ask(of).await??.ok_or(Code::NoSuchChannel)
+    }
+
+    /// What the ledger holds of a channel that is open or closing: proofs, locks and claims too.
     ///
     /// # Errors
     /// See [`LedgerHandle::info`].
-    pub async fn channel(&self, id: ChannelId) -> Result<Option<ChannelView>, Code> {
-        self.ask(move |producer| producer.ledger().channel(&id).map(|channel| channel.view(id)))
-            .await
+    pub async fn channel_state(&self, id: ChannelId) -> Result<Option<ChannelState>, Code> {
+        self.ask(move |producer| producer.ledger().channel(&id).cloned()).await
     }
 
     /// A whole block.
@@ -274,8 +275,7 @@ impl LedgerHandle {
     /// # Errors
     /// [`Code::Internal`] when it can't be read.
     pub async fn block(&self, height: Height) -> Result<Option<Block>, Code> {
-        self.ask(move |producer| logged(producer.block(height)))
-            .await?
+        self.ask(move |producer| logged(producer.block(height))).await?
     }
 
     /// Makes a block now, or at the earliest time that it may have.
@@ -307,4 +307,4 @@ fn logged<T>(read: Result<T, StoreError>) -> Result<T, Code> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,40 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
-use super::channel::ChannelState;
+use super::channel::{ChannelState, ClosedChannel};
 use super::rows::{RowKey, changed_rows};
-use crate::api::{AccountView, AssetBalance};
+use crate::api::AssetBalance;
 use crate::params::Genesis;
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey};
 
-/// What an account holds, as it is shown to its owner.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What an account holds.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AccountState {
     /// The nonce that its next transaction must carry.
     pub nonce: u64,
     /// What it holds; assets of which it holds nothing are left out.
-    pub balances: Vec<Balance>,
-}
-
-/// So much of one asset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Balance {
-    /// Of which asset.
-    pub asset: AssetId,
-    /// How much.
-    pub amount: Amount,
+    pub balances: Vec<AssetBalance>,
 }
 
 impl AccountState {
-    /// As the HTTP interface shows it.
-    pub fn view(&self, account: PublicKey) -> AccountView {
-        let balances = self.balances.iter();
-        let balances = balances.map(|held| AssetBalance { asset: held.asset, amount: held.amount });
-        AccountView { account, nonce: self.nonce, balances: balances.collect() }
-    }
-
     /// What it holds of one asset.
     pub fn balance(&self, asset: AssetId) -> Amount {
         let found = self.balances.iter().find(|balance| balance.asset == asset);
@@ -64,6 +46,8 @@ pub(super) struct State {
     pub(super) held: BTreeMap<AssetId, i128>,
     /// What changed since [`State::take_changes`].
     pub(super) dirty: BTreeSet<RowKey>,
+    /// Channels paid out since [`State::take_closed`]; for the store alone.
+    pub(super) closed: Vec<ClosedChannel>,
 }
 
 impl State {
@@ -88,7 +72,7 @@ impl State {
 
     pub(super) fn account(&self, account: &PublicKey) -> AccountState {
         let all = (*account, AssetId(0))..=(*account, AssetId(u32::MAX));
-        let balance = |(key, amount): (&(PublicKey, AssetId), &Amount)| Balance {
+        let balance = |(key, amount): (&(PublicKey, AssetId), &Amount)| AssetBalance {
             asset: key.1,
             amount: *amount,
         };
@@ -150,8 +134,7 @@ impl State {
     /// Puts a channel in the place of what is there; `None` removes it.
     pub(super) fn put_channel(&mut self, id: ChannelId, new: Option<ChannelState>) {
         let old = self.channels.remove(&id);
-        self.dirty
-            .extend(changed_rows(&id, old.as_ref(), new.as_ref()));
+        self.dirty.extend(changed_rows(&id, old.as_ref(), new.as_ref()));
         if let Some(old) = &old {
             self.count_channel(old, -1);
             if let Some(due) = old.due() {
@@ -165,7 +148,12 @@ impl State {
         }
     }
 
-    pub(super) fn count_channel(&mut self, channel: &ChannelState, sign: i128) {
+    /// The channels paid out since the last call.
+    pub(super) fn take_closed(&mut self) -> Vec<ClosedChannel> {
+        std::mem::take(&mut self.closed)
+    }
+
+    fn count_channel(&mut self, channel: &ChannelState, sign: i128) {
         *self.held.entry(channel.terms.asset).or_default() += sign * channel.escrow();
     }
 

@@ -9,6 +9,8 @@
 //!
 //! The rows of blocks since the last checkpoint wait in memory, the newest version of each only.
 
+mod history;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -16,25 +18,24 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::{Applied, BlockError};
 use super::rows::Row;
-use super::{Ledger, LedgerError};
+use super::{ClosedChannel, Ledger, LedgerError};
 use crate::block::{Block, BlockEvents, LedgerEvent, SignedHeader};
 use crate::encoding::{decode, encode};
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalError, Lsn};
 use crate::params::Genesis;
-use crate::types::Height;
+use crate::types::ChannelId;
+
+pub use history::{HISTORY_BLOCKS_MAX, HISTORY_BYTES};
 
 /// The format of the journal's records.
 pub const RECORD_VERSION: u16 = 1;
 
-/// The most blocks in one answer about history.
-pub const HISTORY_BLOCKS_MAX: usize = 1_024;
-
-/// An answer about history ends with the block that takes it over this many bytes: 4 MiB.
-pub const HISTORY_BYTES: usize = 4 << 20;
-
 /// The index row that holds the header as of which the rows are. No state row starts with `t`.
 const TIP_ROW: &[u8] = b"t";
+
+/// The index rows that tell of channels paid out start with this, and so does no state row.
+const CLOSED_ROWS: &[u8] = b"z";
 
 /// How much is kept in memory, and how often a checkpoint is taken.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,9 @@ pub struct StoreConfig {
     pub recent_blocks: usize,
     /// The most bytes of them.
     pub recent_bytes: usize,
+    /// Whether segments that no start needs leave the live journal, so that opening it stays fast.
+    /// Only for a journal that still replays what it archived, as the one in files does.
+    pub archive: bool,
 }
 
 impl Default for StoreConfig {
@@ -53,6 +57,7 @@ impl Default for StoreConfig {
             checkpoint_blocks: 1_024,
             recent_blocks: 4_096,
             recent_bytes: 64 << 20,
+            archive: false,
         }
     }
 }
@@ -147,7 +152,7 @@ impl Store {
         let visited = self.journal.replay(from, &mut |lsn, bytes| {
             let done = replay_one(ledger, lsn, bytes).map(|(applied, events)| {
                 self.tip = Some(events.header);
-                replayed.take(applied.rows, events, bytes.len(), &limits);
+                replayed.take(&applied, events, bytes.len(), &limits);
             });
             done.map_err(|error| {
                 let reason = error.to_string();
@@ -179,34 +184,35 @@ impl Store {
         header: SignedHeader,
         applied: Applied,
     ) -> Result<Arc<BlockEvents>, StoreError> {
-        let block = Block {
-            header,
-            transactions: applied.transactions,
-        };
-        let record = Record {
-            version: RECORD_VERSION,
-            block,
-            events: applied.events,
-        };
+        let block = Block { header, transactions: applied.transactions };
+        let record = Record { version: RECORD_VERSION, block, events: applied.events };
         let bytes = encode(&record);
         let height = header.header.height;
         let lsn = self.journal.append(&bytes)?;
         if lsn != height.0 {
             let reason = format!("it was written as record {lsn}");
-            return Err(StoreError::Block {
-                height: height.0,
-                reason,
-            });
+            return Err(StoreError::Block { height: height.0, reason });
         }
         self.journal.sync()?;
         self.tip = Some(header);
         self.changes.extend(applied.rows);
-        let events = Arc::new(BlockEvents {
-            header,
-            events: record.events,
-        });
+        self.changes.extend(applied.closed.iter().map(closed_row));
+        let events = Arc::new(BlockEvents { header, events: record.events });
         self.remember(Arc::clone(&events), bytes.len());
         Ok(events)
+    }
+
+    /// What is left to tell of a channel that was paid out.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`] when it can't be read.
+    pub fn closed(&self, id: &ChannelId) -> Result<Option<ClosedChannel>, StoreError> {
+        let key = closed_key(id);
+        let row = match self.changes.get(&key) {
+            Some(row) => row.clone(),
+            None => self.index.get(&key)?,
+        };
+        Ok(row.and_then(|row| decode(&row).ok()))
     }
 
     fn remember(&mut self, block: Arc<BlockEvents>, bytes: usize) {
@@ -232,122 +238,18 @@ impl Store {
         let Some(tip) = self.tip.filter(|_| position > self.index.position()) else {
             return Ok(());
         };
+        let changes = self.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
+        // The first checkpoint has to hold what no block ever touched, too.
         let first = self.index.position() == 0;
-        let whole = if first { ledger.all_rows() } else { Vec::new() };
-        let changes: Vec<Row> = if first {
-            whole
-        } else {
-            let changes = self.changes.iter();
-            changes.map(|(k, v)| (k.clone(), v.clone())).collect()
-        };
+        let untouched = if first { ledger.all_rows() } else { Vec::new() };
         let tip_row = (TIP_ROW.to_vec(), Some(encode(&tip)));
-        let mut rows = changes.into_iter().chain([tip_row]);
+        let mut rows = untouched.into_iter().chain(changes).chain([tip_row]);
         self.index.checkpoint(position, &mut rows)?;
         self.changes.clear();
-        self.journal.archive_before(self.index.archivable())?;
+        if self.config.archive {
+            self.journal.archive_before(self.index.archivable())?;
+        }
         Ok(())
-    }
-
-    /// What the blocks from this height on did: at most `max` and [`HISTORY_BLOCKS_MAX`] of them,
-    /// and no more once [`HISTORY_BYTES`] are reached. Empty when there is no such block yet.
-    ///
-    /// # Errors
-    /// [`StoreError`] when older blocks can't be read from the journal.
-    pub fn events_from(
-        &self,
-        from: Height,
-        max: usize,
-    ) -> Result<Vec<Arc<BlockEvents>>, StoreError> {
-        let mut page = Page::new(max);
-        let from = from.0.max(1);
-        if from > self.journal.durable() {
-            return Ok(Vec::new());
-        }
-        let height = |recent: &Recent| recent.block.header.header.height.0;
-        let oldest = self.recent.front().map(height);
-        if oldest.is_none_or(|oldest| from < oldest) {
-            self.read(from, &mut |record, bytes| {
-                let block = BlockEvents {
-                    header: record.block.header,
-                    events: record.events,
-                };
-                page.push(Arc::new(block), bytes)
-            })?;
-            return Ok(page.blocks);
-        }
-        for recent in self
-            .recent
-            .iter()
-            .skip_while(|recent| height(recent) < from)
-        {
-            if !page.push(Arc::clone(&recent.block), recent.bytes) {
-                break;
-            }
-        }
-        Ok(page.blocks)
-    }
-
-    /// A whole block.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it can't be read from the journal.
-    pub fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
-        let mut found = None;
-        if (1..=self.journal.durable()).contains(&height.0) {
-            self.read(height.0, &mut |record, _| {
-                found = Some(record.block);
-                false
-            })?;
-        }
-        Ok(found)
-    }
-
-    /// Visits records from this one on, until the visitor has enough.
-    fn read(
-        &self,
-        from: Lsn,
-        visit: &mut dyn FnMut(Record, usize) -> bool,
-    ) -> Result<(), StoreError> {
-        let mut enough = false;
-        let visited = self
-            .journal
-            .replay(from.saturating_sub(1), &mut |lsn, bytes| {
-                let record = read_record(lsn, bytes).map_err(|error| error.to_string())?;
-                if visit(record, bytes.len()) {
-                    return Ok(());
-                }
-                enough = true;
-                // The only way to end a replay early; not an error.
-                Err(String::new())
-            });
-        match visited {
-            Err(JournalError::Visitor { .. }) if enough => Ok(()),
-            other => Ok(other?),
-        }
-    }
-}
-
-/// Blocks for one answer.
-struct Page {
-    blocks: Vec<Arc<BlockEvents>>,
-    max: usize,
-    bytes: usize,
-}
-
-impl Page {
-    fn new(max: usize) -> Page {
-        Page {
-            blocks: Vec::new(),
-            max: max.clamp(1, HISTORY_BLOCKS_MAX),
-            bytes: 0,
-        }
-    }
-
-    /// Whether there is room for another.
-    fn push(&mut self, block: Arc<BlockEvents>, bytes: usize) -> bool {
-        self.blocks.push(block);
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.blocks.len() < self.max && self.bytes < HISTORY_BYTES
     }
 }
 
@@ -360,13 +262,22 @@ struct Replayed {
 }
 
 impl Replayed {
-    fn take(&mut self, rows: Vec<Row>, block: BlockEvents, bytes: usize, limits: &StoreConfig) {
-        self.changes.extend(rows);
+    fn take(&mut self, applied: &Applied, block: BlockEvents, bytes: usize, limits: &StoreConfig) {
+        self.changes.extend(applied.rows.iter().cloned());
+        self.changes.extend(applied.closed.iter().map(closed_row));
         self.recent_bytes = self.recent_bytes.saturating_add(bytes);
         let block = Arc::new(block);
         self.recent.push_back(Recent { block, bytes });
         self.recent_bytes = trim(&mut self.recent, self.recent_bytes, limits);
     }
+}
+
+fn closed_key(id: &ChannelId) -> Vec<u8> {
+    [CLOSED_ROWS, id.as_slice()].concat()
+}
+
+fn closed_row(closed: &ClosedChannel) -> Row {
+    (closed_key(&closed.terms.channel_id()), Some(encode(closed)))
 }
 
 fn trim(recent: &mut VecDeque<Recent>, mut bytes: usize, limits: &StoreConfig) -> usize {
@@ -396,7 +307,7 @@ fn load(genesis: Genesis, index: &dyn Index) -> Result<(Ledger, Option<SignedHea
     }
     let mut rows = Vec::new();
     index.scan(b"", &mut |key, value| {
-        if key != TIP_ROW {
+        if key != TIP_ROW && !key.starts_with(CLOSED_ROWS) {
             rows.push((key.to_vec(), value.to_vec()));
         }
         Ok(())
@@ -409,10 +320,7 @@ fn load(genesis: Genesis, index: &dyn Index) -> Result<(Ledger, Option<SignedHea
 }
 
 fn read_record(lsn: Lsn, bytes: &[u8]) -> Result<Record, StoreError> {
-    let wrong = |reason: String| StoreError::Block {
-        height: lsn,
-        reason,
-    };
+    let wrong = |reason: String| StoreError::Block { height: lsn, reason };
     // The version comes first, so that a newer record is named as such and not as damage.
     match postcard::take_from_bytes::<u16>(bytes) {
         Ok((version, _)) if version > RECORD_VERSION => Err(wrong(format!(
@@ -428,10 +336,7 @@ fn replay_one(
     bytes: &[u8],
 ) -> Result<(Applied, BlockEvents), StoreError> {
     let record = read_record(lsn, bytes)?;
-    let wrong = |reason: String| StoreError::Block {
-        height: lsn,
-        reason,
-    };
+    let wrong = |reason: String| StoreError::Block { height: lsn, reason };
     let applied = ledger.verify_block(&record.block);
     let applied = applied.map_err(|error| match error {
         BlockError::WrongLedger => StoreError::OtherGenesis,
@@ -443,10 +348,7 @@ fn replay_one(
     if applied.events != record.events {
         return Err(wrong("applying it brings other events".to_owned()));
     }
-    let events = BlockEvents {
-        header: record.block.header,
-        events: record.events,
-    };
+    let events = BlockEvents { header: record.block.header, events: record.events };
     Ok((applied, events))
 }
 

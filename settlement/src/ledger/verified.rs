@@ -174,11 +174,7 @@ fn check_shape(body: &Submission) -> Result<(), Code> {
 }
 
 fn not_zero(amount: Amount) -> Result<(), Code> {
-    if amount == Amount::ZERO {
-        Err(Code::TxZeroAmount)
-    } else {
-        Ok(())
-    }
+    if amount == Amount::ZERO { Err(Code::TxZeroAmount) } else { Ok(()) }
 }
 
 fn signed_by<T: Signable>(key: &PublicKey, body: &T, signature: &Signature) -> Result<(), Code> {
