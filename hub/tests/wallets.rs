@@ -10,7 +10,7 @@ use settlement::crypto::{Signable, SigningKey};
 use settlement::encoding::encode;
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
-use settlement::types::{Amount, AssetId, ChannelId, Hash, Height, LedgerId, Role};
+use settlement::types::{Amount, Anchor, AssetId, ChannelId, Hash, Height, LedgerId, Role, Secret};
 use settlement::wire::{FRAME_MAX, Hello, Message};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +63,6 @@ async fn a_wallet_opens_pays_and_finds_its_channel_after_a_restart() {
     hub.stop().await;
 }
 
-/// The channel of one more: the same directory opened without a clean stop has lost nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_shards_after_a_restart_keep_every_channel() {
     let dir = tempfile::tempdir().unwrap();
@@ -325,5 +324,52 @@ async fn operators_see_health_readiness_and_figures() {
     ] {
         assert!(text.contains(name), "{name} is missing in\n{text}");
     }
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_goes_through_the_hub_to_a_wallet_on_another_shard() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub::start(hub::config::Config { shards: 4, ..config_in(dir.path()) }).await.unwrap();
+    let mut payer = Wallet::open(&hub, 81, 1_000).await;
+    let mut payee = Wallet::open(&hub, 82, 1_000).await;
+    for wallet in [&mut payer, &mut payee] {
+        let id = wallet.channel.id();
+        let funded = event(
+            &hub,
+            |event| matches!(event, LedgerEvent::Deposited { channel, .. } if *channel == id),
+        );
+        for step in wallet.channel.follow(&funded.await) {
+            wallet.channel.commit(&step);
+        }
+    }
+    let (mut from, mut to) = (Line::open(&hub).await, Line::open(&hub).await);
+    from.sign_in(&hub, &[&payer.key]).await;
+    to.sign_in(&hub, &[&payee.key]).await;
+    payer.sync(&mut from).await;
+    payee.sync(&mut to).await;
+
+    let secret = Secret([9; 32]);
+    let anchor = Anchor(settlement::crypto::chain_step(&secret.0));
+    // 100 units and the fee: 1 and 0.1 %, rounded up.
+    let update = payer.lock(payee.key.public(), 102, anchor, hub.height());
+    from.say(&Message::Update(update)).await;
+    payee.until_updated(&mut to).await;
+    let locks = &payee.channel.incoming().tally.locks;
+    assert_eq!((locks.len(), locks[0].unit, locks[0].anchor), (1, Amount(100), anchor));
+    let reveal = Message::Reveal { channel: payee.channel.id(), id: locks[0].id, secret };
+    to.say(&reveal).await;
+    assert_eq!(payer.until_revealed(&mut from).await, secret);
+    let completed = || hub.counters().completed.load(Relaxed);
+    soon(async {
+        while completed() == 0 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    assert_eq!(completed(), 1);
+    // After an idle second the hub settles with the payee.
+    payee.until_updated(&mut to).await;
+    assert_eq!(payee.channel.balance(Role::Wallet), Amount(1_100));
     hub.stop().await;
 }

@@ -16,8 +16,8 @@ use settlement::params::{Policy, View};
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::tx::{AccountAction, AccountTx, Transaction};
-use settlement::types::{Amount, AssetId, Hash, Height, PublicKey, Role, Salt};
-use settlement::update::{Memo, Update};
+use settlement::types::{Amount, Anchor, AssetId, Hash, Height, PublicKey, Role, Salt, Secret};
+use settlement::update::{Destination, Memo, Payload, Update};
 use settlement::wire::{Hello, Message, SignIn};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -197,6 +197,56 @@ impl Wallet {
         let step = self.channel.propose(&wanted, &now).step.unwrap();
         assert_eq!(self.channel.commit(&step), [Effect::SendUpdate]);
         self.in_flight()
+    }
+
+    /// Makes the update that locks money for another wallet, without sending it.
+    pub(crate) fn lock(
+        &mut self,
+        to: PublicKey,
+        amount: u64,
+        anchor: Anchor,
+        at: Height,
+    ) -> Update {
+        let view = View { height: at, fresh: true };
+        let now = Now { view, policy: &self.policy, lag: 20 };
+        let add = NewOp::Add {
+            anchor,
+            unit: Amount(amount),
+            steps: 1,
+            expiry: at.after(self.policy.lock_life),
+            to: Destination { hub: None, wallet: to },
+            payload: Payload::default(),
+        };
+        let step = self.channel.propose(&[add], &now).step.unwrap();
+        self.channel.commit(&step);
+        self.in_flight()
+    }
+
+    /// Hears until the hub's next update is taken and acknowledged.
+    pub(crate) async fn until_updated(&mut self, line: &mut Line) {
+        loop {
+            match line.hear().await.expect("the hub speaks") {
+                Message::Update(update) => return self.take(update, line).await,
+                Message::Ack { seq, .. } => {
+                    self.channel.commit(&Step::Acked { seq });
+                }
+                other => panic!("{other:?} instead of an update"),
+            }
+        }
+    }
+
+    /// Hears until the hub shows the secret of an own lock.
+    pub(crate) async fn until_revealed(&mut self, line: &mut Line) -> Secret {
+        loop {
+            match line.hear().await.expect("the hub speaks") {
+                Message::Reveal { secret, .. } => return secret,
+                Message::Update(update) => self.take(update, line).await,
+                Message::Ack { seq, .. } => {
+                    self.channel.commit(&Step::Acked { seq });
+                }
+                other => panic!("{other:?} instead of a secret"),
+            }
+        }
     }
 
     /// The update that is not answered yet, signed.
