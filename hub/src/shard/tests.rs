@@ -1,1 +1,11 @@
+//! A hub's shards between scripted wallets that run the real engine with real keys.
 
+mod agreeing;
+mod crash;
+mod deposits;
+mod ledger;
+mod payment;
+mod refusals;
+mod starting;
+mod wallet;
+mod world;
