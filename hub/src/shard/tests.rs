@@ -5,6 +5,7 @@ mod crash;
 mod deposits;
 mod ledger;
 mod payment;
+mod play;
 mod refusals;
 mod starting;
 mod wallet;

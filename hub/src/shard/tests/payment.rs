@@ -1,8 +1,9 @@
 //! Payments that go well, and what the wallets are told on the way.
 
-use settlement::channel::Step;
+use settlement::channel::{NewOp, Step};
+use settlement::crypto::chain_step;
 use settlement::reject::Code;
-use settlement::types::{Amount, Role};
+use settlement::types::{Amount, Anchor, Role, Secret};
 use settlement::wire::Message;
 
 use super::wallet::{Manner, Wallet};
@@ -183,6 +184,37 @@ fn a_secret_is_passed_to_the_paired_lock_alone() {
     assert_eq!(world.wallets[1].secrets, [(1, secret(1).0)], "its first lock, not its second");
     assert_eq!(world.completed, 1);
     assert_eq!(world.hub_net(), 12);
+}
+
+#[test]
+fn a_stream_is_paid_step_by_step() {
+    let mut world = World::new(2);
+    world.wallets[1].manner = Manner::StaysSilent;
+    let chain: Vec<[u8; 32]> =
+        std::iter::successors(Some([5; 32]), |value| Some(chain_step(value))).take(6).collect();
+    let mut op = world.pay_op(1, 100, Anchor(chain[5]));
+    let NewOp::Add { steps, .. } = &mut op else { panic!() };
+    *steps = 5;
+    world.add(0, op);
+    world.run();
+    // Steps 2, 2 again, 4 and 5; an idle second after the first.
+    for (at, learned) in [(3, 1), (3, 1), (1, 2), (0, 3)] {
+        let secret = Secret(chain[at]);
+        let reveal = Message::Reveal { channel: world.id(1), id: 1, secret };
+        world.input(Input::Message(Box::new(reveal)));
+        world.run();
+        assert_eq!(world.wallets[0].secrets.len(), learned);
+        assert_eq!(world.wallets[0].secrets.last(), Some(&(1, secret)));
+        assert_eq!(world.pairs(), usize::from(at != 0), "kept as long as more may come");
+        if at == 3 {
+            world.idle();
+            world.restart();
+            world.run();
+        }
+    }
+    world.idle();
+    assert_eq!(world.wallets[1].channel.balance(Role::Wallet), Amount(DEPOSIT.0 + 500));
+    assert_eq!(world.hub_net(), 15);
 }
 
 #[test]
