@@ -18,6 +18,8 @@ pub mod encoding;
 pub mod index;
 #[cfg(feature = "journal")]
 pub mod journal;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod lock;
 pub mod params;
 pub mod proof;
@@ -26,3 +28,6 @@ pub mod tx;
 pub mod types;
 pub mod update;
 pub mod wire;
+
+#[cfg(test)]
+mod golden;

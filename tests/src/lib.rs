@@ -1,1 +1,3 @@
-//! The rules that both sides of a payment channel are bound by.
+//! Tests of the whole: seeded worlds in one thread, and helpers for tests with real processes.
+
+pub mod world;

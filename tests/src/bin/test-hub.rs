@@ -1,0 +1,5 @@
+//! The `hub` command under a name of its own, so that tests can start it.
+
+fn main() -> std::process::ExitCode {
+    hub::cli::main()
+}

@@ -1,0 +1,289 @@
+//! What the processes of the world do to each other.
+
+use client_sdk::wallet::{Action as WalletAction, Command, Event, Input as WalletInput};
+use hub::shard::{Action as HubAction, Input as HubInput};
+use rand::RngExt;
+use settlement::channel::VerifiedUpdate;
+use settlement::crypto::{BatchCache, VerifyingKey};
+use settlement::tx::Transaction;
+use settlement::types::{Amount, ChannelId, PublicKey, Salt, Secret};
+use settlement::update::Update;
+use settlement::wire::Message;
+
+use super::hub_node::Book;
+use super::{EUR, World};
+
+type Checked = Result<Box<VerifiedUpdate>, settlement::reject::Code>;
+
+impl World {
+    pub(super) fn book(&self) -> Book {
+        let entries = (0..2).filter_map(|who| {
+            let channel = self.channel_of(who)?;
+            Some((self.public(who), channel, self.net.is_connected(who)))
+        });
+        Book(entries.collect())
+    }
+
+    pub(super) fn channel_of(&self, who: usize) -> Option<ChannelId> {
+        let wallet = self.public(who);
+        let mut channels = self.hub.core()?.channels();
+        channels.find(|channel| channel.terms().wallet == wallet).map(|channel| channel.id())
+    }
+
+    pub(super) fn wallet_input(&mut self, who: usize, input: WalletInput) {
+        self.wallets[who].input(input, self.now_ms);
+        self.notice_deaths();
+    }
+
+    pub(super) fn hub_input(&mut self, input: HubInput) {
+        let book = self.book();
+        self.hub.input(input, &book, self.now_ms);
+        self.notice_deaths();
+    }
+
+    /// A process that is down has no connections.
+    pub(super) fn notice_deaths(&mut self) {
+        for who in 0..2 {
+            let dead = !self.hub.is_up() || !self.wallets[who].is_up();
+            if dead && self.net.is_connected(who) {
+                self.disconnect(who);
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, who: usize) {
+        if !self.hub.is_up() || !self.wallets[who].is_up() {
+            return;
+        }
+        self.net.connect(who);
+        if let Some(channel) = self.channel_of(who) {
+            self.hub_input(HubInput::Connected(channel));
+        }
+        self.wallet_input(who, WalletInput::Connected);
+    }
+
+    pub(super) fn disconnect(&mut self, who: usize) {
+        self.net.disconnect(who);
+        if self.wallets[who].is_up() {
+            self.wallet_input(who, WalletInput::Disconnected);
+        }
+        if let Some(channel) = self.channel_of(who) {
+            self.hub_input(HubInput::Disconnected(channel));
+        }
+    }
+
+    pub(super) fn start_hub(&mut self) {
+        self.story.tell(self.now_ms, || "the hub starts".to_owned());
+        self.hub.start(&Book::default(), self.now_ms);
+        self.notice_deaths();
+        self.catch_up();
+    }
+
+    pub(super) fn start_wallet(&mut self, who: usize) {
+        self.story.tell(self.now_ms, || format!("wallet {who} starts"));
+        self.wallets[who].start();
+        self.catch_up();
+    }
+
+    /// A block, if enough time has passed, and everybody who is up hears of it.
+    pub(super) fn block(&mut self) {
+        self.now_ms += 200;
+        self.ledger.produce(self.now_ms);
+        self.catch_up();
+    }
+
+    pub(super) fn catch_up(&mut self) {
+        for who in 0..2 {
+            for block in self.ledger.events_from(self.wallets[who].next_block()) {
+                self.wallet_input(who, WalletInput::Block(Box::new((*block).clone())));
+            }
+        }
+        for block in self.ledger.events_from(self.hub.next_block()) {
+            self.hub_input(HubInput::Block(block));
+        }
+        self.introduce();
+    }
+
+    /// Once the hub has seen a channel open, it learns who is connected on it.
+    fn introduce(&mut self) {
+        for who in 0..2 {
+            if let Some(channel) = self.channel_of(who)
+                && self.net.is_connected(who)
+                && !self.introduced.contains(&channel)
+            {
+                self.introduced.insert(channel);
+                self.hub_input(HubInput::Connected(channel));
+            }
+        }
+    }
+
+    /// A group commit of one process, and everything that it lets out.
+    pub(super) fn commit(&mut self, who: usize) {
+        match who {
+            0 => {
+                let actions = self.hub.commit();
+                self.notice_deaths();
+                self.hub_acts(actions);
+            }
+            other => {
+                let actions = self.wallets[other - 1].commit();
+                self.notice_deaths();
+                for action in actions {
+                    self.wallet_acts(other - 1, action);
+                }
+            }
+        }
+    }
+
+    fn wallet_acts(&mut self, who: usize, action: WalletAction) {
+        match action {
+            WalletAction::Send(message) => self.net.send(who, true, &message),
+            WalletAction::SendUpdate { channel, base, ops, proof } => {
+                let salt = Salt(self.rng.random());
+                let proof = self.wallets[who].sign(proof, salt);
+                let update = Update { channel, base, ops, proof };
+                self.net.send(who, true, &Message::Update(update));
+            }
+            WalletAction::Submit(body) => {
+                let tx = Transaction::submit(self.wallets[who].signing_key(), *body);
+                let answer = self.ledger.submit(tx);
+                self.story.tell(self.now_ms, || format!("wallet {who} submits: {answer:?}"));
+            }
+            WalletAction::Tell(event) => self.heard(who, event),
+        }
+    }
+
+    fn heard(&mut self, who: usize, event: Event) {
+        let now_ms = self.now_ms;
+        match event {
+            Event::Invoiced { invoice, .. } => self.invoices[who].push_back(invoice),
+            Event::Payment(payment) => {
+                let state = payment.state;
+                self.story.tell(now_ms, || {
+                    let (way, anchor) = (payment.way, payment.anchor);
+                    format!("wallet {who}: {way:?} {anchor:?} of {} is {state:?}", payment.amount)
+                });
+                if let Err(wrong) = self.facts.told(who, &payment) {
+                    self.wrong.get_or_insert(wrong);
+                }
+            }
+            Event::Refused { code, detail, .. } => {
+                self.story.tell(now_ms, || format!("wallet {who}: refused, {code}: {detail}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn hub_acts(&mut self, actions: Vec<HubAction>) {
+        let proofs: Vec<_> = actions
+            .iter()
+            .filter_map(|action| match action {
+                HubAction::SendUpdate { proof, .. } => Some(*proof),
+                _ => None,
+            })
+            .collect();
+        let salt = self.rng.random();
+        let mut signed = proofs
+            .chunks(256)
+            .flat_map(|some| self.hub.sign(some, salt))
+            .collect::<Vec<_>>()
+            .into_iter();
+        for action in actions {
+            match action {
+                HubAction::Send(message) => self.hub_sends(&message),
+                HubAction::SendUpdate { channel, base, ops, .. } => {
+                    let Some(proof) = signed.next() else { continue };
+                    self.hub_sends(&Message::Update(Update { channel, base, ops, proof }));
+                }
+                HubAction::Submit(body) => {
+                    let tx = Transaction::submit(self.hub.signing_key(), *body);
+                    let answer = self.ledger.submit(tx);
+                    self.story.tell(self.now_ms, || format!("the hub submits: {answer:?}"));
+                }
+                HubAction::Deposit { channel, amount } => {
+                    let key = self.hub.signing_key();
+                    self.ledger.deposit(key, channel, amount);
+                }
+                HubAction::Cosign { ticket } => self.cosigned(ticket),
+                HubAction::Refuse { ticket, code } => {
+                    self.story.tell(self.now_ms, || format!("request {ticket} refused: {code}"));
+                    self.closing = None;
+                }
+                HubAction::Count { .. } => {}
+            }
+        }
+    }
+
+    fn hub_sends(&mut self, message: &Message) {
+        let Some(channel) = message.channel() else { return };
+        for who in 0..2 {
+            if self.channel_of(who) == Some(channel) {
+                self.net.send(who, false, message);
+            }
+        }
+    }
+
+    /// The next message of one connection arrives. Whether there was one.
+    pub(super) fn deliver(&mut self, who: usize, up: bool) -> bool {
+        let Some(message) = self.net.receive(who, up) else { return false };
+        if up {
+            let input = match message {
+                Message::Update(update) => {
+                    let (channel, seq) = (update.channel, update.proof.value.seq);
+                    match check(update, &self.public(who)) {
+                        Ok(update) => HubInput::Update(update),
+                        Err(code) => HubInput::BadUpdate { channel, seq, code },
+                    }
+                }
+                other => HubInput::Message(Box::new(other)),
+            };
+            self.hub_input(input);
+        } else {
+            let input = match message {
+                Message::Update(update) => {
+                    let (channel, seq) = (update.channel, update.proof.value.seq);
+                    match check(update, &self.hub.public()) {
+                        Ok(update) => WalletInput::Update(update),
+                        Err(code) => WalletInput::BadUpdate { channel, seq, code },
+                    }
+                }
+                other => WalletInput::Message(Box::new(other)),
+            };
+            self.wallet_input(who, input);
+        }
+        true
+    }
+
+    pub(super) fn pay_by_invoice(&mut self, payer: usize, amount: Amount) {
+        let secret = Secret(self.rng.random());
+        let invoice =
+            Command::Invoice { secret, asset: EUR, amount, life_blocks: 300, memo: String::new() };
+        self.wallet_input(1 - payer, WalletInput::Command(Box::new(invoice)));
+        self.commit(2 - payer);
+        // One that was made is sometimes paid late, or twice.
+        let invoices = &mut self.invoices[1 - payer];
+        let keep = self.rng.random_bool(0.1);
+        let next = if keep { invoices.front().cloned() } else { invoices.pop_front() };
+        if let Some(invoice) = next {
+            let pay = WalletInput::Command(Box::new(Command::Pay { invoice }));
+            self.wallet_input(payer, pay);
+        }
+    }
+
+    pub(super) fn send(&mut self, payer: usize, amount: Amount) {
+        let command = Command::Send {
+            secret: Secret(self.rng.random()),
+            nonce: self.rng.random(),
+            payee: self.public(1 - payer),
+            asset: EUR,
+            amount,
+            memo: String::new(),
+        };
+        self.wallet_input(payer, WalletInput::Command(Box::new(command)));
+    }
+}
+
+fn check(update: Update, key: &PublicKey) -> Checked {
+    let key = VerifyingKey::parse(key).expect("the world's keys are keys");
+    VerifiedUpdate::check(update, &key, &mut BatchCache::new(0)).map(Box::new)
+}

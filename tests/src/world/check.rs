@@ -1,0 +1,124 @@
+//! What has been seen, what must stay true, and the story of how it came about.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use client_sdk::wallet::{Payment, PaymentState, Way};
+use settlement::types::{Amount, Anchor, Secret};
+
+/// What the wallets were told was final. It must never be taken back, whatever crashes after.
+#[derive(Default)]
+pub(super) struct Facts {
+    final_states: BTreeMap<(usize, Anchor), PaymentState>,
+}
+
+impl Facts {
+    /// A wallet was told how a payment stands.
+    pub(super) fn told(&mut self, who: usize, payment: &Payment) -> Result<(), String> {
+        if payment.state == PaymentState::Pending {
+            // An invoice may be tried again once its money is back, and only then.
+            return match self.final_states.remove(&(who, payment.anchor)) {
+                Some(PaymentState::Settled) => {
+                    Err(format!("wallet {who} tries {:?} again, which is settled", payment.anchor))
+                }
+                _ => Ok(()),
+            };
+        }
+        let known = self.final_states.insert((who, payment.anchor), payment.state);
+        match known {
+            Some(before) if before != payment.state => Err(format!(
+                "wallet {who} was told {before:?}, then {:?}, of {:?}",
+                payment.state, payment.anchor
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that a wallet was ever told must be what it says at the end.
+    pub(super) fn hold(&self, who: usize, payments: &[Payment]) -> Result<(), String> {
+        for ((_, anchor), state) in self.final_states.range((who, Anchor([0; 32]))..) {
+            let Some(payment) = payments.iter().find(|payment| payment.anchor == *anchor) else {
+                // The range goes on into the next wallet's facts.
+                if self.final_states.contains_key(&(who, *anchor)) {
+                    return Err(format!("wallet {who} has forgotten the payment {anchor:?}"));
+                }
+                continue;
+            };
+            if self.final_states.get(&(who, *anchor)) == Some(state) && payment.state != *state {
+                return Err(format!(
+                    "wallet {who} was told {state:?} of {anchor:?}, and says {:?} at the end",
+                    payment.state
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether payer and payee agree about every payment, and each is final.
+pub(super) fn agree(payer: &[Payment], payee: &[Payment]) -> Result<(), String> {
+    for paid in payer.iter().filter(|payment| payment.way == Way::Out) {
+        let received = payee.iter().find(|p| p.way == Way::In && p.anchor == paid.anchor);
+        let arrived = received.is_some_and(|p| p.state == PaymentState::Settled);
+        match paid.state {
+            PaymentState::Pending => return Err(format!("{paid:?} never ended")),
+            PaymentState::Settled if !arrived => {
+                return Err(format!("{paid:?} is settled for the payer, but not for the payee"));
+            }
+            PaymentState::Failed(_) if arrived => {
+                return Err(format!("{paid:?} failed for the payer, but the payee was paid"));
+            }
+            _ => {}
+        }
+        let proven = paid.secret.is_some_and(|secret| anchor_of(&secret) == paid.anchor);
+        if paid.state == PaymentState::Settled && !proven {
+            return Err(format!("{paid:?} is settled without its secret"));
+        }
+    }
+    Ok(())
+}
+
+fn anchor_of(secret: &Secret) -> Anchor {
+    Anchor(settlement::crypto::chain_step(&secret.0))
+}
+
+/// What settled payments moved: paid out (with fees), and received.
+pub(super) fn moved(payments: &[Payment]) -> (i128, i128) {
+    let settled = |way: Way| {
+        payments.iter().filter(move |p| p.way == way && p.state == PaymentState::Settled)
+    };
+    let out = settled(Way::Out).map(|p| p.amount.wide() + p.fee.wide()).sum();
+    let received = settled(Way::In).map(|p| p.amount.wide()).sum();
+    (out, received)
+}
+
+/// Compares a ledger account with what history says.
+pub(super) fn account(name: &str, has: Amount, should: i128) -> Result<(), String> {
+    if has.wide() == should {
+        return Ok(());
+    }
+    Err(format!("{name} has {has} on the ledger, and should have {should}"))
+}
+
+/// What happened, newest last; bounded, so that a long run stays small.
+#[derive(Default)]
+pub(super) struct Story {
+    lines: std::collections::VecDeque<String>,
+}
+
+const STORY_LINES: usize = 400;
+
+impl Story {
+    pub(super) fn tell(&mut self, now_ms: u64, line: impl FnOnce() -> String) {
+        if self.lines.len() == STORY_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(format!("{now_ms:>9} {}", line()));
+    }
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}

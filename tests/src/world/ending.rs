@@ -1,0 +1,170 @@
+//! How a world ends: faults stop, everything heals, the channels are paid out, and the ledger is
+//! compared with history.
+
+use client_sdk::wallet::{Command, Input as WalletInput, Payment, PaymentState};
+use hub::shard::Input as HubInput;
+use settlement::channel::Phase;
+use settlement::crypto::Signable;
+use settlement::proof::CooperativeClose;
+use settlement::tx::Transaction;
+
+use super::{DEPOSIT, HUB_FUNDS, MINTED, World, check};
+
+/// More blocks than any lock or window lives.
+const BLOCKS_TO_END: u32 = 700;
+
+impl World {
+    /// Faults stop. Everybody starts, meets, and every payment ends.
+    pub(super) fn heal(&mut self) -> Result<(), String> {
+        self.story.tell(self.now_ms, || "faults stop".to_owned());
+        for _ in 0..BLOCKS_TO_END {
+            self.everybody_up();
+            self.beat();
+            if self.all_final() && self.all_idle() {
+                return Ok(());
+            }
+        }
+        Err("some payment never ended, or some channel never came to rest".to_owned())
+    }
+
+    fn everybody_up(&mut self) {
+        if !self.hub.is_up() {
+            self.start_hub();
+        }
+        for who in 0..2 {
+            if !self.wallets[who].is_up() {
+                self.start_wallet(who);
+            }
+            if !self.net.is_connected(who) {
+                self.connect(who);
+            }
+        }
+    }
+
+    /// A block's time: everybody hears the clock, and what follows from it happens.
+    fn beat(&mut self) {
+        self.block();
+        for who in 0..2 {
+            self.wallet_input(who, WalletInput::Tick);
+        }
+        self.hub_input(HubInput::Tick);
+        self.settle_down();
+    }
+
+    pub(super) fn payments(&self, who: usize) -> Vec<Payment> {
+        let core = self.wallets[who].core();
+        core.map(|wallet| wallet.payments().cloned().collect()).unwrap_or_default()
+    }
+
+    fn all_final(&self) -> bool {
+        (0..2).flat_map(|who| self.payments(who)).all(|payment| {
+            payment.way == client_sdk::wallet::Way::In || payment.state != PaymentState::Pending
+        })
+    }
+
+    /// No lock is pending on any side, and nothing waits to be sent.
+    fn all_idle(&self) -> bool {
+        let wallets = self.wallets.iter().filter_map(|wallet| wallet.core());
+        let mut channels = wallets
+            .flat_map(|wallet| wallet.channels())
+            .chain(self.hub.core().into_iter().flat_map(|hub| hub.channels()));
+        channels.all(|channel| {
+            let closed = matches!(channel.phase(), Phase::Closed { .. });
+            let quiet = channel.outgoing().in_flight.is_none()
+                && channel.outgoing().tip().locks.is_empty()
+                && channel.incoming().tally.locks.is_empty()
+                && !channel.owes_plain_update();
+            closed || quiet
+        })
+    }
+
+    /// Wallet 0 closes with the hub, wallet 1 without it.
+    pub(super) fn close_all(&mut self) -> Result<(), String> {
+        if self.is_open(1)
+            && let Some(channel) = self.channel_of(1)
+        {
+            let command = Command::CloseAlone { channel };
+            self.wallet_input(1, WalletInput::Command(Box::new(command)));
+        }
+        for _ in 0..BLOCKS_TO_END {
+            if self.is_open(0) && self.closing.is_none() {
+                self.ask_to_close(0);
+            }
+            self.everybody_up();
+            self.beat();
+            if (0..2).all(|who| self.is_closed(who)) {
+                return Ok(());
+            }
+        }
+        Err("some channel was never paid out".to_owned())
+    }
+
+    fn phase(&self, who: usize) -> Option<Phase> {
+        let mut channels = self.wallets[who].core()?.channels();
+        channels.next().map(|channel| channel.phase())
+    }
+
+    fn is_open(&self, who: usize) -> bool {
+        matches!(self.phase(who), Some(Phase::Open))
+    }
+
+    fn is_closed(&self, who: usize) -> bool {
+        matches!(self.phase(who), Some(Phase::Closed { .. }))
+    }
+
+    fn ask_to_close(&mut self, who: usize) {
+        let Some(wallet) = self.wallets[who].core() else { return };
+        let Some(channel) = wallet.channels().next() else { return };
+        let Ok(close) = channel.close_terms(wallet.height().after(100)) else { return };
+        let command = Command::AgreeClose { close: close.clone() };
+        self.wallet_input(who, WalletInput::Command(Box::new(command)));
+        self.commit(who + 1);
+        let signature = self.wallets[who].signing_key().sign(&close.digest());
+        self.closing = Some((close, signature));
+        self.hub_input(HubInput::Close { close, signature, ticket: 1 });
+    }
+
+    /// The hub signs the close, too.
+    pub(super) fn cosigned(&mut self, _ticket: u64) {
+        let Some((close, wallet)) = self.closing else { return };
+        let body: CooperativeClose = close;
+        let hub = self.hub.signing_key().sign(&body.digest());
+        let answer = self.ledger.submit(Transaction::CooperativeClose { body, wallet, hub });
+        self.story.tell(self.now_ms, || format!("both close: {answer:?}"));
+    }
+
+    pub(super) fn check_ledger(&mut self) -> Result<(), String> {
+        let payments = [self.payments(0), self.payments(1)];
+        check::agree(&payments[0], &payments[1])?;
+        check::agree(&payments[1], &payments[0])?;
+        let mut fees = 0;
+        for who in 0..2 {
+            self.facts.hold(who, &payments[who])?;
+            let (paid, received) = check::moved(&payments[who]);
+            let should = MINTED.wide() - paid + received;
+            fees += paid - received;
+            let has = self.ledger.balance(&self.public(who));
+            check::account(&format!("wallet {who}"), has, should)?;
+        }
+        let has = self.ledger.balance(&self.hub.public());
+        check::account("the hub", has, HUB_FUNDS.wide() + fees)?;
+        if !self.ledger.is_conserved() {
+            return Err("the ledger is not conserved".to_owned());
+        }
+        self.count(&payments);
+        Ok(())
+    }
+
+    fn count(&mut self, payments: &[Vec<Payment>; 2]) {
+        let out = payments.iter().flatten().filter(|p| p.way == client_sdk::wallet::Way::Out);
+        for payment in out {
+            match payment.state {
+                PaymentState::Settled => self.report.settled += 1,
+                _ => self.report.failed += 1,
+            }
+        }
+        let wallets = self.wallets.iter().map(|wallet| wallet.crashes()).sum::<u64>();
+        self.report.crashes = wallets + self.hub.crashes();
+        debug_assert!(DEPOSIT < MINTED);
+    }
+}

@@ -1,0 +1,110 @@
+//! A wallet's process.
+
+use std::sync::Arc;
+
+use client_sdk::api::FeePolicy;
+use client_sdk::wallet::{Action, Input, Record, Wallet, WalletConfig};
+use settlement::crypto::{Signed, SigningKey};
+use settlement::journal::Disk;
+use settlement::params::{Genesis, Policy};
+use settlement::proof::BalanceProof;
+use settlement::types::{Height, PublicKey, Salt};
+
+use super::node::{Core, Made, Node};
+
+/// What the world's hub takes.
+pub(super) const FEES: FeePolicy =
+    FeePolicy { id: 1, base: settlement::types::Amount(1), ppm: 10_000 };
+
+impl Core for Wallet {
+    type Record = Record;
+    type Action = Action;
+
+    fn replay(&mut self, record: &Record) {
+        Wallet::replay(self, record);
+    }
+}
+
+pub(super) struct WalletNode {
+    key: Arc<SigningKey>,
+    genesis: Genesis,
+    hub: PublicKey,
+    policy: Policy,
+    node: Node<Wallet>,
+}
+
+impl WalletNode {
+    pub(super) fn new(
+        key: Arc<SigningKey>,
+        genesis: Genesis,
+        hub: PublicKey,
+        policy: Policy,
+    ) -> WalletNode {
+        let mut wallet = WalletNode { key, genesis, hub, policy, node: Node::default() };
+        wallet.start();
+        wallet
+    }
+
+    pub(super) fn start(&mut self) {
+        let config = WalletConfig {
+            key: self.key.clone(),
+            genesis: self.genesis.clone(),
+            hub: self.hub,
+            policy: self.policy,
+            fees: FEES,
+        };
+        self.node.start(Wallet::new(config));
+    }
+
+    pub(super) fn input(&mut self, input: Input, now_ms: u64) {
+        self.node.work(|wallet| {
+            let output = wallet.handle(input, now_ms);
+            Made { records: output.records, actions: output.actions }
+        });
+    }
+
+    pub(super) fn commit(&mut self) -> Vec<Action> {
+        self.node.commit()
+    }
+
+    pub(super) fn crash(&mut self, kept: usize) {
+        self.node.crash(kept);
+    }
+
+    pub(super) fn core(&self) -> Option<&Wallet> {
+        self.node.core()
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.node.core().is_some()
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.node.is_quiet()
+    }
+
+    pub(super) fn crashes(&self) -> u64 {
+        self.node.crashes
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        self.node.disk()
+    }
+
+    /// The height whose block it needs next.
+    pub(super) fn next_block(&self) -> Height {
+        self.node.core().map_or(Height(0), |wallet| wallet.height()).after(1)
+    }
+
+    pub(super) fn public(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    pub(super) fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    pub(super) fn sign(&self, proof: BalanceProof, salt: Salt) -> Signed<BalanceProof> {
+        Signed::alone(&self.key, proof, salt)
+    }
+}

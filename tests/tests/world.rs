@@ -1,0 +1,34 @@
+//! Seeded worlds, in the short form that every change is tested with. The long form is
+//! `cargo run --release -p tests --bin world -- --seeds 10000`.
+
+use tests::world::{Plan, Report, run};
+
+fn add(sum: &mut Report, report: Report) {
+    sum.settled += report.settled;
+    sum.failed += report.failed;
+    sum.crashes += report.crashes;
+    sum.disconnects += report.disconnects;
+}
+
+#[test]
+fn every_unit_is_where_the_rules_say_whatever_breaks() {
+    let mut sum = Report::default();
+    for seed in 1..=150 {
+        let plan = Plan { seed, events: 150, crash_at_write: None, faults: true };
+        add(&mut sum, run(plan).unwrap_or_else(|story| panic!("{story}")));
+    }
+    // A world in which nothing happens proves nothing.
+    assert!(sum.settled > 500 && sum.failed > 100, "{sum:?}");
+    assert!(sum.crashes > 500 && sum.disconnects > 500, "{sum:?}");
+}
+
+#[test]
+fn a_crash_at_each_write_of_each_process_loses_nothing() {
+    for who in 0..3 {
+        for nth in 1..=60 {
+            let plan =
+                Plan { seed: 7, events: 120, crash_at_write: Some((who, nth)), faults: false };
+            run(plan).unwrap_or_else(|story| panic!("process {who}, write {nth}: {story}"));
+        }
+    }
+}
