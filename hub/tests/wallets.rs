@@ -8,6 +8,7 @@ use common::{Line, Wallet, config_in, event, hub_in, open_request, opening, post
 use settlement::block::LedgerEvent;
 use settlement::crypto::{Signable, SigningKey};
 use settlement::encoding::encode;
+use settlement::proof::Net;
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Hash, Height, LedgerId, Role, Secret};
@@ -232,8 +233,8 @@ async fn http_refusals_are_problems_with_a_number() {
         channel: ChannelId([9; 32]),
         wallet_amount: Amount(0),
         hub_amount: Amount(0),
-        wallet_net: Amount(0),
-        hub_net: Amount(0),
+        wallet_net: Net::new(0).unwrap(),
+        hub_net: Net::new(0).unwrap(),
         valid_until: Height(9),
     };
     let body = serde_json::json!({

@@ -1,6 +1,7 @@
 //! Withdrawals and cooperative closes.
 
 use settlement::channel::Phase;
+use settlement::proof::Net;
 use settlement::proof::{CooperativeClose, Withdrawal};
 use settlement::reject::Code;
 use settlement::types::{Amount, Height, Role, Signature};
@@ -65,8 +66,8 @@ fn a_close_is_signed_once_all_is_settled() {
         channel: world.id(0),
         wallet_amount: Amount(DEPOSIT.0 + 1_000),
         hub_amount: Amount(DEPOSIT.0 - 1_000),
-        wallet_net: DEPOSIT,
-        hub_net: DEPOSIT,
+        wallet_net: Net::new(DEPOSIT.wide()).unwrap(),
+        hub_net: Net::new(DEPOSIT.wide()).unwrap(),
         valid_until: until,
     };
     assert_eq!(close(&mut world, wanted), REFUSED);
@@ -102,8 +103,8 @@ fn nothing_is_signed_while_a_payment_is_pending() {
             channel: world.id(at),
             wallet_amount: DEPOSIT,
             hub_amount: DEPOSIT,
-            wallet_net: DEPOSIT,
-            hub_net: DEPOSIT,
+            wallet_net: Net::new(DEPOSIT.wide()).unwrap(),
+            hub_net: Net::new(DEPOSIT.wide()).unwrap(),
             valid_until: world.height().after(10),
         };
         assert_eq!(close(&mut world, wanted), REFUSED);
