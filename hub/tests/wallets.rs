@@ -1,5 +1,12 @@
 //! Wallets and a hub over real sockets, with real files and a real ledger.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has to stop"
+)]
+
 mod common;
 
 use std::sync::atomic::Ordering::Relaxed;
