@@ -173,18 +173,15 @@ impl Wallet {
         let channel = self.channel.id();
         let (own, yours) = self.channel.snapshot_refs();
         line.say(&Message::Sync { channel, own, yours, tip: None }).await;
-        loop {
-            match line.hear().await.expect("the hub answers") {
-                Message::Sync { own, yours, .. } => {
-                    let outcome = self.channel.check_sync(&own, &yours);
-                    assert_eq!(outcome.lost, None);
-                    for step in &outcome.steps {
-                        self.channel.commit(step);
-                    }
-                    return;
+        match line.hear().await.expect("the hub answers") {
+            Message::Sync { own, yours, .. } => {
+                let outcome = self.channel.check_sync(&own, &yours);
+                assert_eq!(outcome.lost, None);
+                for step in &outcome.steps {
+                    self.channel.commit(step);
                 }
-                other => panic!("{other:?} before the hub's Sync"),
             }
+            other => panic!("{other:?} before the hub's Sync"),
         }
     }
 
