@@ -5,5 +5,7 @@
 //! a durable store around it, `cli` the `wallet` command.
 
 pub mod api;
+pub mod invoice;
 pub mod ledger_client;
+pub mod payload;
 pub mod wallet;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::block::SignedHeader;
+use crate::block::{BlockEvents, SignedHeader};
 use crate::params::Genesis;
 use crate::proof::OpenTerms;
 use crate::reject::Code;
@@ -88,6 +88,14 @@ pub struct SubmitRequest {
 pub struct SubmitAnswer {
     /// Its id.
     pub tx: TxId,
+}
+
+/// The answer to `GET /v1/ledger/events?from=H&max=N&wait_ms=M`. With `&format=postcard` it is the
+/// postcard bytes of the list instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsPage {
+    /// One after the other, from the height that was asked for.
+    pub blocks: Vec<BlockEvents>,
 }
 
 /// The body of `POST /v1/ledger/faucet`, on development ledgers.

@@ -18,6 +18,8 @@ pub mod encoding;
 pub mod index;
 #[cfg(feature = "journal")]
 pub mod journal;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod lock;
 pub mod params;
 pub mod proof;

@@ -1,3 +1,5 @@
 //! The settlement ledger in a process of its own.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    settlement::ledger::cli::main()
+}

@@ -47,9 +47,11 @@ pub enum Tag {
     Writes,
     /// A request to the hub's HTTP interface.
     Request,
+    /// The key of a payload that travels sealed from payer to payee.
+    Payload,
 }
 
-const TAGS: [(Tag, &str); 18] = [
+const TAGS: [(Tag, &str); 19] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -68,6 +70,7 @@ const TAGS: [(Tag, &str); 18] = [
     (Tag::Hello, "payhub/v1/hello"),
     (Tag::Writes, "payhub/v1/writes"),
     (Tag::Request, "payhub/v1/request"),
+    (Tag::Payload, "payhub/v1/payload"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));

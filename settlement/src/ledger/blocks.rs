@@ -1,0 +1,320 @@
+//! Blocks: making one from waiting transactions, and checking one that somebody else made.
+//!
+//! Both apply the same transactions in the same way; a follower then compares the header, whose
+//! running digest covers every row that was written. A replay that computes something else is
+//! noticed in the very block where it does.
+
+use std::collections::HashMap;
+
+use super::apply::Ahead;
+use super::channel::ClosedChannel;
+use super::rows::{Row, chain_writes};
+use super::verified::{Keys, VerifiedTx};
+use super::{Ledger, Tip};
+use crate::block::{Block, Header, LedgerEvent};
+use crate::crypto::{Signable, merkle_root};
+use crate::proof::OpenTerms;
+use crate::reject::Code;
+use crate::tx::{AccountAction, Transaction};
+use crate::types::{ChannelId, Hash, Height, TxId};
+
+/// What applying a block did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// To be signed by the ledger's key.
+    pub header: Header,
+    /// Those that the block holds, refused ones included.
+    pub transactions: Vec<Transaction>,
+    /// What became of each.
+    pub outcomes: Vec<(TxId, Result<(), Code>)>,
+    /// What followers hear.
+    pub events: Vec<LedgerEvent>,
+    /// Every row that was written, for the index.
+    pub rows: Vec<Row>,
+    /// The channels that were paid out.
+    pub closed: Vec<ClosedChannel>,
+    /// Transactions that did not fit in, in their order: the first that was too much for the
+    /// block's bytes or hashes, and all after it.
+    pub left_over: Vec<VerifiedTx>,
+}
+
+/// Why a block was not applied, or what it turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// Of another ledger.
+    #[error("the block is of another ledger")]
+    WrongLedger,
+    /// Not the next height.
+    #[error("block {found} cannot follow block {tip}")]
+    Height {
+        /// The newest block's height.
+        tip: Height,
+        /// The height found.
+        found: Height,
+    },
+    /// Does not build on the newest block.
+    #[error("the block does not build on the newest one")]
+    Parent,
+    /// Earlier than the parent's time and the least interval.
+    #[error("the block's time is too close to its parent's")]
+    TooEarly,
+    /// Not by the ledger's key.
+    #[error("the block is not signed by the ledger's key")]
+    Signature,
+    /// The root or the count is not that of the transactions.
+    #[error("the transactions are not those of the header")]
+    Transactions,
+    /// A transaction that is malformed or not signed.
+    #[error("a transaction of the block is invalid on its face: {0}")]
+    InvalidTransaction(Code),
+    /// Over the block's bytes or hashes.
+    #[error("the block holds more than a block may")]
+    OverBudget,
+    /// Applied, but the writes are not those that the header says. The ledger that applied it must
+    /// not be used any more.
+    #[error("applying the block does not give what its header says")]
+    Diverged,
+}
+
+impl Ledger {
+    /// Applies as many of these transactions as fit, in their order, as the next block.
+    ///
+    /// A transaction that turns out to be invalid is refused within the block ([`Applied`] says
+    /// which) and stops nothing. Once this has returned `Ok` the ledger is at the new height, so
+    /// the block must be signed and kept, or the ledger thrown away.
+    ///
+    /// # Errors
+    /// [`BlockError::TooEarly`] when less than the least interval has passed; nothing changed.
+    ///
+    /// # Panics
+    /// If accounts and escrow no longer add up to what was issued: that is a mistake in this
+    /// program, and no such block must ever be signed.
+    pub fn apply(
+        &mut self,
+        transactions: impl IntoIterator<Item = VerifiedTx>,
+        time_ms: u64,
+    ) -> Result<Applied, BlockError> {
+        self.check_time(time_ms)?;
+        let height = self.tip().height.after(1);
+        let mut filling = Filling::new(self, height);
+        let mut waiting = transactions.into_iter();
+        let mut left_over: Vec<VerifiedTx> = Vec::new();
+        for tx in waiting.by_ref() {
+            if !filling.fits(&tx) {
+                left_over.push(tx);
+                break;
+            }
+            filling.push(tx);
+        }
+        left_over.extend(waiting);
+        let Filling { transactions, outcomes, mut events, .. } = filling;
+        self.settle_due(height, &mut events);
+        let rows = self.state.take_changes();
+        let closed = self.state.take_closed();
+        assert!(
+            self.state.is_conserved(),
+            "block {height} would make or lose money: {:?}",
+            self.state.held
+        );
+        let header = self.next_header(height, time_ms, &outcomes, &rows);
+        self.move_to(&header);
+        Ok(Applied { header, transactions, outcomes, events, rows, closed, left_over })
+    }
+
+    fn next_header(
+        &self,
+        height: Height,
+        time_ms: u64,
+        outcomes: &[(TxId, Result<(), Code>)],
+        rows: &[Row],
+    ) -> Header {
+        let ids: Vec<Hash> = outcomes.iter().map(|(id, _)| Hash(id.0)).collect();
+        Header {
+            ledger: self.id(),
+            height,
+            parent: self.tip().digest,
+            time_ms,
+            tx_root: merkle_root(&ids),
+            tx_count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+            writes: chain_writes(&self.tip().writes, rows),
+        }
+    }
+
+    fn move_to(&mut self, header: &Header) {
+        self.tip = Tip {
+            height: header.height,
+            digest: header.digest(),
+            time_ms: header.time_ms,
+            writes: header.writes,
+        };
+    }
+
+    fn check_time(&self, time_ms: u64) -> Result<(), BlockError> {
+        let tip = self.tip();
+        let least = self.parameters().least_interval_ms;
+        let first = tip.height == Height(0);
+        let late_enough = time_ms >= tip.time_ms.saturating_add(least);
+        let right = first || late_enough;
+        right.then_some(()).ok_or(BlockError::TooEarly)
+    }
+
+    /// Checks a signed block of somebody else, or of an earlier run, and applies it.
+    ///
+    /// Whether the header is from the future is for the caller, who has a clock.
+    ///
+    /// # Errors
+    /// [`BlockError`]. After [`BlockError::OverBudget`] and [`BlockError::Diverged`], which only
+    /// the owner of the ledger's key can bring about, the ledger is at a height of its own and
+    /// must be thrown away; after all others nothing changed.
+    pub fn verify_block(&mut self, block: &Block) -> Result<Applied, BlockError> {
+        let header = &block.header.header;
+        self.check_header(block)?;
+        let transactions = self.verify_transactions(&block.transactions)?;
+        let applied = self.apply(transactions, header.time_ms)?;
+        if !applied.left_over.is_empty() {
+            return Err(BlockError::OverBudget);
+        }
+        if applied.header != *header {
+            return Err(BlockError::Diverged);
+        }
+        Ok(applied)
+    }
+
+    fn check_header(&self, block: &Block) -> Result<(), BlockError> {
+        let (header, tip) = (&block.header.header, self.tip());
+        if header.ledger != self.id() {
+            return Err(BlockError::WrongLedger);
+        }
+        if header.height != tip.height.after(1) {
+            return Err(BlockError::Height { tip: tip.height, found: header.height });
+        }
+        if header.parent != tip.digest {
+            return Err(BlockError::Parent);
+        }
+        self.check_time(header.time_ms)?;
+        let signed = block.header.verify(&self.key);
+        signed.map_err(|_| BlockError::Signature)?;
+        let ids: Vec<Hash> = block.transactions.iter().map(|tx| Hash(tx.id().0)).collect();
+        let count = u32::try_from(ids.len());
+        if merkle_root(&ids) != header.tx_root || count != Ok(header.tx_count) {
+            return Err(BlockError::Transactions);
+        }
+        Ok(())
+    }
+
+    /// Checks the signatures of a block's transactions. Channels may have been opened in the block
+    /// itself; a transaction on a channel that is nowhere can only be refused, so nothing rests on
+    /// its signature.
+    fn verify_transactions(&self, block: &[Transaction]) -> Result<Vec<VerifiedTx>, BlockError> {
+        let opened: HashMap<ChannelId, OpenTerms> = block.iter().filter_map(opened_by).collect();
+        let terms = |id: &ChannelId| self.terms_of(id).or_else(|| opened.get(id).copied());
+        let keys = Keys {
+            ledger: self.id(),
+            ledger_key: &self.key,
+            development: self.parameters().development,
+            terms: &terms,
+            in_block: true,
+        };
+        let verify = |tx: &Transaction| VerifiedTx::verify(tx.clone(), &keys);
+        let verified: Result<Vec<VerifiedTx>, Code> = block.iter().map(verify).collect();
+        verified.map_err(BlockError::InvalidTransaction)
+    }
+
+    /// Checks what can be checked of a transaction without applying it: its shape and signatures.
+    ///
+    /// # Errors
+    /// The code that it is refused with.
+    pub fn verify_tx(&self, tx: Transaction) -> Result<VerifiedTx, Code> {
+        let keys = Keys {
+            ledger: self.id(),
+            ledger_key: &self.key,
+            development: self.parameters().development,
+            terms: &|id| self.terms_of(id),
+            in_block: false,
+        };
+        VerifiedTx::verify(tx, &keys)
+    }
+
+    fn terms_of(&self, id: &ChannelId) -> Option<OpenTerms> {
+        self.state.channels.get(id).map(|channel| channel.terms)
+    }
+
+    /// Whether a transaction would be taken if it were the next block's only one.
+    ///
+    /// # Errors
+    /// The code that it would be refused with.
+    pub fn check(&self, tx: &VerifiedTx) -> Result<(), Code> {
+        self.check_behind(tx, Ahead(0))
+    }
+
+    /// The same for a transaction behind others of its account.
+    pub(super) fn check_behind(&self, tx: &VerifiedTx, ahead: Ahead) -> Result<(), Code> {
+        self.plan(tx.tx(), self.tip().height.after(1), ahead)
+    }
+}
+
+fn opened_by(tx: &Transaction) -> Option<(ChannelId, OpenTerms)> {
+    match tx {
+        Transaction::Account { body, .. } => match &body.action {
+            AccountAction::Open { terms, .. } => Some((terms.channel_id(), *terms)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A block being filled.
+struct Filling<'a> {
+    ledger: &'a mut Ledger,
+    height: Height,
+    bytes_left: usize,
+    hashes_left: u64,
+    transactions: Vec<Transaction>,
+    outcomes: Vec<(TxId, Result<(), Code>)>,
+    events: Vec<LedgerEvent>,
+}
+
+impl Filling<'_> {
+    fn new(ledger: &mut Ledger, height: Height) -> Filling<'_> {
+        let genesis = ledger.parameters();
+        Filling {
+            height,
+            bytes_left: usize::try_from(genesis.block_bytes).unwrap_or(usize::MAX),
+            hashes_left: u64::from(genesis.block_hashes),
+            ledger,
+            transactions: Vec::new(),
+            outcomes: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What its claims may cost is known before a single hash is made.
+    fn hashes(&self, tx: &VerifiedTx) -> u64 {
+        match tx.tx() {
+            Transaction::Submit { body, .. } => {
+                let plan = self.ledger.plan_submit(body, self.height);
+                plan.map_or(0, |plan| plan.hashes)
+            }
+            _ => 0,
+        }
+    }
+
+    fn fits(&self, tx: &VerifiedTx) -> bool {
+        tx.bytes() <= self.bytes_left && self.hashes(tx) <= self.hashes_left
+    }
+
+    fn push(&mut self, tx: VerifiedTx) {
+        self.bytes_left = self.bytes_left.saturating_sub(tx.bytes());
+        self.hashes_left = self.hashes_left.saturating_sub(self.hashes(&tx));
+        let outcome = self.ledger.execute(&tx, self.height, &mut self.events);
+        if let Err(code) = outcome {
+            let tx = tx.id();
+            self.events.push(LedgerEvent::Refused { tx, code });
+        }
+        self.outcomes.push((tx.id(), outcome));
+        self.transactions.push(tx.into_tx());
+    }
+}
+
+#[cfg(test)]
+mod tests;

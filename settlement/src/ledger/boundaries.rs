@@ -1,0 +1,85 @@
+//! Every boundary between "in time" and "too late", in one place.
+//!
+//! *Block* is the height of the block that carries a transaction; *applied* is the height of the
+//! newest block whose transactions have all been applied.
+//!
+//! | question | answer |
+//! | --- | --- |
+//! | does a claim count? | block < expiry |
+//! | has a lock expired? | applied ≥ expiry |
+//! | does a proof count? | block ≤ close + window |
+//! | is the window over? | applied > close + window |
+//! | may a co-signed transaction be carried? | block ≤ valid_until |
+//!
+//! The first two and the next two never both say yes for one height, so nothing is paid out in a
+//! block that could still carry what changes the payout.
+
+use crate::types::Height;
+
+/// Whether a claim in a block of height `block` counts for a lock that expires at `expiry`.
+pub fn claim_counts(block: Height, expiry: Height) -> bool {
+    block < expiry
+}
+
+/// Whether a lock is over once the block of height `applied` has been applied.
+pub fn lock_expired(applied: Height, expiry: Height) -> bool {
+    applied >= expiry
+}
+
+/// The last height of a block in which proofs count.
+pub fn proofs_until(closed_at: Height, window_blocks: u32) -> Height {
+    closed_at.after(u64::from(window_blocks))
+}
+
+/// Whether a proof in a block of height `block` counts.
+pub fn proof_counts(block: Height, closed_at: Height, window_blocks: u32) -> bool {
+    block <= proofs_until(closed_at, window_blocks)
+}
+
+/// Whether no proof can count any more once the block of height `applied` has been applied.
+pub fn window_over(applied: Height, closed_at: Height, window_blocks: u32) -> bool {
+    applied > proofs_until(closed_at, window_blocks)
+}
+
+/// The first applied height at which [`window_over`] holds.
+pub fn window_over_from(closed_at: Height, window_blocks: u32) -> Height {
+    proofs_until(closed_at, window_blocks).after(1)
+}
+
+/// Whether a block of height `block` may carry something that is valid until `valid_until`.
+pub fn still_valid(block: Height, valid_until: Height) -> bool {
+    block <= valid_until
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One row per question: the answers just before, at and just after the named height.
+    #[test]
+    fn before_at_and_after() {
+        let at = 100;
+        let around = |question: &dyn Fn(Height) -> bool| {
+            [at - 1, at, at + 1].map(|height| question(Height(height)))
+        };
+        let (closed_at, window) = (Height(60), 40);
+        let table: [(&str, [bool; 3], [bool; 3]); 5] = [
+            ("claim", around(&|h| claim_counts(h, Height(at))), [true, false, false]),
+            ("lock", around(&|h| lock_expired(h, Height(at))), [false, true, true]),
+            ("proof", around(&|h| proof_counts(h, closed_at, window)), [true, true, false]),
+            ("window", around(&|h| window_over(h, closed_at, window)), [false, false, true]),
+            ("valid_until", around(&|h| still_valid(h, Height(at))), [true, true, false]),
+        ];
+        for (name, found, expected) in table {
+            assert_eq!(found, expected, "{name}");
+        }
+        assert_eq!(window_over_from(closed_at, window), Height(101));
+    }
+
+    #[test]
+    fn the_end_of_all_heights_does_not_wrap() {
+        let last = Height(u64::MAX);
+        assert!(proof_counts(last, last, u32::MAX));
+        assert!(!window_over(last, last, u32::MAX));
+    }
+}

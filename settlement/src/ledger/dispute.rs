@@ -1,0 +1,172 @@
+//! Submissions: what one side Y of a channel brings against the other side X.
+//!
+//! The parts of a submission stand alone: the close, the proof, each claim. A part that has come
+//! too late, or that somebody else was faster with, never refuses the rest; so a front-run close
+//! costs nobody time. Refused is only what can be seen to change nothing without hashing.
+//!
+//! A secret in a submission is public from then on, whether it counted or not, so every claim of a
+//! submission that got into a block is shown as an event.
+
+use super::Ledger;
+use super::boundaries;
+use super::channel::{ChannelState, Closing, Direction, find};
+use crate::block::LedgerEvent;
+use crate::lock::Lock;
+use crate::proof::BalanceProof;
+use crate::reject::Code;
+use crate::tx::Submission;
+use crate::types::{Height, Role, Secret};
+
+/// What a submission would do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Starts the window.
+    closes: bool,
+    /// Its proof will stand.
+    stands: bool,
+    /// Claims worth measuring, by their place.
+    claims: Vec<(u64, Secret)>,
+    /// How many hashes it may cost at most.
+    pub(super) hashes: u64,
+}
+
+impl Ledger {
+    pub(super) fn plan_submit(&self, body: &Submission, block: Height) -> Result<Plan, Code> {
+        let channel = self.state.channels.get(&body.channel);
+        let channel = channel.ok_or(Code::NoSuchChannel)?;
+        let closes = body.close && channel.closing.is_none();
+        let closed_at = channel.closing.map(|closing| closing.height);
+        let Some(closed_at) = closed_at.or(closes.then_some(block)) else {
+            // Recording a proof on an open channel is not part of this version.
+            let claims = !body.claims.is_empty();
+            return Err(if claims { Code::ClaimsOnOpenChannel } else { Code::ChangesNothing });
+        };
+        let direction = channel.directions.of(body.by.other());
+        let window = channel.terms.challenge_blocks;
+        let in_time = boundaries::proof_counts(block, closed_at, window);
+        let better = proof_of(body).is_some_and(|proof| direction.improved_by(proof, &body.locks));
+        let plan = Plan::new(body, direction, block, closes, in_time && better);
+        if plan.closes || plan.stands || !plan.claims.is_empty() {
+            return Ok(plan);
+        }
+        Err(if better && !in_time { Code::WindowOver } else { Code::ChangesNothing })
+    }
+
+    pub(super) fn execute_submit(
+        &mut self,
+        body: &Submission,
+        block: Height,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Code> {
+        let planned = self.plan_submit(body, block);
+        let channel = self.state.channels.get(&body.channel);
+        let Some(mut channel) = channel.cloned() else {
+            return Err(Code::NoSuchChannel);
+        };
+        let changed = match planned {
+            Ok(plan) => Ok(plan.commit(body, block, &mut channel, events)),
+            Err(code) => Err(code),
+        };
+        show_claims(body, &channel, events);
+        if changed? {
+            self.state.put_channel(body.channel, Some(channel));
+            Ok(())
+        } else {
+            Err(Code::ChangesNothing)
+        }
+    }
+}
+
+impl Plan {
+    fn new(
+        body: &Submission,
+        direction: &Direction,
+        block: Height,
+        closes: bool,
+        stands: bool,
+    ) -> Plan {
+        let (locks, measured) = if stands {
+            let locks = body.locks.as_slice();
+            (locks, direction.cost_to_measure(locks))
+        } else {
+            (direction.locks.as_slice(), 0)
+        };
+        let claimable = |(id, secret): &(u64, Secret)| -> Option<&Lock> {
+            let lock = find(locks, *id)?;
+            let known = direction.claims.get(id);
+            let same = known.is_some_and(|known| known.secret == *secret);
+            let full = !stands && known.is_some_and(|known| known.steps >= lock.steps);
+            let counts = boundaries::claim_counts(block, lock.expiry);
+            (counts && !same && !full).then_some(lock)
+        };
+        let worth = |claim: &&(u64, Secret)| claimable(claim).is_some();
+        let costs = body.claims.iter().filter_map(claimable);
+        let costs: u64 = costs.map(|lock| u64::from(lock.steps)).sum();
+        Plan {
+            closes,
+            stands,
+            claims: body.claims.iter().filter(worth).copied().collect(),
+            hashes: measured.saturating_add(costs),
+        }
+    }
+
+    /// Whether anything changed.
+    fn commit(
+        self,
+        body: &Submission,
+        block: Height,
+        channel: &mut ChannelState,
+        events: &mut Vec<LedgerEvent>,
+    ) -> bool {
+        if self.closes {
+            let proofs_until = boundaries::proofs_until(block, channel.terms.challenge_blocks);
+            channel.closing = Some(Closing { by: body.by, height: block, proofs_until });
+            events.push(LedgerEvent::CloseStarted {
+                channel: body.channel,
+                by: body.by,
+                proofs_until,
+            });
+        }
+        if let Some(proof) = proof_of(body).filter(|_| self.stands) {
+            record(channel, body.by, proof, &body.locks);
+            events.push(LedgerEvent::ProofRecorded { proof: *proof, locks: body.locks.clone() });
+        }
+        let direction = channel.directions.of_mut(body.by.other());
+        let mut changed = self.closes || self.stands;
+        for (id, secret) in self.claims {
+            changed |= direction.claim(id, secret);
+        }
+        changed
+    }
+}
+
+/// Lets a proof that `by` brought stand. What its signer acknowledges in it binds the signer for
+/// good, whatever becomes of the proof: a floor under what it was paid, and older proofs of the
+/// other direction are void.
+fn record(channel: &mut ChannelState, by: Role, proof: &BalanceProof, locks: &[Lock]) {
+    let direction = channel.directions.of_mut(by.other());
+    direction.stand(*proof, locks);
+    let opposite = channel.directions.of_mut(by);
+    opposite.floor = opposite.floor.max(proof.peer_transferred);
+    opposite.void_below = opposite.void_below.max(proof.peer_seq);
+}
+
+fn show_claims(body: &Submission, channel: &ChannelState, events: &mut Vec<LedgerEvent>) {
+    let from = body.by.other();
+    let direction = channel.directions.of(from);
+    let shown = |(id, secret): &(u64, Secret)| LedgerEvent::ClaimShown {
+        channel: body.channel,
+        from,
+        id: *id,
+        secret: *secret,
+        steps: direction.counted(*id, secret),
+    };
+    events.extend(body.claims.iter().map(shown));
+}
+
+fn proof_of(body: &Submission) -> Option<&BalanceProof> {
+    body.proof.as_ref().map(|proof| &proof.value)
+}
+
+#[cfg(test)]
+mod tests;
