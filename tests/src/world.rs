@@ -28,8 +28,8 @@ use settlement::params::{Genesis, Policy};
 use settlement::proof::CooperativeClose;
 use settlement::types::{Amount, AssetId, ChannelId, PublicKey, Signature};
 
-pub use check::Story;
 use check::Facts;
+pub use check::Story;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
 use net::Net;

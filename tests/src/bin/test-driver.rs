@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -17,6 +18,9 @@ use settlement::crypto::SigningKey;
 use settlement::reject::Code;
 use settlement::types::{Amount, AssetId, PublicKey};
 use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// How long a payment waits that is tried again.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// One wallet that does what its standard input says.
 #[derive(Parser)]
@@ -38,22 +42,21 @@ struct Args {
 enum Order {
     /// Put this much into a channel.
     Open { amount: Amount },
-    /// Make so many payments that nobody asked for, some of them at the same time.
-    Send { payee: PublicKey, amount: Amount, count: u32, at_once: u32 },
-    /// Make invoices.
-    Invoice { amount: Amount, count: u32 },
-    /// Pay invoices, some of them at the same time.
-    Pay { invoices: Vec<String>, at_once: u32 },
+    /// Make so many payments that nobody asked for, some of them at the same time; when patient, try
+    /// again what was refused for a passing reason.
+    Send { payee: PublicKey, amount: Amount, count: u32, at_once: u32, patient: bool },
     /// Say what the wallet holds, and how its payments stand.
     Report,
     /// Close the channel together with the hub.
     Close,
 }
 
-/// What is asked of the wallet once more and once more.
-enum Work {
-    Send(PublicKey, Amount, u32),
-    Pay(Vec<String>),
+/// Payments to make.
+struct Work {
+    payee: PublicKey,
+    amount: Amount,
+    count: u32,
+    patient: bool,
 }
 
 fn say(line: &Value) {
@@ -111,21 +114,10 @@ async fn obey(wallet: &WalletHandle, order: Order) -> Result<Value, ClientError>
             wallet.synced().await?;
             Ok(json!({ "opened": opened.channel, "inbound": opened.inbound }))
         }
-        Order::Send { payee, amount, count, at_once } => {
-            work(wallet, Work::Send(payee, amount, count), at_once).await;
+        Order::Send { payee, amount, count, at_once, patient } => {
+            let work = Work { payee, amount, count, patient };
+            do_all(wallet, work, at_once).await;
             Ok(json!({ "done": count }))
-        }
-        Order::Pay { invoices, at_once } => {
-            let count = invoices.len();
-            work(wallet, Work::Pay(invoices), at_once).await;
-            Ok(json!({ "done": count }))
-        }
-        Order::Invoice { amount, count } => {
-            let mut invoices = Vec::new();
-            for _ in 0..count {
-                invoices.push(wallet.invoice(AssetId(0), amount, 1_000, "").await?.0);
-            }
-            Ok(json!({ "invoices": invoices }))
         }
         Order::Report => {
             let (status, payments) = (wallet.status().await?, wallet.payments().await?);
@@ -142,13 +134,15 @@ async fn obey(wallet: &WalletHandle, order: Order) -> Result<Value, ClientError>
     }
 }
 
-/// Does a piece of work in so many tasks at once, until every part of it has been taken on.
-async fn work(wallet: &WalletHandle, work: Work, at_once: u32) {
+/// Makes the payments in so many tasks at once, until each of them has ended.
+async fn do_all(wallet: &WalletHandle, work: Work, at_once: u32) {
     let (work, next) = (Arc::new(work), Arc::new(AtomicU32::new(0)));
     let tasks = (0..at_once).map(|_| {
         let (wallet, work, next) = (wallet.clone(), work.clone(), next.clone());
         tokio::spawn(async move {
-            while one(&wallet, &work, next.fetch_add(1, Ordering::Relaxed)).await {}
+            while next.fetch_add(1, Ordering::Relaxed) < work.count {
+                one(&wallet, &work).await;
+            }
         })
     });
     for task in tasks.collect::<Vec<_>>() {
@@ -156,30 +150,15 @@ async fn work(wallet: &WalletHandle, work: Work, at_once: u32) {
     }
 }
 
-/// One part of the work; false when there is none left. What was not taken on since the hub can't
-/// be reached is tried again when it can: no payment was made.
-async fn one(wallet: &WalletHandle, work: &Work, number: u32) -> bool {
+/// One payment. What was refused made no payment.
+async fn one(wallet: &WalletHandle, work: &Work) {
+    let mut tries = tokio::time::interval(RETRY);
     loop {
-        let paid = match work {
-            Work::Send(payee, amount, count) if number < *count => {
-                wallet.send(*payee, AssetId(0), *amount, "").await
-            }
-            Work::Pay(invoices) => match invoices.get(number as usize) {
-                Some(invoice) => wallet.pay(invoice.clone()).await,
-                None => return false,
-            },
-            Work::Send(..) => return false,
-        };
-        match paid {
-            Ok(payment) => {
-                say(&json!({ "ended": line_of(&payment) }));
-                return true;
-            }
-            Err(error) if error.code.retryable() => while wallet.synced().await.is_err() {},
-            Err(error) => {
-                say(&json!({ "failed": { "code": error.code, "detail": error.detail } }));
-                return true;
-            }
+        tries.tick().await;
+        match wallet.send(work.payee, AssetId(0), work.amount, "").await {
+            Ok(payment) => return say(&json!({ "ended": line_of(&payment) })),
+            Err(error) if work.patient && error.code.retryable() => {}
+            Err(error) => return say(&json!({ "refused": error.code, "detail": error.detail })),
         }
     }
 }

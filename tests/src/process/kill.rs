@@ -111,7 +111,8 @@ impl Wallet {
     }
 
     fn hear_line(&mut self, line: &Value) {
-        assert!(line.get("failed").is_none(), "{line}");
+        let wrong = line.get("failed").or_else(|| line.get("refused"));
+        assert_eq!(wrong, None, "{line}");
         let said = line.get("payment").or_else(|| line.get("ended"));
         if let Some((anchor, stands)) = said.map(standing)
             && stands.state == "settled"
@@ -150,7 +151,9 @@ impl Town {
     /// Has the payer make so many payments.
     fn order(&mut self, count: usize) {
         let (payee, worth) = (self.payee.driver.key, WORTH.to_string());
-        let send = json!({ "payee": payee, "amount": worth, "count": count, "at_once": AT_ONCE });
+        let send = json!({
+            "payee": payee, "amount": worth, "count": count, "at_once": AT_ONCE, "patient": true,
+        });
         self.payer.driver.process.tell(&json!({ "send": send }));
     }
 

@@ -1,10 +1,10 @@
 //! Updates that no rule has looked at.
 
-use settlement::crypto::{Signed, SigningKey};
+use settlement::crypto::{Signable, Signed, SigningKey};
 use settlement::lock::{Lock, locks_root};
 use settlement::proof::BalanceProof;
 use settlement::reject::Code;
-use settlement::types::{Amount, Role, Salt};
+use settlement::types::{Amount, Role, Salt, Signature};
 use settlement::update::{Op, Update};
 use settlement::wire::Message;
 
@@ -34,6 +34,11 @@ impl RawWallet {
         let seq = update.proof.value.seq;
         self.say(&Message::Update(update));
         self.answer_to(seq).expect_err("the hub took it")
+    }
+
+    /// The wallet's signature under anything.
+    pub fn sign_any<T: Signable>(&self, value: &T) -> Signature {
+        self.key.sign(&value.digest())
     }
 
     fn unsigned(&self, ops: Vec<Op>, change: impl FnOnce(&mut Update)) -> Update {
