@@ -172,6 +172,7 @@ fn a_lock_can_be_neither_settled_with_a_wrong_secret_nor_dropped_at_will() {
     stage.payee.reveal(held, pending);
     stage.mallory.hear("the secret", |m| matches!(m, Message::Reveal { .. }));
     assert!(stage.mallory.offer(&[]).is_ok());
+    stage.payee.hear_settled(held);
     stage.all_is_as_before(13);
 }
 
@@ -225,6 +226,7 @@ fn a_secret_that_does_not_fit_suspends_the_channel_until_the_next_meeting() {
     stage.payee.reveal(id, secret);
     stage.mallory.hear("the secret", |m| matches!(m, Message::Reveal { .. }));
     assert!(stage.mallory.offer(&[]).is_ok());
+    stage.payee.hear_settled(id);
     stage.all_is_as_before(15);
 }
 

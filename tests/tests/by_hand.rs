@@ -65,7 +65,7 @@ fn two_wallets_pay_each_other_and_the_ledger_pays_out_to_the_unit() {
     // A payment that nobody asked for, to a wallet that listens; its owner can use it meanwhile.
     let mut listening = bob.start(&["listen"]);
     let paid = 1_000;
-    bob.wait_status("that it listens", |_| listening.printed() > 0);
+    listening.wait_for("that it listens", 0, PATIENCE, |line| line["event"] == "listening");
     let sent = alice.ok(&["send", &bob.key.to_string(), &paid.to_string()]);
     assert_settled(&sent, paid, fee(paid));
     let got = |line: &Value| line["payment"] == sent["payment"];

@@ -87,25 +87,17 @@ impl Wallet {
             return Err(Code::UnknownPayee);
         }
         match self.state.payments.get(&lock.anchor) {
-            Some(payment) => self.deal_known(payment, (id, lock.id), asset, lock),
+            Some(payment) => self.deal_known(payment, asset, lock),
             None if known.payload.as_slice().is_empty() => Err(Code::UnknownInvoice),
             None => self.deal_new(turn, (id, lock.id), asset, lock, known),
         }
     }
 
-    fn deal_known(
-        &self,
-        payment: &Payment,
-        place: (ChannelId, u64),
-        asset: AssetId,
-        lock: &Lock,
-    ) -> Result<Deal, Code> {
+    fn deal_known(&self, payment: &Payment, asset: AssetId, lock: &Lock) -> Result<Deal, Code> {
         if payment.way == Way::Out {
             return Err(Code::DuplicatePayment);
         }
-        let other = payment.lock.is_some_and(|lock| lock != place);
         match payment.state {
-            _ if other => return Err(Code::InvoiceUsed),
             PaymentState::Settled => return Err(Code::InvoiceUsed),
             PaymentState::Failed(code) => return Err(code),
             PaymentState::Pending => {}

@@ -14,7 +14,7 @@ use settlement::channel::Channel;
 use settlement::encoding::{DecodeError, decode, encode};
 use settlement::types::{Anchor, ChannelId};
 
-use super::state::Dirty;
+use super::state::{Dirty, Followed};
 use super::{Payment, Wallet, WalletConfig};
 
 /// The most bytes of a row's value.
@@ -62,7 +62,7 @@ impl Wallet {
     pub fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let channels = self.state.channels.values().flat_map(channel_rows);
         let payments = self.state.payments.values().map(payment_row);
-        channels.chain(payments).chain([self.followed_row()]).collect()
+        channels.chain(payments).chain(self.followed_row()).collect()
     }
 
     /// The rows that records since the last call have changed. A store that fails to write them
@@ -81,8 +81,7 @@ impl Wallet {
         let payments = payments.iter().filter_map(|anchor| self.state.payments.get(anchor));
         rows.extend(payments.map(payment_row).map(|(key, value)| (key, Some(value))));
         if followed {
-            let (key, value) = self.followed_row();
-            rows.push((key, Some(value)));
+            rows.extend(self.followed_row().map(|(key, value)| (key, Some(value))));
         }
         rows
     }
@@ -124,8 +123,9 @@ impl Wallet {
         Ok(wallet)
     }
 
-    fn followed_row(&self) -> (Vec<u8>, Vec<u8>) {
-        (vec![FOLLOWED], encode(&self.state.followed))
+    fn followed_row(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let followed = &self.state.followed;
+        (*followed != Followed::default()).then(|| (vec![FOLLOWED], encode(followed)))
     }
 }
 

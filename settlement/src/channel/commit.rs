@@ -283,8 +283,15 @@ impl Channel {
                 standing.lock = *lock;
             }
         }
-        if flight.changes.iter().any(|change| matches!(change, Change::Dropped { .. })) {
-            out.drops_refused = 0;
+        for change in &flight.changes {
+            match change {
+                // Paid in full, and the other side has it in writing: nothing can come of it.
+                Change::Settled { id, .. } if flight.after.lock(*id).is_none() => {
+                    out.standing.remove(id);
+                }
+                Change::Dropped { .. } => out.drops_refused = 0,
+                _ => {}
+            }
         }
         out.accepted = flight.after;
         out.accepted_proof = Some(flight.proof);

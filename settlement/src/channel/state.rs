@@ -57,7 +57,8 @@ pub struct SentProof {
     pub refused: bool,
 }
 
-/// A lock that stands in some proof of the own direction that is not retired.
+/// A lock that stands in some proof of the own direction that is not retired, and was not paid in
+/// full in the accepted state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The lock as it stands in the newest accepted state, or as it was added. A settlement in an
@@ -98,7 +99,7 @@ pub struct Outgoing {
     pub refused: Vec<Refused>,
     /// Every signed proof that is not retired, oldest first.
     pub sent: VecDeque<SentProof>,
-    /// Every lock that is not gone, by id.
+    /// Every lock that is neither gone nor paid in full, by id.
     pub standing: BTreeMap<u64, Standing>,
     /// The highest seq ever signed.
     pub last_seq: u64,

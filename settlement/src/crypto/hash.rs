@@ -49,9 +49,11 @@ pub enum Tag {
     Request,
     /// The key of a payload that travels sealed from payer to payee.
     Payload,
+    /// A wallet's key, from the seed of its mnemonic.
+    WalletKey,
 }
 
-const TAGS: [(Tag, &str); 19] = [
+const TAGS: [(Tag, &str); 20] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -71,6 +73,7 @@ const TAGS: [(Tag, &str); 19] = [
     (Tag::Writes, "payhub/v1/writes"),
     (Tag::Request, "payhub/v1/request"),
     (Tag::Payload, "payhub/v1/payload"),
+    (Tag::WalletKey, "payhub/v1/wallet-key"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));

@@ -129,7 +129,7 @@ async fn obey(wallet: &WalletHandle, order: Order) -> Result<Value, ClientError>
             let open = status.channels.iter().find(|channel| channel.state == ChannelPhase::Open);
             let channel = open.ok_or_else(|| ClientError::new(Code::NoChannel, "none is open"))?;
             let closed = wallet.close(channel.id).await?;
-            Ok(json!({ "closed": closed.channel, "wallet": closed.wallet, "hub": closed.hub }))
+            Ok(json!({ "closed": closed.channel, "wallet": closed.wallet_amount, "hub": closed.hub_amount }))
         }
     }
 }

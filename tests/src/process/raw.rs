@@ -163,7 +163,8 @@ impl RawWallet {
         }
     }
 
-    fn hear_settled(&mut self, id: u64) {
+    /// Waits until the hub has settled or dropped its lock with this id.
+    pub fn hear_settled(&mut self, id: u64) {
         while self.channel.incoming().tally.lock(id).is_some() {
             self.hear("the hub's settlement", |message| matches!(message, Message::Update(_)));
         }

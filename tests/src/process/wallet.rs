@@ -115,10 +115,14 @@ impl Wallet {
         self.ok(&["status"])
     }
 
-    /// Takes money from the faucet and puts it into a channel, whose id is returned.
+    /// Takes money from the faucet, puts it into a channel, and waits until the hub's own money is
+    /// there too; returns the channel's id.
     pub fn fund(&self, amount: u64) -> String {
         self.ok(&["faucet", &amount.to_string()]);
-        let opened = self.ok(&["open", &amount.to_string()]);
+        let opened = self.ok(&["open", "--deposit", &amount.to_string()]);
+        self.wait_status("the hub's money", |status| {
+            status["channels"][0]["hub_amount"] == opened["inbound"]
+        });
         opened["channel"].as_str().expect("a channel").to_owned()
     }
 

@@ -207,6 +207,7 @@ impl World {
                 HubAction::Cosign { ticket } => self.cosigned(ticket),
                 HubAction::Refuse { ticket, code } => {
                     self.story.tell(self.now_ms, || format!("request {ticket} refused: {code}"));
+                    self.closing = None;
                 }
                 HubAction::Count { .. } => {}
             }

@@ -39,6 +39,11 @@ fn an_ack_after_a_reject_wins_and_what_was_issued_again_is_withdrawn() {
     assert_eq!((out.accepted.seq, out.accepted.transferred), (1, Amount(100)));
     assert!(out.in_flight.is_none());
     assert_eq!(pair.hub.receive(second), Err(Code::BaseMismatch));
+    // Withdrawn: the hub can't acknowledge it any more.
+    let mut withdrawn = super::drafts::draft(&mut pair, HUB, vec![]);
+    (withdrawn.proof.peer_seq, withdrawn.proof.peer_transferred) = (2, Amount(0));
+    let answer = super::drafts::answer(&mut pair, HUB, withdrawn);
+    assert_eq!(answer, Err(Code::UnknownAcknowledgment));
     pair.wallet.commit(Step::Rejected { seq: 2, code: Code::BaseMismatch });
 
     pair.quiet();
@@ -184,6 +189,19 @@ fn a_refused_update_is_retired_without_being_asked_for() {
     pair.quiet();
     assert_eq!(pair.wallet.gone(), [1]);
     assert!(pair.wallet.channel.outgoing().refused.is_empty());
+}
+
+/// A refusal is not answered by the same again at once, but by an update without operations.
+#[test]
+fn the_update_after_a_refused_one_is_plain() {
+    let mut pair = Pair::new();
+    pair.hub.view.fresh = false;
+    pair.wallet.propose(&[add(1, 5)]);
+    assert!(pair.deliver(WALLET).is_err());
+    assert_eq!(pair.wallet.propose(&[pay(1)]), [Err(Code::TooManyUnacknowledged)]);
+    assert!(pair.wallet.update().ops.is_empty());
+    pair.deliver(WALLET).unwrap();
+    assert_eq!(pair.wallet.propose(&[pay(1)]), [Ok(0)]);
 }
 
 /// A side whose view stands still refuses the drop of an expired lock. That is neither a reason to

@@ -60,6 +60,22 @@ fn what_is_agreed_counts_as_done_until_it_lapses() {
     pair.send(WALLET, &[pay(11)]);
 }
 
+/// Of two withdrawals the one that can still happen stays counted.
+#[test]
+fn what_may_still_be_carried_does_not_lapse_with_the_rest() {
+    let mut pair = Pair::new();
+    for (role, until) in [(WALLET, START + 50), (HUB, START + 51)] {
+        let valid_until = Height(until);
+        let wanted = Withdrawal { valid_until, ..withdrawal(&pair, role, 5) };
+        assert_eq!(agree(&mut pair, &wanted), [Ok(()); 2]);
+    }
+    pair.at(START + 51);
+    let step = pair.hub.channel.lapse(&pair.hub.now()).unwrap();
+    pair.hub.commit(step);
+    let agreed = [WALLET, HUB].map(|role| pair.hub.channel.escrow(role).agreed.is_some());
+    assert_eq!(agreed, [false, true]);
+}
+
 #[test]
 fn a_withdrawal_that_happened_is_counted_once() {
     let mut pair = Pair::new();
@@ -172,6 +188,10 @@ fn nothing_pending_is_closed_over() {
         let mut pair = Pair::new();
         make(&mut pair);
         assert_eq!(close(&mut pair)[0], Err(Code::NotAgreed), "{what}");
+        // What only the wallet knows of does not keep the hub: the wallet does not sign.
+        let shared = !what.starts_with("an update") && !what.starts_with("a refused");
+        let shared = shared && !what.starts_with("a dropped");
+        assert_eq!(close(&mut pair)[1].is_err(), shared, "{what}");
     }
 }
 

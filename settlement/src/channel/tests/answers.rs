@@ -19,6 +19,8 @@ fn a_revealed_lock_is_settled_by_the_next_update() {
     pair.quiet();
     assert_eq!((pair.hub.channel.received(), pair.hub.channel.locked()), (Amount(10), Amount(0)));
     assert!(pair.wallet.gone().is_empty());
+    assert!(pair.wallet.channel.outgoing().standing.is_empty(), "what is paid is not remembered");
+    assert_eq!(pair.wallet.hear_reveal(1, &secret(1, 1, 1)), Ok(false));
 }
 
 /// ⚔ A lock whose secret was shown, or has become known, is never given up.

@@ -40,6 +40,10 @@ fn wrong_channel() {
     let mut draft = draft(&mut pair, WALLET, vec![]);
     draft.proof.channel = other;
     let update = Update { channel: other, ..draft.sign(&pair.wallet) };
+    assert_eq!(pair.hub.receive(update.clone()), Err(Code::WrongChannel));
+    // The update alone names another.
+    let good = super::drafts::draft(&mut pair, WALLET, vec![]).sign(&pair.wallet);
+    let update = Update { channel: other, ..good };
     assert_eq!(pair.hub.receive(update), Err(Code::WrongChannel));
 }
 
