@@ -7,4 +7,5 @@
     reason = "a test that meets what it does not expect has to stop"
 )]
 
+pub mod process;
 pub mod world;

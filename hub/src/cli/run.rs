@@ -1,6 +1,6 @@
 //! `hub run`: a process that serves until it is told to stop.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,6 +53,7 @@ fn log_to_stderr(filter: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
     let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let logs = logs.with_ansi(std::io::stderr().is_terminal());
     // Whoever wraps this program may have set up logging already.
     let _ = logs.with_env_filter(filter).try_init();
 }
