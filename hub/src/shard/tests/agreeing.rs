@@ -85,6 +85,28 @@ fn a_close_is_signed_once_all_is_settled() {
     assert_eq!(world.channel(0).phase(), Phase::Open, "it did not happen");
 }
 
+#[test]
+fn a_withdrawal_is_signed_once_what_is_due_is_settled() {
+    let mut world = World::new(2);
+    world.pay(1, 0, 1_000, 1);
+    world.run();
+    let until = world.height().after(10);
+    let again = Action::Refuse { ticket: 7, code: Code::NotAgreed };
+    assert_eq!(withdraw(&mut world, DEPOSIT.0 + 1_000, until), again);
+    world.run();
+    // The wallet has the settlement, and says so with the next thing that it signs.
+    let acknowledged = world.with_now(0, |wallet, now| {
+        let mut said = Vec::new();
+        let step = wallet.channel.acknowledge().unwrap();
+        wallet.commit(step, &mut said, now);
+        said
+    });
+    acknowledged.into_iter().for_each(|input| world.input(input));
+    world.run();
+    let signed = Action::Cosign { ticket: 7 };
+    assert_eq!(withdraw(&mut world, DEPOSIT.0 + 1_000, until), signed);
+}
+
 fn blocks_past(world: &mut World, height: Height) {
     while world.height() <= height {
         assert_ne!(world.channel(0).phase(), Phase::Open);

@@ -16,6 +16,7 @@ use crate::shard::*;
 fn pending() -> World {
     let mut world = World::new(2);
     world.wallets[1].manner = Manner::StaysSilent;
+    world.rest();
     world.pay(0, 1, 1_000, 1);
     world.run();
     world
@@ -164,6 +165,27 @@ fn a_secret_that_is_claimed_with_on_the_ledger_reaches_the_payer() {
     assert_eq!(world.shards[0].counters().locks_out, 0);
 }
 
+/// A claim that came too late counts for nothing, so the payer is not charged for it, although its
+/// own shard has not heard yet that the lock is gone.
+#[test]
+fn a_secret_that_comes_after_the_lock_is_gone_is_passed_to_nobody() {
+    let mut world = pending();
+    let (_, expiry) = expiries(&world);
+    blocks_to(&mut world, expiry.before(1));
+    let (channel, from, id, secret) = (world.id(1), Role::Hub, 1, secret(1).0);
+    let mut last = later(&mut world);
+    let mut claim = later(&mut world);
+    claim.events = vec![LedgerEvent::ClaimShown { channel, from, id, secret, steps: 0 }];
+    let mut out = Output::default();
+    for block in [&mut last, &mut claim] {
+        let input = Input::Block(std::sync::Arc::new(block.clone()));
+        world.shards[0].handle(input, world.now_ms, &world.directory, &mut out);
+    }
+    let (incoming, outgoing) = ((world.id(0), 1), (channel, id));
+    let outcome = Err(Code::Expired);
+    assert_eq!(out.passes, [Pass::Outcome { incoming, outgoing, outcome }]);
+}
+
 /// Without a fresh view nothing is refunded: a claim may be in a block that is not seen yet.
 #[test]
 fn a_lock_expires_in_a_fresh_view_only() {
@@ -264,6 +286,23 @@ fn a_channel_at_rest_costs_nothing_per_block() {
     world.blocks(100);
     let waking = world.shards[0].slots.values().filter(|slot| slot.wake.is_some()).count();
     assert_eq!((waking, world.shards[0].wakes.len()), (0, 0));
+}
+
+#[test]
+fn a_closed_channel_stays_closed_when_its_last_blocks_come_again() {
+    let mut world = pending();
+    let from = world.journal.len();
+    closed_by_wallet(&mut world, 0);
+    let (channel, wallet, hub) = (world.id(0), DEPOSIT, DEPOSIT);
+    world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
+    let submissions = world.submissions.len();
+    let tail = world.journal.split_off(from);
+    let events = tail.into_iter().filter(|record| !matches!(record, Record::Followed { .. }));
+    world.journal.extend(events);
+    world.restart();
+    world.blocks(10);
+    assert_eq!(world.channel(0).phase(), Phase::Closed { wallet, hub });
+    assert_eq!(world.submissions.len(), submissions);
 }
 
 #[test]

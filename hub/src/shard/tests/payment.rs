@@ -124,6 +124,23 @@ fn nothing_is_said_about_a_channel_before_its_wallet_has_met() {
 }
 
 #[test]
+fn a_payer_that_has_not_met_hears_of_the_secret_when_it_does() {
+    let mut world = World::new(2);
+    world.wallets[1].manner = Manner::StaysSilent;
+    world.pay(0, 1, 1_000, 1);
+    world.run();
+    world.input(Input::Connected(world.id(0)));
+    let reveal = Message::Reveal { channel: world.id(1), id: 1, secret: secret(1).0 };
+    world.input(Input::Message(Box::new(reveal)));
+    assert_eq!(world.completed, 1);
+    assert_eq!(world.wallets[0].inbox, []);
+    let sync = world.wallets[0].sync();
+    world.input(sync);
+    world.run();
+    assert_eq!(world.wallets[0].secrets, [(1, secret(1).0)]);
+}
+
+#[test]
 fn an_update_for_a_channel_that_is_not_known_is_refused() {
     let mut world = World::new(1);
     let before = world.journal.len();

@@ -96,6 +96,12 @@ impl World {
         }
     }
 
+    /// Blocks until no channel is to be looked at for what the opening left behind.
+    pub(super) fn rest(&mut self) {
+        self.blocks(25);
+        assert!(self.shards.iter().all(|shard| shard.wakes.is_empty()));
+    }
+
     pub(super) fn pay_op(&self, to: usize, amount: u64, anchor: Anchor) -> NewOp {
         let fee = FEES.fee(Amount(amount)).unwrap();
         NewOp::Add {

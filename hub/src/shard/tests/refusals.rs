@@ -68,7 +68,10 @@ fn payee_offline() {
     let mut world = World::new(2);
     world.disconnect(1);
     assert_eq!(refused(world, |_| ()), Code::PayeeOffline);
-    // The directory may be behind the shard.
+    // The directory and the shard hear of it one after the other.
+    let mut world = World::new(2);
+    world.set_online(1, false);
+    assert_eq!(refused(world, |_| ()), Code::PayeeOffline);
     let mut world = World::new(2);
     world.input(Input::Disconnected(world.id(1)));
     assert_eq!(refused(world, |_| ()), Code::PayeeOffline);
@@ -121,6 +124,18 @@ fn expiry_too_soon() {
     world.add(0, op);
     world.run();
     assert_eq!(world.completed, 1);
+}
+
+#[test]
+fn expiry_too_soon_is_said_at_once() {
+    let mut world = World::new(3);
+    world.wallets[1].answers = false;
+    world.pay(2, 1, 1_000, 2);
+    let mut op = world.pay_op(1, 1_000, secret(1).1);
+    expire(&mut op, world.height().after(169));
+    world.add(0, op);
+    assert_eq!(world.shards[0].counters().queued, 0, "it waits for nobody");
+    assert_eq!(failed(&mut world), Code::ExpiryTooSoon);
 }
 
 #[test]
@@ -227,6 +242,7 @@ fn what_a_payee_says_is_passed_on() {
 fn expired() {
     let mut world = World::new(2);
     world.wallets[1].manner = Manner::StaysSilent;
+    world.rest();
     world.pay(0, 1, 1_000, 1);
     world.blocks(169);
     assert_eq!(world.wallets[0].failed, []);
