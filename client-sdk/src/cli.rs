@@ -18,8 +18,8 @@ mod socket;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use settlement::reject::Code;
 use tokio::sync::mpsc;
 
