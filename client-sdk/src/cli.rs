@@ -69,7 +69,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|arg| arg == "--json");
     if json && !asked {
         let text = error.to_string();
-        let detail = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        // The first paragraph says what is wrong; usage and tips are for people.
+        let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let detail = first.split_whitespace().collect::<Vec<_>>().join(" ");
         Printer { json }.error(&ClientError::new(Code::BadArgument, detail));
     } else {
         // Nowhere to print to: the exit code says it.

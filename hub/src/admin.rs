@@ -9,10 +9,9 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use settlement::api::Problem;
 use settlement::reject::Code;
 
-use crate::api::as_problems;
+use crate::api::{as_problems, refusal};
 use crate::hub::Hub;
 
 /// All routes for operators.
@@ -22,7 +21,7 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(hub)
-        .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
+        .fallback(async || refusal(Code::NotFound, "there is no such route"))
         .layer(from_fn(as_problems))
 }
 

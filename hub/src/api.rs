@@ -27,6 +27,7 @@ use axum::{Json, Router};
 use client_sdk::api::HubInfo;
 use serde::de::DeserializeOwned;
 use settlement::api::Problem;
+use settlement::ledger::http::Refusal;
 use settlement::reject::Code;
 use settlement::types::{Amount, ChannelId};
 
@@ -66,8 +67,13 @@ async fn info(State(hub): State<Arc<Hub>>) -> Json<HubInfo> {
     })
 }
 
-async fn no_route() -> Problem {
-    Problem::new(Code::NotFound, "there is no such route")
+/// A refusal with what was wrong in this case.
+pub(crate) fn refusal(code: Code, detail: impl Into<String>) -> Refusal {
+    Refusal(Problem::new(code, detail))
+}
+
+async fn no_route() -> Refusal {
+    refusal(Code::NotFound, "there is no such route")
 }
 
 /// A method that a route does not have is a problem like any other.
@@ -78,7 +84,7 @@ pub(crate) async fn as_problems(request: Request, next: Next) -> Response {
     }
     let detail = "this route has no such method; the Allow header says which it has";
     let problem = Problem { status: 405, ..Problem::new(Code::NotFound, detail) };
-    let mut answer = problem.into_response();
+    let mut answer = Refusal(problem).into_response();
     if let Some(allowed) = response.headers().get("allow") {
         answer.headers_mut().insert("allow", allowed.clone());
     }
@@ -86,29 +92,28 @@ pub(crate) async fn as_problems(request: Request, next: Next) -> Response {
 }
 
 /// The request's JSON, or the problem that it is.
-pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|error| {
         let too_large = error.status() == StatusCode::PAYLOAD_TOO_LARGE;
         let code = if too_large { Code::TxTooLarge } else { Code::MalformedRequest };
-        Problem::new(code, error.body_text())
+        refusal(code, error.body_text())
     })?;
     let read = serde_json::from_slice(&body);
-    read.map_err(|error| Problem::new(Code::MalformedRequest, error.to_string()))
+    read.map_err(|error| refusal(Code::MalformedRequest, error.to_string()))
 }
 
 /// The value that `hex` encodes in postcard.
 pub(super) fn decode_hex<T: DeserializeOwned + serde::Serialize>(
     hex: &str,
     code: Code,
-) -> Result<T, Problem> {
-    let bytes = hex::decode(hex).map_err(|error| Problem::new(code, error.to_string()))?;
-    settlement::encoding::decode(&bytes).map_err(|error| Problem::new(code, error.to_string()))
+) -> Result<T, Refusal> {
+    let bytes = hex::decode(hex).map_err(|error| refusal(code, error.to_string()))?;
+    settlement::encoding::decode(&bytes).map_err(|error| refusal(code, error.to_string()))
 }
 
 /// A channel's id from the path.
-pub(super) fn channel_id(text: &str) -> Result<ChannelId, Problem> {
-    let malformed = |_| {
-        Problem::new(Code::MalformedRequest, format!("`{text}` is no channel id: 64 hex digits"))
-    };
+pub(super) fn channel_id(text: &str) -> Result<ChannelId, Refusal> {
+    let malformed =
+        |_| refusal(Code::MalformedRequest, format!("`{text}` is no channel id: 64 hex digits"));
     text.parse().map_err(malformed)
 }

@@ -277,7 +277,11 @@ mod tests {
         assert_eq!(journal.durable(), 40);
         assert_eq!(counters.records.load(Relaxed), 40);
         let mut seen = Vec::new();
-        journal.replay(0, &mut |_, bytes| Ok(seen.push(bytes.to_vec()))).unwrap();
+        let mut see = |_, bytes: &[u8]| {
+            seen.push(bytes.to_vec());
+            Ok(())
+        };
+        journal.replay(0, &mut see).unwrap();
         assert_eq!(seen.len(), 40);
         assert_eq!(seen[38..], [b"one".to_vec(), b"two".to_vec()]);
     }

@@ -18,10 +18,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use settlement::api::Problem;
+use settlement::ledger::http::Refusal;
 use settlement::reject::Code;
 use settlement::wire::{FRAME_MAX, Message};
 
+use crate::api::refusal;
 use crate::counters::add;
 use crate::hub::Hub;
 use crate::peer::{Peer, Scheduling};
@@ -43,15 +44,15 @@ pub(crate) async fn connect(
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(error) => {
-            return Problem::new(Code::MalformedRequest, error.body_text()).into_response();
+            return refusal(Code::MalformedRequest, error.body_text()).into_response();
         }
     };
     if hub.is_draining() {
-        return Problem::from(Code::ShuttingDown).into_response();
+        return Refusal::from(Code::ShuttingDown).into_response();
     }
     let peer = match hub.peers.join(&hub.config) {
         Ok(peer) => peer,
-        Err(code) => return Problem::from(code).into_response(),
+        Err(code) => return Refusal::from(code).into_response(),
     };
     add(&hub.counters.connections, 1);
     let leave = Leave { hub: hub.clone(), peer };

@@ -29,14 +29,25 @@ use crate::tickets::Tickets;
 
 /// What the outbox works with.
 pub(crate) struct Outbox {
-    pub(crate) key: Arc<SigningKey>,
-    pub(crate) desk: Desk,
-    pub(crate) tickets: Arc<Tickets>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) peers: HashMap<ChannelId, Arc<Peer>>,
+    key: Arc<SigningKey>,
+    desk: Desk,
+    tickets: Arc<Tickets>,
+    counters: Arc<Counters>,
+    /// Where messages about a channel go.
+    peers: HashMap<ChannelId, Arc<Peer>>,
 }
 
 impl Outbox {
+    /// An outbox that knows no connection yet.
+    pub(crate) fn new(
+        key: Arc<SigningKey>,
+        desk: Desk,
+        tickets: Arc<Tickets>,
+        counters: Arc<Counters>,
+    ) -> Outbox {
+        Outbox { key, desk, tickets, counters, peers: HashMap::new() }
+    }
+
     /// Starts its thread; it ends with the committer.
     ///
     /// # Errors

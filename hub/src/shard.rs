@@ -3,7 +3,7 @@
 //! [`Shard::handle`] takes one input and appends to an [`Output`]: records to make durable, and
 //! actions to perform once they are. [`Shard::replay`] makes a record's change again after a
 //! restart. The shell must keep one rule: **no action is performed before every record that was
-//! handed out before it, by any shard, is durable.** Messages between shards ([`Action::Pass`]) are
+//! handed out before it, by any shard, is durable.** Messages between shards ([`Pass`]) are
 //! delivered at once: what follows from them is recorded after what led to them, in the same
 //! journal, so the rule holds for both.
 //!

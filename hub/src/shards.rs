@@ -53,6 +53,7 @@ pub(crate) struct Pause {
 }
 
 /// What the outbox is given, in the order of the log.
+#[expect(clippy::large_enum_variant, reason = "nearly all are actions; a box each would cost more")]
 pub(crate) enum Release {
     /// From here on messages about the channel go to this connection.
     Attach(ChannelId, Arc<Peer>),

@@ -89,7 +89,7 @@ impl Outlet {
 /// How a connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// It was not tried yet, or is being made.
+    /// It is being made, or was not tried yet.
     Connecting,
     /// The hub has signed in, and this many wallets with it.
     Up {
@@ -162,6 +162,7 @@ impl Connection {
         let mut backoff = BACKOFF_MIN;
         while !self.core.is_closed() {
             self.wait_for_members().await;
+            self.link.send_replace(Link::Connecting);
             let broken = self.session().await;
             tracing::info!(connection = self.number, %broken, "the connection to the hub ended");
             let was_up = matches!(*self.link.borrow(), Link::Up { .. });

@@ -77,9 +77,12 @@ pub(crate) enum CoreInput {
     Wake,
 }
 
+/// Makes the configuration of a new wallet from its key and the fees of the time.
+pub(crate) type Make = Box<dyn Fn(Arc<SigningKey>, &FeePolicy) -> WalletConfig + Send>;
+
 /// What new wallets are made with, apart from the key.
 pub(crate) struct Terms {
-    pub(crate) make: Box<dyn Fn(Arc<SigningKey>, &FeePolicy) -> WalletConfig + Send>,
+    pub(crate) make: Make,
     pub(crate) fees: FeePolicy,
 }
 

@@ -99,7 +99,7 @@ impl Store {
         &self,
         config: &dyn Fn(&PublicKey) -> Result<WalletConfig, ClientError>,
     ) -> Result<Vec<Restored>, ClientError> {
-        let mut wallets = self.from_index(config)?;
+        let mut wallets = self.load_index(config)?;
         let mut failed = None;
         let replayed = self.journal.replay(self.index.position(), &mut |_, bytes| {
             let entry: Entry = decode(bytes).map_err(|error| error.to_string())?;
@@ -116,7 +116,7 @@ impl Store {
         }
     }
 
-    fn from_index(
+    fn load_index(
         &self,
         config: &dyn Fn(&PublicKey) -> Result<WalletConfig, ClientError>,
     ) -> Result<Vec<Restored>, ClientError> {

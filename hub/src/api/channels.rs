@@ -9,8 +9,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use client_sdk::api::ChannelOpened;
 use client_sdk::ledger_client::LedgerError;
-use settlement::api::{Problem, SubmitAnswer, SubmitRequest};
+use settlement::api::{SubmitAnswer, SubmitRequest};
 use settlement::block::{BlockEvents, LedgerEvent};
+use settlement::ledger::http::Refusal;
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::tx::{AccountAction, AccountTx, Transaction};
@@ -18,7 +19,7 @@ use settlement::types::{Amount, ChannelId, Role, TxId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{channel_id, decode_hex, read};
+use super::{channel_id, decode_hex, read, refusal};
 use crate::hub::Hub;
 
 /// How long an opening may take into a block.
@@ -30,7 +31,7 @@ type Body = Result<Bytes, BytesRejection>;
 pub(super) async fn open(
     State(hub): State<Arc<Hub>>,
     body: Body,
-) -> Result<Json<ChannelOpened>, Problem> {
+) -> Result<Json<ChannelOpened>, Refusal> {
     let request: SubmitRequest = read(body)?;
     let transaction: Transaction = decode_hex(&request.transaction, Code::MalformedTransaction)?;
     let (terms, deposit) = opening(&transaction)?;
@@ -48,7 +49,7 @@ pub(super) async fn open(
     let tx = submit(&hub, &transaction).await?;
     let seen = tokio::time::timeout(OPENING, opened(&hub, blocks, channel, tx)).await;
     seen.map_err(|_| {
-        Problem::new(
+        refusal(
             Code::LedgerStalled,
             "the opening is in no block yet; ask again with the same transaction",
         )
@@ -56,26 +57,26 @@ pub(super) async fn open(
     Ok(Json(ChannelOpened { channel, inbound }))
 }
 
-fn opening(transaction: &Transaction) -> Result<(OpenTerms, Amount), Problem> {
+fn opening(transaction: &Transaction) -> Result<(OpenTerms, Amount), Refusal> {
     match transaction {
         Transaction::Account {
             body: AccountTx { action: AccountAction::Open { terms, deposit }, .. },
             ..
         } => Ok((*terms, *deposit)),
-        _ => Err(Problem::new(Code::MalformedTransaction, "this is not the opening of a channel")),
+        _ => Err(refusal(Code::MalformedTransaction, "this is not the opening of a channel")),
     }
 }
 
-fn check_policy(hub: &Hub, terms: &OpenTerms, deposit: Amount) -> Result<(), Problem> {
-    let refuse = |detail: String| Err(Problem::new(Code::PolicyRefused, detail));
+fn check_policy(hub: &Hub, terms: &OpenTerms, deposit: Amount) -> Result<(), Refusal> {
+    let refuse = |detail: String| Err(refusal(Code::PolicyRefused, detail));
     if terms.ledger != hub.ledger_id {
-        return Err(Problem::new(Code::TxWrongLedger, "the terms name another ledger"));
+        return Err(refusal(Code::TxWrongLedger, "the terms name another ledger"));
     }
     if terms.hub != hub.key.public() {
         return refuse(format!("the terms name the hub {}, not this one", terms.hub));
     }
     if !usize::try_from(terms.asset.0).is_ok_and(|id| id < hub.genesis.assets.len()) {
-        return Err(Problem::new(Code::UnknownAsset, "GET /v1/info lists the assets"));
+        return Err(refusal(Code::UnknownAsset, "GET /v1/info lists the assets"));
     }
     let period = hub.policy.challenge_blocks;
     if terms.challenge_blocks != period {
@@ -94,12 +95,12 @@ async fn opened(
     mut blocks: Receiver<Arc<BlockEvents>>,
     channel: ChannelId,
     tx: TxId,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     loop {
         match blocks.recv().await {
             Ok(block) => {
-                if let Some(code) = refusal(&block, tx) {
-                    return Err(Problem::new(code, "the ledger refused the opening in a block"));
+                if let Some(code) = refused_in(&block, tx) {
+                    return Err(refusal(code, "the ledger refused the opening in a block"));
                 }
             }
             Err(RecvError::Lagged(_)) => {}
@@ -111,7 +112,7 @@ async fn opened(
     }
 }
 
-fn refusal(block: &BlockEvents, wanted: TxId) -> Option<Code> {
+fn refused_in(block: &BlockEvents, wanted: TxId) -> Option<Code> {
     block.events.iter().find_map(|event| match event {
         LedgerEvent::Refused { tx, code } if *tx == wanted => Some(*code),
         _ => None,
@@ -123,7 +124,7 @@ pub(super) async fn deposit(
     State(hub): State<Arc<Hub>>,
     Path(id): Path<String>,
     body: Body,
-) -> Result<Json<SubmitAnswer>, Problem> {
+) -> Result<Json<SubmitAnswer>, Refusal> {
     let id = channel_id(&id)?;
     let request: SubmitRequest = read(body)?;
     let transaction: Transaction = decode_hex(&request.transaction, Code::MalformedTransaction)?;
@@ -136,7 +137,7 @@ pub(super) async fn deposit(
     );
     if !fits {
         let detail = "this is not a deposit for the wallet's side of this channel";
-        return Err(Problem::new(Code::MalformedTransaction, detail));
+        return Err(refusal(Code::MalformedTransaction, detail));
     }
     if hub.shared.router.route(&id).is_none() {
         return Err(Code::UnknownChannel.into());
@@ -144,9 +145,9 @@ pub(super) async fn deposit(
     Ok(Json(SubmitAnswer { tx: submit(&hub, &transaction).await? }))
 }
 
-async fn submit(hub: &Hub, transaction: &Transaction) -> Result<TxId, Problem> {
+async fn submit(hub: &Hub, transaction: &Transaction) -> Result<TxId, Refusal> {
     hub.ledger.submit(transaction).await.map_err(|error| match error {
-        LedgerError::Refused(problem) => *problem,
-        LedgerError::Unreachable(why) => Problem::new(Code::LedgerUnavailable, why),
+        LedgerError::Refused(problem) => Refusal(*problem),
+        LedgerError::Unreachable(why) => refusal(Code::LedgerUnavailable, why),
     })
 }

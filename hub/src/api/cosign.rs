@@ -8,14 +8,14 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use client_sdk::api::{CosignRequest, Cosigned};
-use settlement::api::Problem;
 use settlement::crypto::Signable;
+use settlement::ledger::http::Refusal;
 use settlement::proof::{CooperativeClose, Withdrawal};
 use settlement::reject::Code;
 use settlement::types::{ChannelId, Signature};
 use tokio::sync::oneshot;
 
-use super::{channel_id, decode_hex, read};
+use super::{channel_id, decode_hex, read, refusal};
 use crate::hub::Hub;
 use crate::shard::Input;
 use crate::shards::Job;
@@ -31,7 +31,7 @@ pub(super) async fn withdraw(
     State(hub): State<Arc<Hub>>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<Json<Cosigned>, Problem> {
+) -> Result<Json<Cosigned>, Refusal> {
     let (withdrawal, signature) = wanted::<Withdrawal>(&hub, &id, raw, |body| body.channel)?;
     let input = |ticket| Input::Withdraw { withdrawal, signature, ticket };
     ask(&hub, withdrawal.channel, Body::Withdraw(withdrawal), signature, input).await
@@ -42,7 +42,7 @@ pub(super) async fn close(
     State(hub): State<Arc<Hub>>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<Json<Cosigned>, Problem> {
+) -> Result<Json<Cosigned>, Refusal> {
     let (close, signature) = wanted::<CooperativeClose>(&hub, &id, raw, |body| body.channel)?;
     let input = |ticket| Input::Close { close, signature, ticket };
     ask(&hub, close.channel, Body::Close(close), signature, input).await
@@ -54,16 +54,16 @@ fn wanted<T: Signable + serde::de::DeserializeOwned>(
     id: &str,
     raw: Raw,
     channel_of: fn(&T) -> ChannelId,
-) -> Result<(T, Signature), Problem> {
+) -> Result<(T, Signature), Refusal> {
     let id = channel_id(id)?;
     let request: CosignRequest = read(raw)?;
     let body: T = decode_hex(&request.body, Code::MalformedRequest)?;
     if channel_of(&body) != id {
-        return Err(Problem::new(Code::MalformedRequest, "the body names another channel"));
+        return Err(refusal(Code::MalformedRequest, "the body names another channel"));
     }
     let route = hub.shared.router.route(&id).ok_or(Code::UnknownChannel)?;
     let checked = route.key.verify(&body.digest(), &request.signature);
-    checked.map_err(|_| Problem::new(Code::Unauthorized, "the wallet's signature does not fit"))?;
+    checked.map_err(|_| refusal(Code::Unauthorized, "the wallet's signature does not fit"))?;
     Ok((body, request.signature))
 }
 
@@ -73,7 +73,7 @@ async fn ask(
     body: Body,
     wallet: Signature,
     input: impl FnOnce(u64) -> Input,
-) -> Result<Json<Cosigned>, Problem> {
+) -> Result<Json<Cosigned>, Refusal> {
     if hub.is_draining() {
         return Err(Code::ShuttingDown.into());
     }
@@ -83,9 +83,9 @@ async fn ask(
     let ticket = hub.tickets.keep(Request { body, wallet, answer });
     queue.push(Job::Input(input(ticket)));
     match tokio::time::timeout(ANSWER, answered).await {
-        Ok(Ok(answer)) => answer.map(Json),
+        Ok(Ok(answer)) => answer.map(Json).map_err(Refusal),
         Ok(Err(_)) => Err(Code::ShuttingDown.into()),
-        Err(_) => Err(Problem::new(
+        Err(_) => Err(refusal(
             Code::LedgerUnavailable,
             "the hub has not answered in time; ask again with the same body",
         )),

@@ -1,6 +1,5 @@
 //! Everything behind the sockets: files, threads, ledger.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -33,7 +32,7 @@ use crate::outbox::Outbox;
 use crate::queue::Queue;
 use crate::router::{Router, ShardQueues};
 use crate::shard::{Output, Pairing, Record, Shard, ShardConfig, Slice};
-use crate::shards::{self, Job, Release, Shared, now_ms};
+use crate::shards::{self, Job, Shared, now_ms};
 use crate::tickets::Tickets;
 use crate::verify::Pool;
 
@@ -92,21 +91,13 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let shared = Arc::new(Shared { queues: queues.clone(), log, router: router.clone(), pending });
     let client: Arc<dyn LedgerClient> = Arc::new(Embedded(ledger.handle()));
     let ledger_id = genesis.ledger_id();
-    let (desk, _) = Desk::open(client.clone(), ledger_id, key.clone(), counters.clone());
     let tickets = Arc::new(Tickets::default());
-    let outbox = Outbox {
-        key: key.clone(),
-        desk,
-        tickets: tickets.clone(),
-        counters: counters.clone(),
-        peers: HashMap::new(),
-    };
-    let (commits, waiting) = sync_channel(COMMITS_WAITING);
-    let outbox = outbox.start(waiting)?;
+    let (desk, _) = Desk::open(client.clone(), ledger_id, key.clone(), counters.clone());
+    let outbox = Outbox::new(key.clone(), desk, tickets.clone(), counters.clone());
     let followed = shards.iter().map(|shard| shard.followed().0).min().unwrap_or_default();
     shards.iter().flat_map(Shard::channels).for_each(|channel| router.restore(channel));
     let shards = recover(shards, &shared);
-    let committer = start_committer(journal, &shared, commits, &counters)?;
+    let (committer, outbox) = start_committing(journal, &shared, outbox, &counters)?;
     let threads = shards.into_iter().enumerate();
     let threads = threads.map(|(index, shard)| shards::start(index, shard, shared.clone()));
     let shards = threads.collect::<std::io::Result<Vec<_>>>()?;
@@ -274,12 +265,15 @@ fn recover(mut shards: Vec<Shard>, shared: &Shared) -> Vec<Shard> {
     shards
 }
 
-fn start_committer(
+/// The committer, and the outbox behind it.
+fn start_committing(
     journal: FileJournal,
     shared: &Arc<Shared>,
-    commits: std::sync::mpsc::SyncSender<Vec<Release>>,
+    outbox: Outbox,
     counters: &Arc<Counters>,
-) -> Result<JoinHandle<FileJournal>> {
-    let started = committer::start(journal, shared.clone(), commits, counters.clone());
-    started.context("cannot start a thread")
+) -> std::io::Result<(JoinHandle<FileJournal>, JoinHandle<()>)> {
+    let (commits, waiting) = sync_channel(COMMITS_WAITING);
+    let outbox = outbox.start(waiting)?;
+    let committer = committer::start(journal, shared.clone(), commits, counters.clone())?;
+    Ok((committer, outbox))
 }

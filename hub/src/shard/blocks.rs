@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::channel::Channel;
-use settlement::types::{ChannelId, Role};
+use settlement::types::ChannelId;
 
 use super::slot::Slot;
 use super::state::Cx;
@@ -49,11 +49,8 @@ impl Shard {
         if slot.is_closed() {
             return None;
         }
-        match event {
-            LedgerEvent::Deposited { role: ME, .. } => slot.depositing = None,
-            // What was brought before does not answer a close by the other side.
-            LedgerEvent::CloseStarted { by: Role::Wallet, .. } => slot.submitted = None,
-            _ => {}
+        if let LedgerEvent::Deposited { role: ME, .. } = event {
+            slot.depositing = None;
         }
         for step in slot.channel.follow(event) {
             self.commit(id, step, cx);

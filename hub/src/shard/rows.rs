@@ -82,6 +82,12 @@ impl Shard {
         for (id, parts) in parts {
             shard.restore_channel(id, parts)?;
         }
+        // Records that follow conclude pairs as they did when they were made.
+        for pairing in shard.pairs() {
+            if let Some(payer) = shard.slots.get_mut(&pairing.incoming.0) {
+                payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
+            }
+        }
         Ok(shard)
     }
 

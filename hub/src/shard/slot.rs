@@ -123,7 +123,10 @@ impl Slot {
 
     pub(super) fn remove_route(&mut self, id: u64) -> Option<Route> {
         let route = self.routes.remove(&id)?;
-        self.pending.remove(&(route.anchor, route.payee));
+        let key = (route.anchor, route.payee);
+        if self.pending.get(&key) == Some(&id) {
+            self.pending.remove(&key);
+        }
         Some(route)
     }
 

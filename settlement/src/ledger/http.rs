@@ -55,18 +55,27 @@ pub fn routes(handle: LedgerHandle) -> Router {
         .with_state(handle)
 }
 
-impl From<Code> for Problem {
-    fn from(code: Code) -> Problem {
-        Problem::new(code, code.title())
+/// A refusal on its way out.
+pub struct Refusal(pub Problem);
+
+impl Refusal {
+    fn new(code: Code, detail: impl Into<String>) -> Refusal {
+        Refusal(Problem::new(code, detail))
     }
 }
 
-impl IntoResponse for Problem {
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal::new(code, code.title())
+    }
+}
+
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status);
+        let status = StatusCode::from_u16(self.0.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let media = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, media, Json(self).into_response().into_body()).into_response()
+        (status, media, Json(self.0).into_response().into_body()).into_response()
     }
 }
 
@@ -97,14 +106,14 @@ fn all() -> usize {
     usize::MAX
 }
 
-async fn info(State(ledger): State<LedgerHandle>) -> Result<Response, Problem> {
+async fn info(State(ledger): State<LedgerHandle>) -> Result<Response, Refusal> {
     Ok(Json(ledger.info().await?).into_response())
 }
 
 async fn block(
     State(ledger): State<LedgerHandle>,
     Path(height): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let height: u64 = parse(&height, "a height")?;
     let block = ledger.block(Height(height)).await?;
     found(block, || format!("there is no block {height} yet"))
@@ -113,7 +122,7 @@ async fn block(
 async fn account(
     State(ledger): State<LedgerHandle>,
     Path(key): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let key = parse(&key, "a public key")?;
     Ok(Json(ledger.account(key).await?).into_response())
 }
@@ -121,7 +130,7 @@ async fn account(
 async fn channel(
     State(ledger): State<LedgerHandle>,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let channel = ledger.channel(parse(&id, "a channel id")?).await?;
     Ok(Json(channel).into_response())
 }
@@ -129,9 +138,9 @@ async fn channel(
 async fn submit(
     State(ledger): State<LedgerHandle>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let request: SubmitRequest = read(body)?;
-    let malformed = |why: String| Problem::new(Code::MalformedTransaction, why);
+    let malformed = |why: String| Refusal::new(Code::MalformedTransaction, why);
     let bytes = hex::decode(&request.transaction).map_err(|error| malformed(error.to_string()))?;
     let tx: Transaction = decode(&bytes).map_err(|error| malformed(error.to_string()))?;
     let tx = ledger.submit(tx).await?;
@@ -141,7 +150,7 @@ async fn submit(
 async fn faucet(
     State(ledger): State<LedgerHandle>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     let request: FaucetRequest = read(body)?;
     let (account, asset) = (request.account, request.asset);
     let tx = ledger.faucet(account, asset, request.amount).await?;
@@ -151,8 +160,8 @@ async fn faucet(
 async fn events(
     State(ledger): State<LedgerHandle>,
     query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let malformed = |error: QueryRejection| Problem::new(Code::MalformedRequest, error.body_text());
+) -> Result<Response, Refusal> {
+    let malformed = |error: QueryRejection| Refusal::new(Code::MalformedRequest, error.body_text());
     let Query(query) = query.map_err(malformed)?;
     let wait = Duration::from_millis(query.wait_ms);
     let blocks = ledger.events_from(Height(query.from), query.max, wait).await?;
@@ -163,34 +172,34 @@ async fn events(
     })
 }
 
-fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
-    let wrong = |_| Problem::new(Code::MalformedRequest, format!("`{text}` is not {what}"));
+fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
+    let wrong = |_| Refusal::new(Code::MalformedRequest, format!("`{text}` is not {what}"));
     text.parse().map_err(wrong)
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|error| {
         let too_large = error.status() == StatusCode::PAYLOAD_TOO_LARGE;
         let code = if too_large { Code::TxTooLarge } else { Code::MalformedRequest };
-        Problem::new(code, error.body_text())
+        Refusal::new(code, error.body_text())
     })?;
     let read = serde_json::from_slice(&body);
-    read.map_err(|error| Problem::new(Code::MalformedRequest, error.to_string()))
+    read.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))
 }
 
 fn found<T: Serialize>(
     value: Option<T>,
     missing: impl FnOnce() -> String,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     match value {
         Some(value) => Ok(Json(value).into_response()),
-        None => Err(Problem::new(Code::NotFound, missing())),
+        None => Err(Refusal::new(Code::NotFound, missing())),
     }
 }
 
 /// The answer where there is no route.
-pub async fn no_route() -> Problem {
-    Problem::new(Code::NotFound, "there is no such route")
+pub async fn no_route() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such route")
 }
 
 #[cfg(test)]

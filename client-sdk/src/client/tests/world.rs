@@ -48,7 +48,8 @@ fn genesis() -> Genesis {
 
 /// Hub and ledger, and the directory of the client's store.
 pub(crate) struct World {
-    listener: TcpListener,
+    address: std::net::SocketAddr,
+    sockets: tokio::sync::Mutex<mpsc::UnboundedReceiver<WebSocketStream<TcpStream>>>,
     ledger: Arc<TestLedger>,
     submissions: tokio::sync::Mutex<mpsc::UnboundedReceiver<Submission>>,
     dir: tempfile::TempDir,
@@ -120,7 +121,18 @@ impl World {
         let (blocks, refusals) = (Mutex::default(), Mutex::default());
         let ledger = Arc::new(TestLedger { blocks, height, refusals, submitted });
         let submissions = tokio::sync::Mutex::new(submissions);
-        World { listener, ledger, submissions, dir: tempfile::tempdir().unwrap() }
+        let address = listener.local_addr().unwrap();
+        let (accepted, sockets) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // What is no WebSocket is a question over HTTP, which this hub does not answer.
+                if let Ok(socket) = accept_async(stream).await {
+                    let _ = accepted.send(socket);
+                }
+            }
+        });
+        let sockets = tokio::sync::Mutex::new(sockets);
+        World { address, sockets, ledger, submissions, dir: tempfile::tempdir().unwrap() }
     }
 
     /// Opens the client; hub and ledger were seen before, and the hub's HTTP does not answer.
@@ -138,7 +150,7 @@ impl World {
             inbound_max: Amount(0),
         };
         write_setup(self.dir.path(), &Setup { hub, genesis })?;
-        let url = format!("http://{}", self.listener.local_addr().unwrap());
+        let url = format!("http://{}", self.address);
         let ledger: Arc<dyn LedgerClient> = self.ledger.clone();
         let config =
             ClientConfig { ledger: Some(ledger), ..ClientConfig::new(url, self.dir.path()) };
@@ -188,16 +200,9 @@ impl World {
 
     /// The next connection of the client's that is a WebSocket.
     pub(crate) async fn accept(&self) -> Session {
-        patient(async {
-            loop {
-                let (stream, _) = self.listener.accept().await.unwrap();
-                // A question over HTTP, which this hub does not answer.
-                if let Ok(socket) = accept_async(stream).await {
-                    return Session { socket, challenge: Hash([3; 32]), theirs: None };
-                }
-            }
-        })
-        .await
+        let mut sockets = self.sockets.lock().await;
+        let socket = patient(sockets.recv()).await.unwrap();
+        Session { socket, challenge: Hash([3; 32]), theirs: None }
     }
 }
 

@@ -210,7 +210,14 @@ impl Hub {
         }
         let wanted: Vec<NewOp> = self.wanted.drain(..).collect();
         let proposal = self.channel.propose(&wanted, &now);
-        assert!(proposal.outcomes.iter().all(Result::is_ok), "{:?}", proposal.outcomes);
+        // What has to wait for an answer is wanted again, as a hub's shard does it.
+        for (op, outcome) in wanted.into_iter().zip(&proposal.outcomes) {
+            match outcome {
+                Ok(_) => {}
+                Err(Code::TooManyUnacknowledged) => self.wanted.push_back(op),
+                Err(code) => panic!("a lock was refused: {code}"),
+            }
+        }
         if let Some(step) = proposal.step {
             self.commit(&step);
         }
