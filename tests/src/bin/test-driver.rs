@@ -186,7 +186,10 @@ async fn one(wallet: &WalletHandle, work: &Work, number: usize) {
         tries.tick().await;
         let paid = match &work.what {
             What::Send(payee, amount) => wallet.send(*payee, AssetId(0), *amount, "").await,
-            What::Pay(invoices) => wallet.pay(&invoices[number]).await,
+            What::Pay(invoices) => match invoices.get(number) {
+                Some(invoice) => wallet.pay(invoice).await,
+                None => return,
+            },
         };
         match paid {
             Ok(payment) => return say(&json!({ "ended": line_of(&payment) })),
