@@ -15,8 +15,7 @@ use common::{Line, Wallet, config_in, event, hub_in, open_request, opening, post
 use settlement::block::LedgerEvent;
 use settlement::crypto::{Signable, SigningKey};
 use settlement::encoding::encode;
-use settlement::proof::Net;
-use settlement::proof::OpenTerms;
+use settlement::proof::{Net, OpenTerms};
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Hash, Height, LedgerId, Role, Secret};
 use settlement::wire::{FRAME_MAX, Hello, Message};
@@ -392,13 +391,11 @@ async fn too_many_connections_are_refused_and_one_that_leaves_makes_room() {
     let hub = hub::start(config).await.unwrap();
     let first = Line::open(&hub).await;
     let url = hub.url().replace("http://", "ws://") + "/v1/connect";
-    let Err(Error::Http(refused)) = soon(connect_async(&url)).await else {
-        panic!("a second connection was taken")
-    };
+    let Err(Error::Http(refused)) = soon(connect_async(&url)).await else { panic!("taken") };
     assert_eq!(refused.status().as_u16(), 503);
-    let body = refused.body().as_deref().unwrap_or_default();
-    let problem: settlement::api::Problem = serde_json::from_slice(body).unwrap();
-    assert_eq!(problem.code, Code::TooManyConnections);
+    let problem: serde_json::Value =
+        serde_json::from_slice(refused.body().as_deref().unwrap()).unwrap();
+    assert_eq!(problem["code"], Code::TooManyConnections.number());
     drop(first);
     soon(async { while connect_async(&url).await.is_err() {} }).await;
     hub.stop().await;
