@@ -148,8 +148,11 @@ fn change_byte(directory: &Directory, at: usize, to: impl Fn(u8) -> u8) {
     fs::write(&segments[0], bytes).unwrap();
 }
 
-/// Each row of the guide's table: what is done to bring the message about.
-fn causes() -> Vec<(&'static str, fn(&Directory) -> Child)> {
+/// A part of a message, and what brings it about.
+type Cause = (&'static str, fn(&Directory) -> Child);
+
+/// Each row of the guide's table.
+fn causes() -> Vec<Cause> {
     vec![
         ("there is no hub in", |directory| directory.run(&[])),
         ("can be read by others", |directory| {
