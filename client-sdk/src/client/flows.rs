@@ -18,6 +18,8 @@ use crate::wallet::{Command, Wallet};
 const VALID_BLOCKS: u64 = 100;
 /// How long something may take that needs a block or two.
 const BLOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long a new channel may wait for what the hub puts into it, which it says and does not sign.
+const INBOUND_WAIT: Duration = Duration::from_secs(10);
 /// How long the sides may take to have nothing pending between them.
 const QUIET_WAIT: Duration = Duration::from_secs(15);
 /// How often a close is tried when payments keep coming in between.
@@ -48,7 +50,8 @@ pub struct Closed {
 
 impl WalletHandle {
     /// Opens a channel with `deposit` of the wallet's account in it, and waits until it is in a
-    /// block and payments can go.
+    /// block and payments can go: out of it, and into it as far as the hub puts something in, unless
+    /// that takes longer than 10 s.
     ///
     /// # Errors
     /// [`Code::InsufficientFunds`], [`Code::PolicyRefused`], [`Code::HubUnavailable`],
@@ -75,7 +78,16 @@ impl WalletHandle {
         let channel = terms.channel_id();
         let met = self.until(move |wallet| wallet.is_synced(&channel).then_some(()));
         self.in_blocks(met).await?;
-        Ok(Opened { channel, inbound: answer.inbound })
+        let inbound = answer.inbound;
+        let deposited = self.until(move |wallet| {
+            let there = wallet.channel(&channel)?.escrow(Role::Hub).deposited;
+            (there >= inbound).then_some(())
+        });
+        // A wallet that can't be paid yet can pay all the same.
+        match self.within(INBOUND_WAIT, deposited).await {
+            Err(error) if error.code != Code::Unanswered => Err(error),
+            _ => Ok(Opened { channel, inbound }),
+        }
     }
 
     /// Puts more of the wallet's account into an open channel, and waits until that is in a block.
