@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -55,6 +55,11 @@ struct Run {
     /// Without a genesis, start a new ledger with a faucet and fast blocks. Never for real money.
     #[arg(long)]
     development: bool,
+}
+
+/// How the command line is understood, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program; `settlement`'s binary and every other one that wraps it call this.
