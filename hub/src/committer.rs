@@ -13,11 +13,11 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use settlement::journal::{Journal, JournalError, Lsn, abort_on};
+use settlement::journal::{Journal, JournalError, Lsn, abort_on, append_to};
 
 use crate::counters::{Counters, add};
 
-/// Above this many bytes in the open group shards wait for the committer.
+/// Above this many bytes in the open group, of records and releases, shards wait for the committer.
 const GROUP_BYTES: usize = 16 << 20;
 
 /// Encoded records, one behind the other.
@@ -25,6 +25,8 @@ const GROUP_BYTES: usize = 16 << 20;
 pub(crate) struct Records {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// About how many bytes of memory the releases take that go with them.
+    held_back: usize,
 }
 
 impl Records {
@@ -34,18 +36,30 @@ impl Records {
         self.ends.push(self.bytes.len());
     }
 
+    /// Counts a release of about so many bytes that is to go with them.
+    pub(crate) fn hold_back(&mut self, bytes: usize) {
+        self.held_back = self.held_back.saturating_add(bytes);
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
+    /// About how many bytes they and their releases take.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes.len().saturating_add(self.held_back)
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.held_back = 0;
     }
 
     fn append(&mut self, other: &mut Records) {
         let before = self.bytes.len();
+        self.hold_back(std::mem::take(&mut other.held_back));
         self.bytes.append(&mut other.bytes);
         self.ends.extend(other.ends.drain(..).map(|end| end.saturating_add(before)));
     }
@@ -100,7 +114,7 @@ impl<R> Log<R> {
     /// the last record. Waits while the open group is full.
     pub(crate) fn append(&self, records: &mut Records, releases: &mut Vec<R>) -> Lsn {
         let mut open = self.lock();
-        while open.records.bytes.len() > GROUP_BYTES {
+        while open.records.weight() > GROUP_BYTES {
             open = self.taken.wait(open).unwrap_or_else(PoisonError::into_inner);
         }
         open.last = open.last.saturating_add(records.ends.len() as u64);
@@ -211,8 +225,8 @@ fn run<J: Journal, R>(
             add(&counters.fsyncs, 1);
             add(&counters.records, records.ends.len());
             add(&counters.record_bytes, records.bytes.len());
-            records.clear();
         }
+        records.clear();
         if !releases.is_empty() {
             // The outbox outlives the committer; if it is gone, so is everybody to be told.
             let _ = outbox.send(std::mem::take(&mut releases));
@@ -228,7 +242,7 @@ fn run<J: Journal, R>(
 
 fn commit<J: Journal>(journal: &mut J, records: &Records) -> Result<Lsn, JournalError> {
     for record in records.iter() {
-        journal.append(record)?;
+        append_to(journal, record)?;
     }
     journal.sync()
 }
@@ -284,6 +298,64 @@ mod tests {
         journal.replay(0, &mut see).unwrap();
         assert_eq!(seen.len(), 40);
         assert_eq!(seen[38..], [b"one".to_vec(), b"two".to_vec()]);
+    }
+
+    #[test]
+    fn what_waits_to_be_released_is_bounded_like_records() {
+        let log = Arc::new(Log::new(0));
+        let mut heavy = Records::default();
+        heavy.hold_back(GROUP_BYTES + 1);
+        log.append(&mut heavy, &mut vec!["a long update"]);
+        let (done, appended) = sync_channel(1);
+        let shard = log.clone();
+        let thread = std::thread::spawn(move || {
+            shard.append(&mut Records::default(), &mut vec!["another"]);
+            done.send(()).unwrap();
+        });
+        let waited = appended.recv_timeout(std::time::Duration::from_millis(200));
+        assert!(waited.is_err(), "the shard waits for room");
+        let (mut records, mut releases, mut archive) = (Records::default(), vec![], None);
+        assert!(log.take(&mut records, &mut releases, &mut archive));
+        appended.recv().unwrap();
+        thread.join().unwrap();
+    }
+
+    /// A journal whose groups take one record.
+    struct Narrow(settlement::journal::MemoryJournal);
+
+    impl Journal for Narrow {
+        fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalError> {
+            if self.0.last() > self.0.durable() {
+                return Err(JournalError::GroupFull { bytes: 1 });
+            }
+            self.0.append(record)
+        }
+        fn sync(&mut self) -> Result<Lsn, JournalError> {
+            self.0.sync()
+        }
+        fn last(&self) -> Lsn {
+            self.0.last()
+        }
+        fn durable(&self) -> Lsn {
+            self.0.durable()
+        }
+        fn replay(
+            &self,
+            from: Lsn,
+            visit: settlement::journal::Visitor<'_>,
+        ) -> Result<(), JournalError> {
+            self.0.replay(from, visit)
+        }
+        fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
+            self.0.archive_before(lsn)
+        }
+    }
+
+    #[test]
+    fn more_than_a_group_of_the_journal_takes_does_not_end_the_process() {
+        let disk = settlement::journal::Disk::new();
+        let mut journal = Narrow(settlement::journal::MemoryJournal::open(&disk).unwrap());
+        assert_eq!(commit(&mut journal, &records(&["one", "two", "three"])).unwrap(), 3);
     }
 
     /// A journal whose every sync looks at what was released before it.

@@ -2,7 +2,8 @@
 //!
 //! Deposits spend the nonces of the hub's account, so they go one after the other. Everything else
 //! carries no nonce and may go side by side; handing the same in again does no harm. An errand is
-//! tried until the ledger answers; what is lost with the process the shards ask for again.
+//! tried until the ledger answers, and one that is put off holds up no other: claims have deadlines.
+//! What is lost with the process the shards ask for again.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use crate::tickets::{Body, Request};
 
 /// How long a retry waits.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Errands that are on their way at once.
+/// Requests to the ledger that are under way at once.
 const AT_ONCE: usize = 64;
 /// How often a deposit is tried whose nonce was taken.
 const NONCE_TRIES: u32 = 8;
@@ -48,6 +49,8 @@ struct Clerk {
     id: LedgerId,
     key: Arc<SigningKey>,
     counters: Arc<Counters>,
+    /// One for each request that may be under way.
+    places: Semaphore,
     /// Channels of which a submission is on its way: shards repeat them until they are in a block.
     submitting: Mutex<HashSet<ChannelId>>,
 }
@@ -66,8 +69,8 @@ impl Desk {
         counters: Arc<Counters>,
     ) -> (Desk, tokio::task::JoinHandle<()>) {
         let (errands, waiting) = mpsc::unbounded_channel();
-        let submitting = Mutex::default();
-        let clerk = Arc::new(Clerk { ledger, id, key, counters, submitting });
+        let (places, submitting) = (Semaphore::new(AT_ONCE), Mutex::default());
+        let clerk = Arc::new(Clerk { ledger, id, key, counters, places, submitting });
         (Desk { errands }, tokio::spawn(clerk.serve(waiting)))
     }
 }
@@ -76,7 +79,6 @@ impl Clerk {
     async fn serve(self: Arc<Clerk>, mut waiting: mpsc::UnboundedReceiver<Errand>) {
         let (deposits, queue) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().deposit_all(queue));
-        let places = Arc::new(Semaphore::new(AT_ONCE));
         while let Some(errand) = waiting.recv().await {
             if let Errand::Deposit { channel, amount } = errand {
                 let _ = deposits.send((channel, amount));
@@ -87,12 +89,8 @@ impl Clerk {
             {
                 continue;
             }
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let clerk = self.clone();
-            tokio::spawn(async move {
-                clerk.run(errand).await;
-                drop(place);
-            });
+            tokio::spawn(async move { clerk.run(errand).await });
         }
     }
 
@@ -134,7 +132,12 @@ impl Clerk {
     /// Brings a transaction to the ledger until it answers.
     async fn bring(&self, transaction: &Transaction) -> Result<TxId, Problem> {
         loop {
-            match self.ledger.submit(transaction).await {
+            let answer = {
+                // The semaphore is never closed. No place is kept while waiting to try again.
+                let _place = self.places.acquire().await;
+                self.ledger.submit(transaction).await
+            };
+            match answer {
                 Ok(tx) => {
                     add(&self.counters.submitted, 1);
                     return Ok(tx);

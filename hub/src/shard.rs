@@ -51,6 +51,7 @@ mod wake;
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;
 use settlement::channel::{Step, VerifiedUpdate};
+use settlement::lock::Lock;
 use settlement::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
 use settlement::reject::Code;
 use settlement::tx::Submission;
@@ -211,6 +212,30 @@ pub enum Action {
         /// Whether it was completed.
         completed: bool,
     },
+}
+
+impl Action {
+    /// About how many bytes of memory it takes while it waits to be performed.
+    pub(crate) fn bytes_about(&self) -> usize {
+        let long = match self {
+            Action::SendUpdate { ops, .. } => ops.iter().map(bytes_of).sum(),
+            Action::Submit(submission) => {
+                let claims = submission.claims.len().saturating_mul(size_of::<(u64, Secret)>());
+                submission.locks.len().saturating_mul(size_of::<Lock>()).saturating_add(claims)
+            }
+            _ => 0,
+        };
+        long.saturating_add(size_of::<Action>())
+    }
+}
+
+fn bytes_of(op: &Op) -> usize {
+    let tail = match op {
+        Op::Pay { memo, .. } => memo.as_slice().len(),
+        Op::Add { payload, .. } => payload.as_slice().len(),
+        Op::Settle { .. } | Op::Drop { .. } => 0,
+    };
+    tail.saturating_add(size_of::<Op>())
 }
 
 /// One durable change. Append only.

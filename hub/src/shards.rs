@@ -25,6 +25,8 @@ use crate::shard::{Action, Input, Output, Pass, Record, Shard};
 const TICK: Duration = Duration::from_millis(200);
 /// Inputs after which what came of them is appended to the log, so that the committer can start.
 const INPUTS_PER_APPEND: usize = 512;
+/// The same in bytes: a short message may be answered with a long one.
+const BYTES_PER_APPEND: usize = 1 << 20;
 
 /// Something for a shard's thread to do.
 pub(crate) enum Job {
@@ -141,7 +143,8 @@ impl<'a> ShardThread<'a> {
                     return self.append();
                 }
                 handled = handled.saturating_add(1);
-                if handled.is_multiple_of(INPUTS_PER_APPEND) {
+                let heavy = self.records.weight() >= BYTES_PER_APPEND;
+                if heavy || handled.is_multiple_of(INPUTS_PER_APPEND) {
                     self.append();
                 }
             }
@@ -209,7 +212,10 @@ impl<'a> ShardThread<'a> {
         for record in self.output.records.drain(..) {
             self.records.push_with(|bytes| write_record(bytes, &record));
         }
-        self.releases.extend(self.output.actions.drain(..).map(Release::Do));
+        for action in self.output.actions.drain(..) {
+            self.records.hold_back(action.bytes_about());
+            self.releases.push(Release::Do(action));
+        }
     }
 
     fn append(&mut self) {

@@ -109,5 +109,20 @@ pub trait Journal: Send {
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError>;
 }
 
+/// Appends a record; syncs the open group first when that has no room for it. What waits for the
+/// sync of the whole group still does.
+///
+/// # Errors
+/// Those of [`Journal::append`], [`JournalError::GroupFull`] excepted, and of [`Journal::sync`].
+pub fn append_to<J: Journal + ?Sized>(journal: &mut J, record: &[u8]) -> Result<Lsn, JournalError> {
+    match journal.append(record) {
+        Err(JournalError::GroupFull { .. }) => {
+            journal.sync()?;
+            journal.append(record)
+        }
+        appended => appended,
+    }
+}
+
 #[cfg(test)]
 mod tests;

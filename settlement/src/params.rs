@@ -272,9 +272,29 @@ pub struct View {
     pub fresh: bool,
 }
 
+impl View {
+    /// The view of whoever has applied the block of this height and time, at `now_ms` of the own
+    /// clock. The times may be apart on either side: a clock that was set back, or a block from the
+    /// future, proves nothing about what the ledger holds now.
+    pub fn at(height: Height, time_ms: u64, now_ms: u64, policy: &Policy) -> View {
+        let near = time_ms.abs_diff(now_ms) <= policy.stale_view_ms;
+        View { height, fresh: height > Height(0) && near }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_view_is_fresh_when_its_block_is_near_on_either_side() {
+        let policy = Policy::development();
+        let (time, stale) = (1_000_000, policy.stale_view_ms);
+        let fresh = |height, now_ms| View::at(Height(height), time, now_ms, &policy).fresh;
+        assert!(fresh(1, time) && fresh(1, time + stale) && fresh(1, time - stale));
+        assert!(!fresh(1, time + stale + 1) && !fresh(1, time - stale - 1));
+        assert!(!fresh(0, time), "no block at all");
+    }
     use crate::types::Amount;
 
     fn genesis() -> Genesis {

@@ -22,11 +22,13 @@ pub const RELAY_MAX: usize = 16 * 1024;
 /// The most keys that one `Hello` signs in.
 pub const HELLO_KEYS_MAX: usize = 256;
 
-/// What a key signs to sign in: bound to the ledger, the other side's challenge, and who is asked.
+/// What a key signs to sign in: bound to the ledger, the hub, and the other side's challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignIn {
     /// Which ledger.
     pub ledger: LedgerId,
+    /// Which hub, in either role: a hub that hands on another's challenge gets nothing for it.
+    pub hub: PublicKey,
     /// The challenge that the other side sent.
     pub challenge: Hash,
     /// Who signs.

@@ -9,7 +9,7 @@ use std::sync::mpsc::SyncSender;
 
 use settlement::encoding::encode;
 use settlement::index::Change;
-use settlement::journal::{Journal, JournalError, Lsn, abort_on};
+use settlement::journal::{Journal, Lsn, abort_on, append_to};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::connection::{Batch, Outgoing, Outlet};
@@ -68,13 +68,8 @@ impl Committer {
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        let mut appended = self.journal.append(bytes);
-        if let Err(JournalError::GroupFull { .. }) = appended {
-            // Its effects wait for the sync of the whole group all the same.
-            let synced = self.journal.sync();
-            appended = synced.and_then(|_| self.journal.append(bytes));
-        }
-        if let Err(error) = appended {
+        // Its effects wait for the sync of the whole group all the same.
+        if let Err(error) = append_to(self.journal.as_mut(), bytes) {
             abort_on(&error);
         }
     }

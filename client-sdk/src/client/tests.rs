@@ -36,6 +36,7 @@ async fn a_wallet_signs_in_meets_and_comes_back_after_a_break() {
     let (wallet, signature) = hello.keys[0];
     let expected = SignIn {
         ledger: world.ledger_id(),
+        hub: key(99).public(),
         challenge: hub.challenge,
         key: key(1).public(),
         role: Role::Wallet,

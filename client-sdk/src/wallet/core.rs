@@ -172,12 +172,9 @@ impl Wallet {
         self.seen.height
     }
 
-    /// Its view of the ledger. It is fresh when the newest block's time is within the policy's
-    /// `stale_view_ms` of the own clock, on either side: a time from the future proves nothing.
+    /// Its view of the ledger.
     pub fn view(&self, now_ms: u64) -> View {
-        let apart_ms = self.seen.time_ms.abs_diff(now_ms);
-        let fresh = self.seen.height > Height(0) && apart_ms <= self.config.policy.stale_view_ms;
-        View { height: self.seen.height, fresh }
+        View::at(self.seen.height, self.seen.time_ms, now_ms, &self.config.policy)
     }
 
     /// What the rules need to know of the world at this time of the own clock.

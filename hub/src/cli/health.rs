@@ -41,7 +41,8 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     socket.take(ANSWER_MAX).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -58,9 +59,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
-            let mut asked = [0; 512];
-            let length = socket.read(&mut asked).unwrap();
-            assert!(asked[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            // A request may come in pieces.
+            let mut asked = Vec::new();
+            let mut piece = [0; 512];
+            while !asked.ends_with(b"\r\n\r\n") {
+                let length = socket.read(&mut piece).unwrap();
+                asked.extend_from_slice(&piece[..length]);
+            }
+            assert!(asked.starts_with(b"GET /readyz HTTP/1.1\r\n"));
             socket.write_all(bytes.as_bytes()).unwrap();
         });
         address

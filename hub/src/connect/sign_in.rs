@@ -53,14 +53,15 @@ impl SigningIn {
     /// Signs wallets in and proves the hub's key in return.
     pub(super) async fn hello(&mut self, hello: Hello) -> Result<(), Code> {
         check_common(&hello, self.hub.ledger_id)?;
-        let (ledger, challenge) = (self.hub.ledger_id, self.challenge);
-        let theirs = hello.challenge;
+        let (ledger, challenge, theirs) = (self.hub.ledger_id, self.challenge, hello.challenge);
         let key = self.hub.key.clone();
+        let hub = key.public();
+        let asked = SignIn { ledger, hub, challenge, key: hub, role: Role::Wallet };
         // Up to 256 signatures, 25 µs each: not on a thread that serves sockets.
         let checked = tokio::task::spawn_blocking(move || {
-            check_keys(&hello, ledger, challenge)?;
-            let body = SignIn { ledger, challenge: theirs, key: key.public(), role: Role::Hub };
-            Ok((hello, (key.public(), key.sign(&body.digest()))))
+            check_keys(&hello, &asked)?;
+            let body = SignIn { challenge: theirs, key: asked.hub, role: Role::Hub, ..asked };
+            Ok((hello, (asked.hub, key.sign(&body.digest()))))
         });
         let (hello, proof) = checked.await.map_err(|_| Code::Internal)??;
         if hello.keys.is_empty() && !self.done {
@@ -85,10 +86,10 @@ fn check_common(hello: &Hello, ledger: LedgerId) -> Result<(), Code> {
     if hello.keys.len() > HELLO_KEYS_MAX { Err(Code::TooManyKeys) } else { Ok(()) }
 }
 
-/// Every key of a wallet's hello has signed the hub's challenge.
-fn check_keys(hello: &Hello, ledger: LedgerId, challenge: Hash) -> Result<(), Code> {
+/// Every key of a wallet's hello has signed what it was asked to, in its own name.
+fn check_keys(hello: &Hello, asked: &SignIn) -> Result<(), Code> {
     for (key, signature) in &hello.keys {
-        let body = SignIn { ledger, challenge, key: *key, role: Role::Wallet };
+        let body = SignIn { key: *key, ..*asked };
         let verifying = VerifyingKey::parse(key).map_err(|_| Code::BadSignIn)?;
         verifying.verify(&body.digest(), signature).map_err(|_| Code::BadSignIn)?;
     }
@@ -99,9 +100,16 @@ fn check_keys(hello: &Hello, ledger: LedgerId, challenge: Hash) -> Result<(), Co
 mod tests {
     use super::*;
     use settlement::crypto::SigningKey;
+    use settlement::types::PublicKey;
 
     const LEDGER: LedgerId = LedgerId([1; 32]);
     const CHALLENGE: Hash = Hash([2; 32]);
+
+    const HUB: PublicKey = PublicKey([2; 33]);
+
+    fn asked(key: PublicKey) -> SignIn {
+        SignIn { ledger: LEDGER, hub: HUB, challenge: CHALLENGE, key, role: Role::Wallet }
+    }
 
     fn signed(body: &SignIn, by: &SigningKey) -> Hello {
         Hello {
@@ -115,30 +123,28 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_in_is_good_for_one_key_role_ledger_and_challenge() {
+    fn a_sign_in_is_good_for_one_key_role_ledger_hub_and_challenge() {
         let key = SigningKey::from_bytes([5; 32]).unwrap();
         let other = SigningKey::from_bytes([6; 32]).unwrap();
-        let good =
-            SignIn { ledger: LEDGER, challenge: CHALLENGE, key: key.public(), role: Role::Wallet };
-        assert_eq!(check_keys(&signed(&good, &key), LEDGER, CHALLENGE), Ok(()));
+        let good = asked(key.public());
+        assert_eq!(check_keys(&signed(&good, &key), &asked(HUB)), Ok(()));
         let bad = [
             signed(&good, &other),
             signed(&SignIn { role: Role::Hub, ..good }, &key),
             signed(&SignIn { ledger: LedgerId([9; 32]), ..good }, &key),
+            signed(&SignIn { hub: other.public(), ..good }, &key),
             signed(&SignIn { challenge: Hash([9; 32]), ..good }, &key),
             signed(&SignIn { key: other.public(), ..good }, &key),
         ];
         for hello in bad {
-            assert_eq!(check_keys(&hello, LEDGER, CHALLENGE), Err(Code::BadSignIn));
+            assert_eq!(check_keys(&hello, &asked(HUB)), Err(Code::BadSignIn));
         }
     }
 
     #[test]
     fn another_ledger_or_version_and_too_many_keys_are_told_apart() {
         let key = SigningKey::from_bytes([5; 32]).unwrap();
-        let body =
-            SignIn { ledger: LEDGER, challenge: CHALLENGE, key: key.public(), role: Role::Wallet };
-        let good = signed(&body, &key);
+        let good = signed(&asked(key.public()), &key);
         assert_eq!(check_common(&good, LEDGER), Ok(()));
         let many = vec![good.keys[0]; HELLO_KEYS_MAX + 1];
         let cases = [

@@ -161,9 +161,8 @@ impl Shard {
     /// The view of the ledger at this time of the own clock.
     pub(super) fn now(&self, now_ms: u64) -> Now<'_> {
         let (height, time_ms) = self.followed();
-        let age = now_ms.saturating_sub(time_ms);
-        let fresh = height > Height(0) && age <= self.config.policy.stale_view_ms;
-        Now { view: View { height, fresh }, policy: &self.config.policy, lag: self.lag }
+        let policy = &self.config.policy;
+        Now { view: View::at(height, time_ms, now_ms, policy), policy, lag: self.lag }
     }
 
     /// How long a deposit may take before it counts as lost: well above `inclusion_delay`, so that

@@ -103,6 +103,7 @@ impl Line {
         let Some(Message::Hello(hello)) = self.hear().await else { panic!("the hub speaks first") };
         let body = |key| SignIn {
             ledger: hub.ledger_id(),
+            hub: hub.key(),
             challenge: hello.challenge,
             key,
             role: Role::Wallet,
@@ -113,7 +114,8 @@ impl Line {
         self.say(&Message::Hello(Hello { challenge, keys, ..hello })).await;
         let Some(Message::Hello(answer)) = self.hear().await else { panic!("no answer") };
         let (key, signature) = answer.keys[0];
-        let body = SignIn { ledger: hub.ledger_id(), challenge, key: hub.key(), role: Role::Hub };
+        let (ledger, asked) = (hub.ledger_id(), hub.key());
+        let body = SignIn { ledger, hub: asked, challenge, key: asked, role: Role::Hub };
         assert_eq!(key, hub.key());
         VerifyingKey::parse(&key).unwrap().verify(&body.digest(), &signature).unwrap();
     }

@@ -108,6 +108,7 @@ pub(super) fn header() -> Header {
 pub(super) fn sign_in() -> SignIn {
     SignIn {
         ledger: genesis().ledger_id(),
+        hub: public(2),
         challenge: Hash([0x31; 32]),
         key: public(1),
         role: Role::Wallet,

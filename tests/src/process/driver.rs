@@ -124,7 +124,24 @@ impl Driver {
         line
     }
 
+    /// How its payments stand, by anchor.
+    pub fn payments(&mut self) -> HashMap<String, Standing> {
+        let said = self.ask(&json!("report"), "report");
+        said["report"]["payments"].as_array().unwrap().iter().map(standing).collect()
+    }
+
+    /// Waits until it holds what it should.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_report(&mut self, what: &str, fits: impl Fn(&Report) -> bool) -> Report {
+        super::eventually(what, PATIENCE, || Some(self.report()).filter(|report| fits(report)))
+    }
+
     /// What it holds, and how its payments stand.
+    ///
+    /// # Panics
+    /// When it has no open channel.
     pub fn report(&mut self) -> Report {
         let said = self.ask(&json!("report"), "report");
         let report = &said["report"];

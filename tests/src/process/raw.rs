@@ -7,6 +7,7 @@ mod talk;
 use std::net::TcpStream;
 
 use client_sdk::api::{ChannelOpened, HubInfo};
+use client_sdk::invoice::Invoice;
 use settlement::api::SubmitRequest;
 use settlement::block::LedgerEvent;
 use settlement::channel::{Channel, NewOp, Now};
@@ -188,6 +189,29 @@ impl RawWallet {
         let pay = NewOp::Pay { amount: Amount(1), memo: Memo::default() };
         assert!(self.offer(&[pay]).is_ok(), "a good payment was refused");
         assert_eq!(self.balance().0, before.0 - 1);
+    }
+
+    /// An invoice for a payment whose secret this is.
+    pub fn invoice(&self, secret: Secret, amount: Amount) -> String {
+        let invoice = Invoice {
+            ledger: self.info.ledger,
+            payee: self.public(),
+            asset: AssetId(0),
+            amount,
+            anchor: Anchor(chain_step(&secret.0)),
+            expires: self.http.height().after(1_000),
+            memo: String::new(),
+            hub: None,
+        };
+        invoice.to_text(&self.key).unwrap()
+    }
+
+    /// Brings its side to the ledger and starts the challenge window.
+    pub fn close_alone(&self) {
+        let submission = self.channel.submission(true, self.http.height());
+        let transaction = hex::encode(encode(&Transaction::submit(&self.key, submission)));
+        let answer = self.http.post("/v1/ledger/transactions", &SubmitRequest { transaction });
+        let _: settlement::api::SubmitAnswer = answer.ok();
     }
 
     /// The newest height of the ledger.

@@ -144,6 +144,7 @@ impl Reader {
         if !self.greeted {
             let expected = SignIn {
                 ledger: self.peer.ledger,
+                hub: self.peer.hub,
                 challenge: self.ours,
                 key: self.peer.hub,
                 role: Role::Hub,

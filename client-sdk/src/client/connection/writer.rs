@@ -146,6 +146,7 @@ impl Writer {
     fn prove(&self, key: &SigningKey) -> (PublicKey, Signature) {
         let sign_in = SignIn {
             ledger: self.peer.ledger,
+            hub: self.peer.hub,
             challenge: self.challenges.theirs,
             key: key.public(),
             role: Role::Wallet,

@@ -277,7 +277,7 @@ impl Session {
     pub(crate) async fn prove_with(&mut self, signer: &SigningKey) {
         let (ledger, challenge) = (genesis().ledger_id(), self.theirs.unwrap());
         let hub = key(99).public();
-        let sign_in = SignIn { ledger, challenge, key: hub, role: Role::Hub };
+        let sign_in = SignIn { ledger, hub, challenge, key: hub, role: Role::Hub };
         let keys = vec![(hub, signer.sign(&sign_in.digest()))];
         self.say(self.hello_with(keys)).await;
     }

@@ -209,6 +209,19 @@ fn a_lock_expires_in_a_fresh_view_only() {
     assert_eq!(world.wallets[0].failed, [(1, Code::Expired)]);
 }
 
+/// A clock that was set back does not make the newest block a new one.
+#[test]
+fn a_view_from_ahead_of_the_own_clock_is_not_fresh() {
+    let mut world = pending();
+    let (_, expiry) = expiries(&world);
+    blocks_to(&mut world, expiry.before(1));
+    let back_ms = world.now_ms - world.config.policy.stale_view_ms - 1_000;
+    let block = Input::Block(std::sync::Arc::new(later(&mut world)));
+    let mut out = Output::default();
+    world.shards[0].handle(block, back_ms, &world.directory, &mut out);
+    assert_eq!((out.passes, out.actions), (vec![], vec![]));
+}
+
 /// The next block, which the hub has not seen.
 fn later(world: &mut World) -> settlement::block::BlockEvents {
     let mut block = world.blocks.last().unwrap().clone();

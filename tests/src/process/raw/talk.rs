@@ -43,6 +43,7 @@ impl RawWallet {
         let Message::Hello(Hello { keys, .. }) = hello else { unreachable!() };
         let asked = SignIn {
             ledger: self.info.ledger,
+            hub: self.info.hub,
             challenge: CHALLENGE,
             key: self.info.hub,
             role: Role::Hub,
@@ -76,7 +77,13 @@ impl RawWallet {
     /// Signs in over the hub's challenge, with the wallet's own key.
     pub fn sign_in(&mut self, challenge: Hash) {
         let key = self.public();
-        let asked = SignIn { ledger: self.info.ledger, challenge, key, role: Role::Wallet };
+        let asked = SignIn {
+            ledger: self.info.ledger,
+            hub: self.info.hub,
+            challenge,
+            key,
+            role: Role::Wallet,
+        };
         let signature = self.key.sign(&asked.digest());
         let hello = Hello {
             version_min: VERSION,
