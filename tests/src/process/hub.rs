@@ -1,4 +1,4 @@
-//! A hub with its embedded ledger, in a process of its own.
+//! A hub in a process of its own, with its embedded ledger or on one elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +8,18 @@ use settlement::types::PublicKey;
 
 use super::child::Child;
 use super::http::Http;
-use super::{PATIENCE, Programs, strace};
+use super::{PATIENCE, Programs, eventually, strace};
 
 /// A running hub.
 pub struct Hub {
     programs: Programs,
     data: PathBuf,
+    ledger: Option<String>,
     /// Its process.
     pub process: Child,
-    /// Its address for wallets, with the embedded ledger behind it.
+    /// Its address for operators.
+    pub admin: Http,
+    /// Its address for wallets, with the embedded ledger behind it if it has one.
     pub url: String,
     /// The same, to ask.
     pub http: Http,
@@ -31,7 +34,15 @@ impl Hub {
     /// # Panics
     /// When it does not.
     pub fn start(programs: &Programs, data: &Path) -> Hub {
-        Hub::serve(programs, data, &[], "127.0.0.1:0")
+        Hub::serve(programs, data, &[], "127.0.0.1:0", None)
+    }
+
+    /// The same, on the ledger at this address.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_on(programs: &Programs, data: &Path, ledger: &str) -> Hub {
+        Hub::serve(programs, data, &[], "127.0.0.1:0", Some(ledger))
     }
 
     /// The same, with `strace` writing every write and fsync of it to a file.
@@ -40,17 +51,37 @@ impl Hub {
     /// When there is no `strace`, or the hub does not serve.
     pub fn start_traced(programs: &Programs, data: &Path, trace: &Path) -> Hub {
         strace::require();
-        Hub::serve(programs, data, &strace::arguments(trace), "127.0.0.1:0")
+        Hub::serve(programs, data, &strace::arguments(trace), "127.0.0.1:0", None)
     }
 
-    fn serve(programs: &Programs, data: &Path, tracer: &[String], listen: &str) -> Hub {
-        let process = Hub::launch(programs, data, tracer, listen);
+    fn serve(
+        programs: &Programs,
+        data: &Path,
+        tracer: &[String],
+        listen: &str,
+        ledger: Option<&str>,
+    ) -> Hub {
+        let process = match ledger {
+            Some(url) => Hub::launch_with(programs, data, listen, &["--ledger", url]),
+            None => Hub::launch(programs, data, tracer, listen),
+        };
         let serving = |line: &Value| line["listening"].is_string();
         let (line, _) = process.wait_for("its address", 0, PATIENCE, serving);
         let url = line["listening"].as_str().unwrap().to_owned();
         let key = line["hub"].as_str().expect("its key").parse().expect("its key");
+        let admin = Http::new(line["admin"].as_str().expect("its address for operators"));
         let (programs, data) = (programs.clone(), data.to_owned());
-        Hub { programs, data, process, http: Http::new(&url), url, key }
+        let (ledger, http) = (ledger.map(str::to_owned), Http::new(&url));
+        Hub { programs, data, ledger, process, admin, http, url, key }
+    }
+
+    /// Starts a hub's process with these arguments besides and waits for nothing.
+    pub fn launch_with(programs: &Programs, data: &Path, listen: &str, more: &[&str]) -> Child {
+        let data = data.display().to_string();
+        let mut args = vec!["run", "--data-dir", &data, "--listen", listen];
+        args.extend(["--admin-listen", "127.0.0.1:0", "--development"]);
+        args.extend(more);
+        Child::start("hub", &programs.hub, &args)
     }
 
     /// Starts a hub's process on this directory and waits for nothing.
@@ -71,13 +102,30 @@ impl Hub {
     /// Starts it again on the same directory and the same address, after it has ended.
     pub fn start_again(&mut self) {
         let listen = self.http.host().to_owned();
-        *self = Hub::serve(&self.programs, &self.data, &[], &listen);
+        let ledger = self.ledger.clone();
+        *self = Hub::serve(&self.programs, &self.data, &[], &listen, ledger.as_deref());
     }
 
     /// Ends it at once and starts it again.
     pub fn kill_and_start_again(&mut self) {
         self.process.kill();
         self.start_again();
+    }
+
+    /// Why it is not ready; none if it is.
+    pub fn not_ready(&self) -> Option<String> {
+        let answer = self.admin.get("/readyz");
+        (answer.status != 200).then(|| String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Waits until it is ready.
+    pub fn wait_ready(&self) {
+        eventually("a ready hub", PATIENCE, || self.not_ready().is_none().then_some(()));
+    }
+
+    /// Waits until it is not ready any more, and says why.
+    pub fn wait_not_ready(&self) -> String {
+        eventually("a hub that is not ready", PATIENCE, || self.not_ready())
     }
 
     /// What it says of itself.
