@@ -79,15 +79,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let home = Home::at(&config.data_dir)?;
     let lock = home.lock()?;
     let key = Arc::new(own_key(&home, &config)?);
-    let remote = match &config.ledger {
-        Some(url) => Some(Remote::find(&home, url).await?),
-        None => None,
-    };
-    // Reading back a long journal takes a while, and blocks.
-    let prepared = {
-        let key = key.clone();
-        tokio::task::spawn_blocking(move || prepare(&home, config, &key, remote)).await??
-    };
+    let prepared = find_and_prepare(home, config, key.clone()).await?;
     let Prepared { config, ledger, client, genesis, shard_config, journal, index, shards } =
         prepared;
     let counters = Arc::new(Counters::default());
@@ -147,6 +139,15 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let opened =
         Opened { ledger, follower, verifiers, shards, committer, outbox, checkpointer, lock };
     Ok((hub, opened))
+}
+
+async fn find_and_prepare(home: Home, config: Config, key: Arc<SigningKey>) -> Result<Prepared> {
+    let remote = match &config.ledger {
+        Some(url) => Some(Remote::find(&home, url).await?),
+        None => None,
+    };
+    // Reading back a long journal takes a while, and blocks.
+    tokio::task::spawn_blocking(move || prepare(&home, config, &key, remote)).await?
 }
 
 fn own_key(home: &Home, config: &Config) -> Result<SigningKey> {
