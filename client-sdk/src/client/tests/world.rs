@@ -142,6 +142,7 @@ impl World {
             version: "test".to_owned(),
             hub: key(99).public(),
             ledger: genesis.ledger_id(),
+            ledger_url: None,
             assets: genesis.assets.clone(),
             policy: Policy::development(),
             fees: FeePolicy { id: 1, base: Amount(1), ppm: 0 },
