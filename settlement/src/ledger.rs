@@ -3,12 +3,14 @@
 //!
 //! # Layers
 //!
-//! [`Ledger`] is pure: no clock, randomness, thread or file. [`blocks`] makes and checks blocks,
-//! `apply` and `dispute` hold what each transaction does, [`boundaries`] every "in time or too
-//! late", [`payout`] the formula, `rows` the canonical form of the state. Around it stand the
-//! [`mempool`], the [`producer`] that makes a block, writes it and only then shows it, and the
-//! [`store`] with journal and index. With the feature `http` come [`service`] (a thread and its
-//! handle), [`http`] (the routes) and [`cli`] (the program).
+//! [`Ledger`] is pure: no clock, randomness or file, and no thread but to check the signatures of
+//! a block on all cores, which changes no result. [`blocks`] makes and checks blocks, `apply` and
+//! `dispute` hold what each transaction does, [`boundaries`] every "in time or too late",
+//! [`payout`] the formula, `rows` the canonical form of the state. Around it stand the
+//! [`mempool`], the [`producer`] that makes a block, writes it and only then shows it, the
+//! [`store`] with journal and index, and the [`audit`] that does everything again. With the feature
+//! `http` come [`service`] (a thread and its handle), [`http`] (the routes) and [`cli`] (the
+//! program).
 //!
 //! # Rules
 //!
@@ -51,6 +53,7 @@
 //! channel is refused.
 
 mod apply;
+pub mod audit;
 pub mod blocks;
 pub mod boundaries;
 pub mod channel;
@@ -64,6 +67,7 @@ pub mod home;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod mempool;
+mod parallel;
 pub mod payout;
 pub mod producer;
 mod rows;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::apply::Ahead;
 use super::channel::ClosedChannel;
+use super::parallel;
 use super::rows::{Row, chain_writes};
 use super::verified::{Keys, VerifiedTx};
 use super::{Ledger, Tip};
@@ -70,6 +71,10 @@ pub enum BlockError {
     /// Over the block's bytes or hashes.
     #[error("the block holds more than a block may")]
     OverBudget,
+    /// Applied, but accounts and escrow no longer add up to what was issued. The ledger that
+    /// applied it must not be used any more.
+    #[error("applying the block would make or lose money")]
+    NotConserved,
     /// Applied, but the writes are not those that the header says. The ledger that applied it must
     /// not be used any more.
     #[error("applying the block does not give what its header says")]
@@ -94,6 +99,21 @@ impl Ledger {
         transactions: impl IntoIterator<Item = VerifiedTx>,
         time_ms: u64,
     ) -> Result<Applied, BlockError> {
+        match self.make(transactions, time_ms) {
+            Err(BlockError::NotConserved) => panic!(
+                "block {} would make or lose money: {:?}",
+                self.tip().height.after(1),
+                self.state.held
+            ),
+            other => other,
+        }
+    }
+
+    fn make(
+        &mut self,
+        transactions: impl IntoIterator<Item = VerifiedTx>,
+        time_ms: u64,
+    ) -> Result<Applied, BlockError> {
         self.check_time(time_ms)?;
         let height = self.tip().height.after(1);
         let mut filling = Filling::new(self, height);
@@ -111,11 +131,9 @@ impl Ledger {
         self.settle_due(height, &mut events);
         let rows = self.state.take_changes();
         let closed = self.state.take_closed();
-        assert!(
-            self.state.is_conserved(),
-            "block {height} would make or lose money: {:?}",
-            self.state.held
-        );
+        if !self.state.is_conserved() {
+            return Err(BlockError::NotConserved);
+        }
         let header = self.next_header(height, time_ms, &outcomes, &rows);
         self.move_to(&header);
         Ok(Applied { header, transactions, outcomes, events, rows, closed, left_over })
@@ -163,14 +181,14 @@ impl Ledger {
     /// Whether the header is from the future is for the caller, who has a clock.
     ///
     /// # Errors
-    /// [`BlockError`]. After [`BlockError::OverBudget`] and [`BlockError::Diverged`], which only
-    /// the owner of the ledger's key can bring about, the ledger is at a height of its own and
-    /// must be thrown away; after all others nothing changed.
+    /// [`BlockError`]. After [`BlockError::OverBudget`], [`BlockError::NotConserved`] and
+    /// [`BlockError::Diverged`], which only the owner of the ledger's key can bring about, the
+    /// ledger is at a height of its own and must be thrown away; after all others nothing changed.
     pub fn verify_block(&mut self, block: &Block) -> Result<Applied, BlockError> {
         let header = &block.header.header;
         self.check_header(block)?;
-        let transactions = self.verify_transactions(&block.transactions)?;
-        let applied = self.apply(transactions, header.time_ms)?;
+        let transactions = self.verify_transactions(block)?;
+        let applied = self.make(transactions, header.time_ms)?;
         if !applied.left_over.is_empty() {
             return Err(BlockError::OverBudget);
         }
@@ -193,20 +211,16 @@ impl Ledger {
         }
         self.check_time(header.time_ms)?;
         let signed = block.header.verify(&self.key);
-        signed.map_err(|_| BlockError::Signature)?;
-        let ids: Vec<Hash> = block.transactions.iter().map(|tx| Hash(tx.id().0)).collect();
-        let count = u32::try_from(ids.len());
-        if merkle_root(&ids) != header.tx_root || count != Ok(header.tx_count) {
-            return Err(BlockError::Transactions);
-        }
-        Ok(())
+        signed.map_err(|_| BlockError::Signature)
     }
 
-    /// Checks the signatures of a block's transactions. Channels may have been opened in the block
-    /// itself; a transaction on a channel that is nowhere can only be refused, so nothing rests on
-    /// its signature.
-    fn verify_transactions(&self, block: &[Transaction]) -> Result<Vec<VerifiedTx>, BlockError> {
-        let opened: HashMap<ChannelId, OpenTerms> = block.iter().filter_map(opened_by).collect();
+    /// Checks that the transactions are the header's, and their signatures, on all cores.
+    /// Channels may have been opened in the block itself; a transaction on a channel that is
+    /// nowhere can only be refused, so nothing rests on its signature.
+    fn verify_transactions(&self, block: &Block) -> Result<Vec<VerifiedTx>, BlockError> {
+        let (header, transactions) = (&block.header.header, &block.transactions);
+        let opened: HashMap<ChannelId, OpenTerms> =
+            transactions.iter().filter_map(opened_by).collect();
         let terms = |id: &ChannelId| self.terms_of(id).or_else(|| opened.get(id).copied());
         let keys = Keys {
             ledger: self.id(),
@@ -215,8 +229,13 @@ impl Ledger {
             terms: &terms,
             in_block: true,
         };
-        let verify = |tx: &Transaction| VerifiedTx::verify(tx.clone(), &keys);
-        let verified: Result<Vec<VerifiedTx>, Code> = block.iter().map(verify).collect();
+        let verify = |tx: &Transaction| (Hash(tx.id().0), VerifiedTx::verify(tx.clone(), &keys));
+        let (ids, verified): (Vec<Hash>, Vec<Result<VerifiedTx, Code>>) =
+            parallel::map(transactions, verify).into_iter().unzip();
+        if merkle_root(&ids) != header.tx_root || u32::try_from(ids.len()) != Ok(header.tx_count) {
+            return Err(BlockError::Transactions);
+        }
+        let verified: Result<Vec<VerifiedTx>, Code> = verified.into_iter().collect();
         verified.map_err(BlockError::InvalidTransaction)
     }
 

@@ -64,6 +64,29 @@ pub(super) fn chain_writes(before: &Hash, rows: &[Row]) -> Hash {
     hash_many(Tag::Writes, &[before.as_slice(), &encode(rows)])
 }
 
+/// Where money is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Account,
+    Channel,
+}
+
+/// How much money a row holds, and where; `None` for rows that hold none.
+pub(super) fn money_of(key: &[u8], value: &[u8]) -> Result<Option<(AssetId, Place, i128)>, String> {
+    match RowKey::parse(key).ok_or("no such row is known")? {
+        RowKey::Balance(_, asset) => {
+            let amount: Amount = read(value)?;
+            Ok(Some((asset, Place::Account, amount.wide())))
+        }
+        RowKey::Channel(_) => {
+            let row: ChannelRow = read(value)?;
+            let channel = ChannelState::from(row);
+            Ok(Some((channel.terms.asset, Place::Channel, channel.escrow())))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Which rows differ between two versions of a channel.
 pub(super) fn changed_rows(
     id: &ChannelId,

@@ -35,7 +35,7 @@ pub(super) struct Keys<'a> {
     pub(super) ledger_key: &'a VerifyingKey,
     pub(super) development: bool,
     /// The terms of a channel, if there is one.
-    pub(super) terms: &'a dyn Fn(&ChannelId) -> Option<OpenTerms>,
+    pub(super) terms: &'a (dyn Fn(&ChannelId) -> Option<OpenTerms> + Sync),
     /// Whether a transaction on a channel that does not exist is taken: it is in a block already,
     /// where it can only be refused for that reason.
     pub(super) in_block: bool,
