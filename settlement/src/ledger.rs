@@ -16,8 +16,8 @@
 //!
 //! A channel is open, then perhaps closing, then gone. While it is open, money comes in
 //! (`Deposit`) and goes out (`Withdraw`, by both sides). `CooperativeClose`, by both sides, pays it
-//! out at any time. `Submit` with `close` starts the challenge window; within it each side brings
-//! the other side's newest proof. Among the proofs of a direction that of the highest `seq`
+//! out at any time. `Submit` without `close` records the other side's proof. With `close` it starts
+//! the challenge window; within it each side brings the other side's newest proof. Among the proofs of a direction that of the highest `seq`
 //! stands. Claims show secrets of its locks, each before that lock's expiry. When the window is
 //! over and each lock has expired or is claimed in full, the ledger pays out by itself, after the
 //! transactions of a block.
@@ -48,9 +48,8 @@
 //!
 //! # What is absent
 //!
-//! Recording a proof on an open channel, anchors, leases, fees with their envelopes, and a state
-//! root in the header are not part of this version. A submission without `close` on an open
-//! channel is refused.
+//! Anchors, leases, fees with their envelopes, and a state root in the header are not part of this
+//! version.
 
 mod apply;
 pub mod audit;

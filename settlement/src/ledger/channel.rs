@@ -129,6 +129,14 @@ impl ChannelState {
         ClosedChannel { terms: self.terms, deposited, withdrawn, paid }
     }
 
+    /// Whether a proof in a block of this height may still stand: at any time while the channel is
+    /// open, and until its window is over.
+    pub(super) fn takes_proofs(&self, block: Height) -> bool {
+        let window = self.terms.challenge_blocks;
+        let counts = |closing: Closing| boundaries::proof_counts(block, closing.height, window);
+        self.closing.is_none_or(counts)
+    }
+
     /// Deposited less withdrawn by one side; may be negative, as sides pay each other.
     pub fn net(&self, role: Role) -> i128 {
         self.deposited.of(role).wide() - self.withdrawn.of(role).wide()

@@ -4,6 +4,9 @@
 //! too late, or that somebody else was faster with, never refuses the rest; so a front-run close
 //! costs nobody time. Refused is only what can be seen to change nothing without hashing.
 //!
+//! Without a close, on a channel that is open, the proof is recorded all the same: it stands, its
+//! acknowledgments bind, and both stay when a close comes. Claims don't count there.
+//!
 //! A secret in a submission is public from then on, whether it counted or not, so every claim of a
 //! submission that got into a block is shown as an event.
 
@@ -35,21 +38,25 @@ impl Ledger {
         let channel = self.state.channels.get(&body.channel);
         let channel = channel.ok_or(Code::NoSuchChannel)?;
         let closes = body.close && channel.closing.is_none();
-        let closed_at = channel.closing.map(|closing| closing.height);
-        let Some(closed_at) = closed_at.or(closes.then_some(block)) else {
-            // Recording a proof on an open channel is not part of this version.
-            let claims = !body.claims.is_empty();
-            return Err(if claims { Code::ClaimsOnOpenChannel } else { Code::ChangesNothing });
-        };
         let direction = channel.directions.of(body.by.other());
-        let window = channel.terms.challenge_blocks;
-        let in_time = boundaries::proof_counts(block, closed_at, window);
+        let in_time = channel.takes_proofs(block);
         let better = proof_of(body).is_some_and(|proof| direction.improved_by(proof, &body.locks));
-        let plan = Plan::new(body, direction, block, closes, in_time && better);
+        let mut plan = Plan::new(body, direction, block, closes, in_time && better);
+        let open = channel.closing.is_none() && !closes;
+        if open {
+            // A secret shown before its time would pay for a lock that both sides still count on
+            // settling, or dropping, between themselves.
+            plan.claims.clear();
+            plan.hashes = 0;
+        }
         if plan.closes || plan.stands || !plan.claims.is_empty() {
             return Ok(plan);
         }
-        Err(if better && !in_time { Code::WindowOver } else { Code::ChangesNothing })
+        Err(match (better, open) {
+            (true, _) => Code::WindowOver,
+            (false, true) if !body.claims.is_empty() => Code::ClaimsOnOpenChannel,
+            _ => Code::ChangesNothing,
+        })
     }
 
     pub(super) fn execute_submit(
@@ -143,7 +150,7 @@ impl Plan {
 /// Lets a proof that `by` brought stand. What its signer acknowledges in it binds the signer for
 /// good, whatever becomes of the proof: a floor under what it was paid, and older proofs of the
 /// other direction are void.
-fn record(channel: &mut ChannelState, by: Role, proof: &BalanceProof, locks: &[Lock]) {
+pub(super) fn record(channel: &mut ChannelState, by: Role, proof: &BalanceProof, locks: &[Lock]) {
     let direction = channel.directions.of_mut(by.other());
     direction.stand(*proof, locks);
     let opposite = channel.directions.of_mut(by);

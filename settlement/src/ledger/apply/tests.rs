@@ -187,11 +187,7 @@ fn submissions(cases: &Cases) -> Vec<Row> {
             Code::LocksMismatch,
         ),
         ("claim while open", w.claim(open, Role::Hub, &twice[..1]), Code::ClaimsOnOpenChannel),
-        (
-            "proof while open",
-            w.bring(Role::Hub, false, proof(open, Role::Wallet, 1, 1, &[]), &[]),
-            Code::ChangesNothing,
-        ),
+        ("nothing while open", w.submit_tx(submission(open, Role::Hub)), Code::ChangesNothing),
         ("close again", w.close(closing, Role::Wallet), Code::ChangesNothing),
         (
             "older proof",
