@@ -51,6 +51,7 @@
 //! Anchors, leases, fees with their envelopes, and a state root in the header are not part of this
 //! version.
 
+mod anchor;
 mod apply;
 pub mod audit;
 pub mod blocks;

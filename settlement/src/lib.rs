@@ -20,6 +20,7 @@ pub mod index;
 pub mod journal;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+pub mod liabilities;
 pub mod lock;
 pub mod params;
 pub mod proof;

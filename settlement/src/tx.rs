@@ -7,10 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Signable, Signed, SigningKey, Tag, digest};
+use crate::liabilities::Liabilities;
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
 use crate::types::{
-    Amount, AssetId, ChannelId, LedgerId, PublicKey, Role, Secret, Signature, TxId,
+    Amount, AssetId, ChannelId, Holder, LedgerId, PublicKey, Role, Secret, Signature, TxId,
 };
 
 /// The most claims in one submission: one for each lock.
@@ -57,6 +58,48 @@ pub enum AccountAction {
         /// How much, at least 1.
         amount: Amount,
     },
+    /// By a hub: what has moved in its channels, so that it can't be undone by a stale close.
+    Anchor(Anchoring),
+    /// By a hub: from now on only the process that holds this lease signs for it.
+    Lease(Lease),
+}
+
+/// The most entries of one anchor. As bytes count too, entries with proofs from large batches are
+/// fewer.
+pub const ANCHOR_ENTRIES_MAX: usize = 256;
+
+/// What a hub puts on the ledger every so often, in chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchoring {
+    /// Of the hub's newest lease; 0 if it never took one.
+    pub epoch: u64,
+    /// What moved, at most [`ANCHOR_ENTRIES_MAX`] and each channel once.
+    pub entries: Vec<AnchorEntry>,
+    /// What the hub owes in all channels of one asset, and the height as of which all this is: not
+    /// above the newest block's. Entries of channels that were opened later are left out.
+    pub liabilities: Liabilities,
+}
+
+/// One channel in an anchor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorEntry {
+    /// Which.
+    pub channel: ChannelId,
+    /// The wallet's newest proof, if it is newer than what is recorded. It counts as the hub's
+    /// submission with its locks unopened.
+    pub wallet_proof: Option<Signed<BalanceProof>>,
+    /// `transferred` of the newest update of the hub's that the wallet has acknowledged: from now
+    /// on a floor under what the hub has paid.
+    pub hub_transferred: Amount,
+}
+
+/// Which process signs for a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Above that of every lease before.
+    pub epoch: u64,
+    /// Fresh randomness of the process that takes it.
+    pub holder: Holder,
 }
 
 impl Signable for AccountTx {

@@ -47,9 +47,19 @@ pub enum Tag {
     Writes,
     /// A request to the hub's HTTP interface.
     Request,
+    /// A channel under a header's state root.
+    State,
+    /// The root and size of the tree over all channels.
+    StateRoot,
+    /// What a hub owes in one channel.
+    Liability,
+    /// A node of a hub's sum tree.
+    LiabilityNode,
+    /// The root and size of a hub's sum tree.
+    LiabilityRoot,
 }
 
-const TAGS: [(Tag, &str); 18] = [
+const TAGS: [(Tag, &str); 23] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -68,6 +78,11 @@ const TAGS: [(Tag, &str); 18] = [
     (Tag::Hello, "payhub/v1/hello"),
     (Tag::Writes, "payhub/v1/writes"),
     (Tag::Request, "payhub/v1/request"),
+    (Tag::State, "payhub/v1/state"),
+    (Tag::StateRoot, "payhub/v1/state-root"),
+    (Tag::Liability, "payhub/v1/liability"),
+    (Tag::LiabilityNode, "payhub/v1/liability-node"),
+    (Tag::LiabilityRoot, "payhub/v1/liability-root"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));
@@ -111,7 +126,7 @@ pub fn hash_many(tag: Tag, parts: &[&[u8]]) -> Hash {
 }
 
 /// `H("node", (left, right))`.
-pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
     hash_many(Tag::Node, &[left.as_slice(), right.as_slice()])
 }
 

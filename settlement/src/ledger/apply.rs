@@ -48,7 +48,7 @@ impl Ledger {
         match tx.tx() {
             Transaction::Account { body, .. } => {
                 self.plan_account(body, Ahead(0))?;
-                events.push(self.commit_account(body)?);
+                self.commit_account(body, block, events)?;
             }
             Transaction::Withdraw { body, .. } => {
                 let amount = self.plan_withdraw(body, block)?;
@@ -71,7 +71,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn known_asset(&self, asset: AssetId) -> Result<(), Code> {
+    pub(super) fn known_asset(&self, asset: AssetId) -> Result<(), Code> {
         let assets = self.parameters().assets.len();
         let known = usize::try_from(asset.0).is_ok_and(|id| id < assets);
         known.then_some(()).ok_or(Code::UnknownAsset)
@@ -111,6 +111,8 @@ impl Ledger {
                 total.ok_or(Code::TxOverflow)?;
                 self.affords(body.account, channel.terms.asset, *amount)
             }
+            AccountAction::Anchor(anchor) => self.plan_anchor(&body.account, anchor),
+            AccountAction::Lease(lease) => self.plan_lease(&body.account, lease),
         }
     }
 
@@ -128,7 +130,12 @@ impl Ledger {
         self.affords(terms.wallet, terms.asset, deposit)
     }
 
-    fn commit_account(&mut self, body: &AccountTx) -> Result<LedgerEvent, Code> {
+    fn commit_account(
+        &mut self,
+        body: &AccountTx,
+        block: Height,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Code> {
         let payer = body.account;
         let event = match &body.action {
             AccountAction::Transfer { to, asset, amount } => {
@@ -138,7 +145,8 @@ impl Ledger {
             }
             AccountAction::Open { terms, deposit } => {
                 self.state.debit(payer, terms.asset, *deposit);
-                let channel = ChannelState::new(*terms, *deposit);
+                let index = self.state.next_index();
+                let channel = ChannelState::new(*terms, index, block, *deposit);
                 self.state.put_channel(terms.channel_id(), Some(channel));
                 LedgerEvent::Opened { terms: *terms, deposit: *deposit }
             }
@@ -151,9 +159,12 @@ impl Ledger {
                 self.state.put_channel(*id, Some(channel));
                 LedgerEvent::Deposited { channel: *id, role: *role, total }
             }
+            AccountAction::Anchor(anchor) => self.commit_anchor(payer, anchor, block, events),
+            AccountAction::Lease(lease) => self.commit_lease(payer, lease),
         };
+        events.push(event);
         self.state.spend_nonce(payer);
-        Ok(event)
+        Ok(())
     }
 
     /// How much is paid out.

@@ -221,11 +221,13 @@ impl Ledger {
         let (header, transactions) = (&block.header.header, &block.transactions);
         let opened: HashMap<ChannelId, OpenTerms> =
             transactions.iter().filter_map(opened_by).collect();
-        let terms = |id: &ChannelId| self.terms_of(id).or_else(|| opened.get(id).copied());
+        let in_block = |id: &ChannelId| opened.get(id).map(|terms| (*terms, header.height));
+        let terms = |id: &ChannelId| self.terms_of(id).or_else(|| in_block(id));
         let keys = Keys {
             ledger: self.id(),
             ledger_key: &self.key,
             development: self.parameters().development,
+            tip: self.tip().height,
             terms: &terms,
             in_block: true,
         };
@@ -248,14 +250,15 @@ impl Ledger {
             ledger: self.id(),
             ledger_key: &self.key,
             development: self.parameters().development,
+            tip: self.tip().height,
             terms: &|id| self.terms_of(id),
             in_block: false,
         };
         VerifiedTx::verify(tx, &keys)
     }
 
-    fn terms_of(&self, id: &ChannelId) -> Option<OpenTerms> {
-        self.state.channels.get(id).map(|channel| channel.terms)
+    fn terms_of(&self, id: &ChannelId) -> Option<(OpenTerms, Height)> {
+        self.state.channels.get(id).map(|channel| (channel.terms, channel.opened))
     }
 
     /// Whether a transaction would be taken if it were the next block's only one.

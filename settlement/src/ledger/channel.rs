@@ -19,6 +19,10 @@ pub const CLAIMS_KEPT_MAX: usize = 1_024;
 pub struct ChannelState {
     /// What it was opened under.
     pub terms: OpenTerms,
+    /// How many channels were opened before it.
+    pub index: u64,
+    /// The height of the block that opened it.
+    pub opened: Height,
     /// All that each side has put in.
     pub deposited: PerRole<Amount>,
     /// All that each side has taken out.
@@ -97,10 +101,17 @@ pub struct Claim {
 
 impl ChannelState {
     /// A channel just opened.
-    pub(super) fn new(terms: OpenTerms, deposit: Amount) -> ChannelState {
+    pub(super) fn new(
+        terms: OpenTerms,
+        index: u64,
+        opened: Height,
+        deposit: Amount,
+    ) -> ChannelState {
         let deposited = PerRole { wallet: deposit, hub: Amount::ZERO };
         ChannelState {
             terms,
+            index,
+            opened,
             deposited,
             withdrawn: PerRole::default(),
             closing: None,

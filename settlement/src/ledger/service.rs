@@ -248,7 +248,12 @@ impl LedgerHandle {
     pub async fn account(&self, account: PublicKey) -> Result<AccountView, Code> {
         let of = move |producer: &mut Producer| {
             let state = producer.ledger().account(&account);
-            AccountView { account, nonce: state.nonce, balances: state.balances }
+            AccountView {
+                account,
+                nonce: state.nonce,
+                balances: state.balances,
+                lease: state.lease,
+            }
         };
         self.ask(of).await
     }

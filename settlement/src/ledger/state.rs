@@ -10,6 +10,7 @@ use super::channel::{ChannelState, ClosedChannel};
 use super::rows::{RowKey, changed_rows};
 use crate::api::AssetBalance;
 use crate::params::Genesis;
+use crate::tx::Lease;
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey};
 
 /// What an account holds.
@@ -19,6 +20,8 @@ pub struct AccountState {
     pub nonce: u64,
     /// What it holds; assets of which it holds nothing are left out.
     pub balances: Vec<AssetBalance>,
+    /// The newest lease of a hub; none for others.
+    pub lease: Option<Lease>,
 }
 
 impl AccountState {
@@ -40,6 +43,10 @@ pub(super) struct State {
     pub(super) issued: BTreeMap<AssetId, Amount>,
     /// The number that the next mint must carry.
     pub(super) mints: u64,
+    /// The newest of each hub.
+    pub(super) leases: BTreeMap<PublicKey, Lease>,
+    /// How many channels were ever opened.
+    pub(super) opened: u64,
     /// Derived: closing channels by when they are paid out.
     pub(super) due: BTreeSet<(Height, ChannelId)>,
     /// Derived: accounts and escrow together, per asset.
@@ -79,6 +86,7 @@ impl State {
         AccountState {
             nonce: self.nonce(account),
             balances: self.balances.range(all).map(balance).collect(),
+            lease: self.leases.get(account).copied(),
         }
     }
 
@@ -91,6 +99,24 @@ impl State {
         let nonce = self.nonces.entry(account).or_default();
         *nonce = nonce.saturating_add(1);
         self.dirty.insert(RowKey::Nonce(account));
+    }
+
+    /// The epoch of the hub's newest lease; 0 before the first.
+    pub(super) fn epoch(&self, hub: &PublicKey) -> u64 {
+        self.leases.get(hub).map_or(0, |lease| lease.epoch)
+    }
+
+    pub(super) fn lease(&mut self, hub: PublicKey, lease: Lease) {
+        self.leases.insert(hub, lease);
+        self.dirty.insert(RowKey::Lease(hub));
+    }
+
+    /// The place of a channel that is being opened.
+    pub(super) fn next_index(&mut self) -> u64 {
+        let index = self.opened;
+        self.opened = index.saturating_add(1);
+        self.dirty.insert(RowKey::Opened);
+        index
     }
 
     pub(super) fn spend_mint(&mut self) {

@@ -110,6 +110,8 @@ fn of_accounts(w: &World) -> Vec<Row> {
         ("other ledger's terms", open_with(w, |t| t.ledger = LedgerId([1; 32])), Code::BadTerms),
         ("short window", open_with(w, |t| t.challenge_blocks = WINDOW - 1), Code::BadTerms),
         ("long window", open_with(w, |t| t.challenge_blocks = 10_001), Code::BadTerms),
+        ("anchor of an epoch", w.anchor_tx(1, vec![]), Code::StaleEpoch),
+        ("lease that does not rise", w.lease_tx(0), Code::StaleEpoch),
         ("zero", transfer_of(w, 0, 0), Code::TxZeroAmount),
         ("zero mint", w.mint_tx(0, 0), Code::TxZeroAmount),
         ("too much money", w.mint_tx(0, u64::MAX), Code::TxOverflow),
@@ -154,8 +156,15 @@ fn of_channels(cases: &Cases) -> Vec<Row> {
         ("settle while open", Transaction::Settle { channel: open }, Code::NotDue),
         ("settle in the window", Transaction::Settle { channel: closing }, Code::NotDue),
         ("settle before the lock", Transaction::Settle { channel: late }, Code::NotDue),
+        ("anchor of another's", anchor_of_anothers(w, open), Code::BadAnchor),
         ("zero deposit", w.deposit_tx(open, Role::Wallet, 0), Code::TxZeroAmount),
     ]
+}
+
+/// Signed by the wallet, as if it were the hub.
+fn anchor_of_anothers(w: &World, channel: ChannelId) -> Transaction {
+    let anchor = w.anchoring(0, vec![w.entry(channel, None, 1)]);
+    w.account_tx(Role::Wallet, AccountAction::Anchor(anchor))
 }
 
 /// A wallet's proofs are brought by the hub.
@@ -280,7 +289,7 @@ fn a_full_queue_refuses() {
 fn a_channel_is_never_opened_over_another() {
     let mut world = World::new();
     let tx = world.open_tx(10);
-    let channel = ChannelState::new(world.terms(), Amount(0));
+    let channel = ChannelState::new(world.terms(), 0, Height(1), Amount(0));
     world.ledger.state.put_channel(world.terms().channel_id(), Some(channel));
     assert_eq!(world.answer(&tx), Err(Code::ChannelExists));
 }

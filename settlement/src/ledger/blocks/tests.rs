@@ -112,11 +112,12 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
     let (id, open) = (w.terms().channel_id(), w.open_tx(10));
     let close = w.close(id, Role::Hub);
     let terms = w.terms();
-    let lookup = |asked: &ChannelId| (*asked == id).then_some(terms);
+    let lookup = |asked: &ChannelId| (*asked == id).then_some((terms, Height(1)));
     let keys = Keys {
         ledger: w.ledger.id(),
         ledger_key: w.ledger.key(),
         development: true,
+        tip: Height(0),
         terms: &lookup,
         in_block: false,
     };

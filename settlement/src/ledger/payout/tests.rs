@@ -89,6 +89,8 @@ proptest! {
                 challenge_blocks: 40,
                 nonce: 0,
             },
+            index: 0,
+            opened: Height(1),
             deposited: PerRole { wallet: Amount(deposits.0), hub: Amount(deposits.1) },
             withdrawn: PerRole { wallet: Amount(out_w), hub: Amount(out_h) },
             closing: None,
