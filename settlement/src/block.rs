@@ -31,6 +31,8 @@ pub struct Header {
     pub tx_count: u32,
     /// Running digest of everything the ledger wrote up to and in this block.
     pub writes: Hash,
+    /// Over all channels that are not paid out; see [`crate::state_proof`].
+    pub state_root: Hash,
 }
 
 impl Signable for Header {

@@ -36,6 +36,10 @@
 //! - No height answers yes both to "may this still come" and to "is it too late for this": see the
 //!   table in [`boundaries`].
 //! - Each part of a submission stands alone, so nobody spoils another's by being faster.
+//! - What a hub anchors is as good as submitted; entries stand alone, so no wallet spoils another's
+//!   anchor: see `anchor`.
+//! - Every header covers all channels by its state root, so a wallet checks offline how it stands,
+//!   with one signed header and one path: [`crate::state_proof`].
 //! - Money is never made or lost: every block ends with the check that accounts and escrow are
 //!   what was issued, and a payout is clamped to what the channel holds, in `i128`.
 //!
@@ -48,8 +52,7 @@
 //!
 //! # What is absent
 //!
-//! Anchors, leases, fees with their envelopes, and a state root in the header are not part of this
-//! version.
+//! Fees with their envelopes are not part of this version.
 
 mod anchor;
 mod apply;
@@ -75,6 +78,7 @@ mod rows;
 pub mod service;
 mod state;
 pub mod store;
+mod tree;
 mod verified;
 
 use std::collections::BTreeMap;
@@ -86,9 +90,10 @@ pub use rows::Row;
 pub use state::AccountState;
 pub use verified::{TX_BYTES_MAX, VerifiedTx};
 
-use crate::block::Header;
+use crate::block::{Header, SignedHeader};
 use crate::crypto::{Signable, VerifyingKey};
 use crate::params::{BadParameters, Genesis};
+use crate::state_proof::StateProof;
 use crate::types::{AssetId, ChannelId, Hash, Height, LedgerId, PublicKey};
 use state::State;
 
@@ -113,6 +118,17 @@ pub struct Tip {
     pub time_ms: u64,
     /// The running digest of all writes.
     pub writes: Hash,
+}
+
+impl Tip {
+    fn of(header: &Header) -> Tip {
+        Tip {
+            height: header.height,
+            digest: header.digest(),
+            time_ms: header.time_ms,
+            writes: header.writes,
+        }
+    }
 }
 
 /// Why there is no ledger.
@@ -165,13 +181,12 @@ impl Ledger {
             loaded.map_err(|why| LedgerError::State(format!("row {}: {why}", hex::encode(key))))?;
         }
         state.finish_loading().map_err(LedgerError::State)?;
+        if state.tree.root() != header.state_root {
+            let other = "its channels are not those under the newest header";
+            return Err(LedgerError::State(other.to_owned()));
+        }
         ledger.state = state;
-        ledger.tip = Tip {
-            height: header.height,
-            digest: header.digest(),
-            time_ms: header.time_ms,
-            writes: header.writes,
-        };
+        ledger.tip = Tip::of(header);
         Ok(ledger)
     }
 
@@ -208,6 +223,17 @@ impl Ledger {
     /// A channel that is open or closing. One that was paid out is gone.
     pub fn channel(&self, id: &ChannelId) -> Option<&ChannelState> {
         self.state.channels.get(id)
+    }
+
+    /// A channel's state under `header`, which must be the newest, for somebody who trusts nobody.
+    pub(crate) fn state_proof(&self, id: &ChannelId, header: &SignedHeader) -> Option<StateProof> {
+        let channel = self.state.channels.get(id)?;
+        Some(StateProof {
+            header: *header,
+            leaf: channel.leaf(),
+            count: self.state.opened,
+            siblings: self.state.tree.siblings(channel.index),
+        })
     }
 
     /// How many channels are open or closing.

@@ -5,6 +5,9 @@
 //! all writes), and the events on record must come out again. Beside it, [`books`] counts the
 //! money a second time, from the rows and events alone and with nothing of the ledger's own sums.
 //!
+//! Beside the ledger it looks at hubs: one that signed two different trees of what it owes for one
+//! height has signed the evidence against itself.
+//!
 //! It stops at the first block that is wrong: what follows such a block means nothing.
 //!
 //! What it can't see: blocks that are missing at the end, for which somebody must know a newer
@@ -12,15 +15,18 @@
 
 mod books;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::store::replay_one;
-use super::{Ledger, LedgerError, Tip};
+use super::{Applied, Ledger, LedgerError, Tip};
+use crate::block::LedgerEvent;
 use crate::journal::{JournalError, Lsn, Records, TornTail};
+use crate::liabilities::Liabilities;
 use crate::params::Genesis;
-use crate::types::{AssetId, Hash, Height, LedgerId};
+use crate::types::{AssetId, Hash, Height, LedgerId, PublicKey};
 use books::Books;
 
 /// How far an audit has come.
@@ -47,6 +53,8 @@ pub struct AuditReport {
     pub held: Vec<Held>,
     /// The first block that is wrong, if one is.
     pub wrong: Option<Wrong>,
+    /// Hubs that signed two different trees of what they owe for one height.
+    pub contradictions: Vec<Contradiction>,
     /// How the journal ends, if not with a whole record.
     pub torn_tail: Option<Torn>,
 }
@@ -75,6 +83,18 @@ pub struct Wrong {
     pub reason: String,
 }
 
+/// Two statements of one hub of which one at least is a lie. Both are on the ledger with the hub's
+/// signature, in anchors of these blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contradiction {
+    /// Who signed both.
+    pub hub: PublicKey,
+    /// The block with the first, and what it says.
+    pub first: (Height, Liabilities),
+    /// The block with the other, and what it says.
+    pub other: (Height, Liabilities),
+}
+
 /// The end of a journal that a crash tore, or that is being written right now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Torn {
@@ -87,9 +107,9 @@ pub struct Torn {
 }
 
 impl AuditReport {
-    /// Whether nothing is wrong. A torn tail is no fault: nothing in it was ever shown.
+    /// Whether nothing is wrong, neither with the ledger nor with what a hub signed. A torn tail is no fault: nothing in it was ever shown.
     pub fn is_right(&self) -> bool {
-        self.wrong.is_none()
+        self.wrong.is_none() && self.contradictions.is_empty()
     }
 }
 
@@ -114,6 +134,7 @@ pub fn audit<R: Records + ?Sized>(
 struct Auditor {
     ledger: Ledger,
     books: Books,
+    statements: Statements,
     right: Progress,
     /// Where the ledger stood after the last block found right.
     tip: Tip,
@@ -124,13 +145,15 @@ impl Auditor {
         let ledger = Ledger::genesis(genesis)?;
         let books = Books::open(&ledger).map_err(LedgerError::State)?;
         let tip = *ledger.tip();
-        Ok(Auditor { ledger, books, right: Progress::default(), tip })
+        let (statements, right) = (Statements::default(), Progress::default());
+        Ok(Auditor { ledger, books, statements, right, tip })
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), String> {
         let replayed = replay_one(&mut self.ledger, lsn, bytes);
         let (applied, _) = replayed.map_err(|error| error.to_string())?;
         self.books.enter(&applied)?;
+        self.statements.enter(&applied);
         let transactions = u64::from(applied.header.tx_count);
         self.right.blocks = self.right.blocks.saturating_add(1);
         self.right.transactions = self.right.transactions.saturating_add(transactions);
@@ -150,8 +173,31 @@ impl Auditor {
             height: self.tip.height,
             writes: self.tip.writes,
             held: self.books.held(),
+            contradictions: self.statements.contradictions,
             wrong,
             torn_tail,
+        }
+    }
+}
+
+/// What hubs said they owe.
+#[derive(Default)]
+struct Statements {
+    said: HashMap<(PublicKey, Height, AssetId), (Height, Liabilities)>,
+    contradictions: Vec<Contradiction>,
+}
+
+impl Statements {
+    fn enter(&mut self, applied: &Applied) {
+        let block = applied.header.height;
+        for event in &applied.events {
+            let LedgerEvent::LiabilitiesAnchored { hub, liabilities } = event else { continue };
+            let about = (*hub, liabilities.as_of, liabilities.asset);
+            let first = *self.said.entry(about).or_insert((block, *liabilities));
+            if first.1.contradicts(liabilities) {
+                let other = (block, *liabilities);
+                self.contradictions.push(Contradiction { hub: *hub, first, other });
+            }
         }
     }
 }

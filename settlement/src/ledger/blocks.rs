@@ -13,7 +13,7 @@ use super::rows::{Row, chain_writes};
 use super::verified::{Keys, VerifiedTx};
 use super::{Ledger, Tip};
 use crate::block::{Block, Header, LedgerEvent};
-use crate::crypto::{Signable, merkle_root};
+use crate::crypto::merkle_root;
 use crate::proof::OpenTerms;
 use crate::reject::Code;
 use crate::tx::{AccountAction, Transaction};
@@ -134,7 +134,8 @@ impl Ledger {
         if !self.state.is_conserved() {
             return Err(BlockError::NotConserved);
         }
-        let header = self.next_header(height, time_ms, &outcomes, &rows);
+        let state_root = self.state.update_tree();
+        let header = self.next_header(height, time_ms, &outcomes, &rows, state_root);
         self.move_to(&header);
         Ok(Applied { header, transactions, outcomes, events, rows, closed, left_over })
     }
@@ -145,6 +146,7 @@ impl Ledger {
         time_ms: u64,
         outcomes: &[(TxId, Result<(), Code>)],
         rows: &[Row],
+        state_root: Hash,
     ) -> Header {
         let ids: Vec<Hash> = outcomes.iter().map(|(id, _)| Hash(id.0)).collect();
         Header {
@@ -155,16 +157,12 @@ impl Ledger {
             tx_root: merkle_root(&ids),
             tx_count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
             writes: chain_writes(&self.tip().writes, rows),
+            state_root,
         }
     }
 
     fn move_to(&mut self, header: &Header) {
-        self.tip = Tip {
-            height: header.height,
-            digest: header.digest(),
-            time_ms: header.time_ms,
-            writes: header.writes,
-        };
+        self.tip = Tip::of(header);
     }
 
     fn check_time(&self, time_ms: u64) -> Result<(), BlockError> {

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::boundaries;
 use crate::api::{ChannelPhase, ChannelView};
+use crate::crypto::Signable;
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
 use crate::proof::{BalanceProof, OpenTerms};
+use crate::state_proof::{ChannelLeaf, DirectionLeaf, Standing};
 use crate::types::{Amount, Hash, Height, PerRole, Role, Secret};
 
 /// The most claims kept per direction. Claims on locks of the standing proof always fit; those on
@@ -134,6 +136,23 @@ impl ChannelState {
         }
     }
 
+    /// As the state root covers it.
+    pub fn leaf(&self) -> ChannelLeaf {
+        ChannelLeaf {
+            index: self.index,
+            channel: self.terms.channel_id(),
+            opened: self.opened,
+            deposited: self.deposited,
+            withdrawn: self.withdrawn,
+            closed_by: self.closing.map(|closing| closing.by),
+            proofs_until: self.closing.map(|closing| closing.proofs_until),
+            directions: PerRole {
+                wallet: self.directions.wallet.leaf(),
+                hub: self.directions.hub.leaf(),
+            },
+        }
+    }
+
     /// What is left to tell of it once it is paid out.
     pub(super) fn closed(&self, paid: PerRole<Amount>) -> ClosedChannel {
         let (deposited, withdrawn) = (self.deposited, self.withdrawn);
@@ -173,6 +192,21 @@ impl Direction {
     pub fn is_void(&self) -> bool {
         let below = |proof: &BalanceProof| proof.seq < self.void_below;
         self.standing.as_ref().is_some_and(below)
+    }
+
+    fn leaf(&self) -> DirectionLeaf {
+        let standing = |proof: &BalanceProof| Standing {
+            seq: proof.seq,
+            digest: proof.digest(),
+            transferred: proof.transferred,
+        };
+        DirectionLeaf {
+            standing: self.standing.as_ref().map(standing),
+            // At most what the proof says is locked, so it is an amount.
+            claimed: Amount::from_wide(self.claimed()).unwrap_or(Amount::ZERO),
+            floor: self.floor,
+            void_below: self.void_below,
+        }
     }
 
     /// The lock of this id in the proof that stands.

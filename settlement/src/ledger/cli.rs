@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::audit::{AuditReport, Held, Torn};
+use super::audit::{AuditReport, Contradiction, Held, Torn};
 use super::home::{Home, read_genesis};
 use super::http::{no_route, routes};
 use super::producer::ProducerConfig;
@@ -145,6 +145,14 @@ fn print_report(report: &AuditReport) -> Result<()> {
             out,
             "the tail is torn: {file}, byte {offset}: {reason}. The last block was cut off by a \
              crash or damaged, or is being written right now"
+        )?;
+    }
+    for Contradiction { hub, first, other } in &report.contradictions {
+        writeln!(
+            out,
+            "hub {hub} signed two trees of what it owes as of block {}: one in block {}, another \
+             in block {}",
+            first.1.as_of, first.0, other.0
         )?;
     }
     if let Some(wrong) = &report.wrong {

@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::journal::Journal;
 use crate::params::Genesis;
 use crate::reject::Code;
+use crate::state_proof::StateProof;
 use crate::tx::{Mint, Transaction};
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 
@@ -161,6 +162,12 @@ impl Producer {
             Some(channel) => Ok(Some(channel.view())),
             None => Ok(self.store.closed(id)?.map(|closed| closed.view())),
         }
+    }
+
+    /// A channel's state under the newest header; none once it is paid out, or before the first
+    /// block.
+    pub fn state_proof(&self, id: &ChannelId) -> Option<StateProof> {
+        self.ledger.state_proof(id, self.tip()?)
     }
 
     /// A whole block.

@@ -278,6 +278,10 @@ impl State {
             self.put_channel(id, Some(channel));
         }
         self.dirty.clear();
+        if self.channels.values().any(|channel| channel.index >= self.opened) {
+            return Err("fewer channels were opened than there are".to_owned());
+        }
+        self.update_tree();
         let mut directions =
             (self.channels.values()).flat_map(|c| [&c.directions.wallet, &c.directions.hub]);
         if !directions.all(Direction::is_whole) {

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::{ChannelState, ClosedChannel};
 use super::rows::{RowKey, changed_rows};
+use super::tree::StateTree;
 use crate::api::AssetBalance;
 use crate::params::Genesis;
 use crate::tx::Lease;
-use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey};
+use crate::types::{Amount, AssetId, ChannelId, Hash, Height, PublicKey};
 
 /// What an account holds.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -49,6 +50,10 @@ pub(super) struct State {
     pub(super) opened: u64,
     /// Derived: closing channels by when they are paid out.
     pub(super) due: BTreeSet<(Height, ChannelId)>,
+    /// Derived: the tree under the header's state root, as of [`State::update_tree`].
+    pub(super) tree: StateTree,
+    /// Places in the tree that are to be brought up to date, with the channels that they are for.
+    touched: BTreeMap<u64, ChannelId>,
     /// Derived: accounts and escrow together, per asset.
     pub(super) held: BTreeMap<AssetId, i128>,
     /// What changed since [`State::take_changes`].
@@ -161,6 +166,9 @@ impl State {
     pub(super) fn put_channel(&mut self, id: ChannelId, new: Option<ChannelState>) {
         let old = self.channels.remove(&id);
         self.dirty.extend(changed_rows(&id, old.as_ref(), new.as_ref()));
+        for channel in old.iter().chain(&new) {
+            self.touched.insert(channel.index, id);
+        }
         if let Some(old) = &old {
             self.count_channel(old, -1);
             if let Some(due) = old.due() {
@@ -172,6 +180,18 @@ impl State {
             self.due.extend(new.due().map(|due| (due, id)));
             self.channels.insert(id, new);
         }
+    }
+
+    /// Brings the tree up to date, and returns its root.
+    pub(super) fn update_tree(&mut self) -> Hash {
+        let touched = std::mem::take(&mut self.touched);
+        let leaf = |(at, id): (u64, ChannelId)| {
+            let channel = self.channels.get(&id);
+            (at, channel.map_or(Hash::ZERO, |channel| channel.leaf().digest()))
+        };
+        let leaves = touched.into_iter().map(leaf).collect();
+        self.tree.update(&leaves, self.opened);
+        self.tree.root()
     }
 
     /// The channels paid out since the last call.

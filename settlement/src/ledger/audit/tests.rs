@@ -12,7 +12,7 @@ use crate::encoding::encode;
 use crate::journal::{
     Disk, FileJournal, Journal, JournalConfig, JournalReader, Kind, MemoryJournal,
 };
-use crate::tx::Transaction;
+use crate::tx::{AccountAction, Transaction};
 use crate::types::{Amount, Role, Signature};
 
 const KIND: Kind = Kind::new("test");
@@ -215,6 +215,31 @@ fn the_books_find_money_that_was_made_or_lost() {
     let minted = LedgerEvent::Minted { to: key_of(), asset: EUR, amount: Amount(1) };
     more.events.push(minted);
     assert_eq!(books().enter(&more), Ok(()), "minted");
+}
+
+/// The same tree in two chunks is fine; another one for the same height is not, whatever stands
+/// between them.
+#[test]
+fn a_hub_that_signs_two_trees_for_one_height_is_found() {
+    let found = |root: u8, later: u64| {
+        let mut w = World::new();
+        w.block(vec![]);
+        let mut events = vec![vec![]];
+        for (root, as_of) in [(3, 1), (3, 1), (5, 2), (root, 1 + later)] {
+            let mut anchor = w.anchoring(0, vec![]);
+            anchor.liabilities.as_of = Height(as_of);
+            anchor.liabilities.root = Hash([root; 32]);
+            events.push(w.done(w.account_tx(Role::Hub, AccountAction::Anchor(anchor))));
+        }
+        let history: Vec<_> = w.blocks.iter().cloned().zip(events).collect();
+        audited(&history)
+    };
+    assert_eq!((found(3, 0).is_right(), found(4, 2).is_right()), (true, true));
+    let report = found(4, 0);
+    assert_eq!((report.wrong.clone(), report.is_right()), (None, false));
+    let [contradiction] = report.contradictions.try_into().unwrap();
+    assert_eq!((contradiction.hub, contradiction.first.0), (key(2).public(), Height(2)));
+    assert_eq!(contradiction.other.0, Height(5));
 }
 
 fn key_of() -> crate::types::PublicKey {

@@ -45,6 +45,7 @@ fn a_follower_refuses_what_does_not_follow() {
             BlockError::InvalidTransaction(Code::TxBadSignature),
         ),
         (of(Header { writes: Hash([1; 32]), ..good }), BlockError::Diverged),
+        (of(Header { state_root: Hash([1; 32]), ..good }), BlockError::Diverged),
     ];
     for (block, error) in table {
         assert_eq!(follower.clone().verify_block(&block), Err(error));
