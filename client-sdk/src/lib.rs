@@ -5,5 +5,19 @@
 //! a durable store around it, `cli` the `wallet` command.
 
 pub mod api;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod follower;
+#[cfg(feature = "client")]
+mod http;
+#[cfg(feature = "client")]
+pub mod hub_http;
+pub mod invoice;
 pub mod ledger_client;
+#[cfg(feature = "client")]
+pub mod ledger_http;
+pub mod payload;
 pub mod wallet;

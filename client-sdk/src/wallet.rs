@@ -4,6 +4,29 @@
 //! actions to perform once they are. [`Wallet::replay`] makes a record's change again after a
 //! restart. The shell around it must keep one rule: **no action of an output is performed before
 //! its records, and all earlier ones, are durable.**
+//!
+//! # Why money is safe here
+//! - A secret of this wallet's own leaves it only after the record of the update that holds the
+//!   lock, when the lock is what was asked for, in a fresh view, with enough blocks left to claim it
+//!   on the ledger (module `payee`). An answered lock is never given up.
+//! - No second lock with one anchor is made while the first is not gone, whatever the hub says of
+//!   it, nor after it was paid (module `pay`).
+//! - Whatever must be on the ledger is brought there from the blocks alone, connected or not
+//!   (module `follow`).
+//! - Payments follow from the channels' own steps (module `state`), so a crash between two records
+//!   leaves no payment that knows less than its channel.
+//!
+//! What is absent: signing and verifying proofs, the connection, the disk and the clock are the
+//! shell's; channels with other hubs are other wallets' (one [`Wallet`] has one hub); streams.
+
+mod command;
+mod core;
+mod follow;
+mod link;
+mod pay;
+mod payee;
+mod rows;
+mod state;
 
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;
@@ -14,6 +37,11 @@ use settlement::tx::Submission;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
 use settlement::update::Op;
 use settlement::wire::Message;
+
+pub use self::core::{Wallet, WalletConfig};
+pub use follow::FOLLOW_STRIDE;
+pub use pay::WANTED_MAX;
+pub use rows::{ROW_VALUE_MAX, RestoreError, RowChange};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -35,7 +63,10 @@ pub enum Input {
         /// Why.
         code: Code,
     },
-    /// The next block of the ledger; its header was checked. Blocks come in order, none left out.
+    /// The next block of the ledger; its header was checked. Blocks come in order, none left out: an
+    /// old one changes nothing, and one after a gap is refused ([`Event::Refused`] with
+    /// [`Code::LedgerUnavailable`]). A wallet that has followed nothing and has no channel takes any
+    /// block as its first.
     Block(Box<BlockEvents>),
     /// Time has passed: at least once a second.
     Tick,
@@ -209,8 +240,15 @@ pub enum Event {
         /// The payment that it was about, if any.
         payment: Option<Anchor>,
     },
-    /// A channel is new, or its phase changed.
+    /// A channel is new, the ledger says something new about it, or its phase changed.
     Channel(ChannelId),
+    /// The hub has accepted a direct payment of this wallet's.
+    PaidToHub {
+        /// On which channel.
+        channel: ChannelId,
+        /// How much.
+        amount: Amount,
+    },
     /// The hub paid this wallet directly.
     PaidByHub {
         /// On which channel.
@@ -241,7 +279,8 @@ pub enum Record {
     },
     /// A payment is new or stands differently.
     Payment(Payment),
-    /// Every block up to this height has been followed; its time in milliseconds since 1970.
+    /// Every block up to this height has been followed; its time in milliseconds since 1970. Not
+    /// recorded for each block ([`FOLLOW_STRIDE`]).
     Followed {
         /// The block's height.
         height: Height,
@@ -258,3 +297,6 @@ pub struct Output {
     /// To perform in order, once the records are durable.
     pub actions: Vec<Action>,
 }
+
+#[cfg(test)]
+mod tests;

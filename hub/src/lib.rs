@@ -1,6 +1,39 @@
 //! The hub that wallets hold payment channels with.
 //!
 //! [`shard`] is the pure core: the single writer of its channels, which knows no clock, randomness,
-//! thread, socket or file. Everything around it verifies, commits, signs and sends.
+//! thread, socket or file. Everything around it verifies, commits, signs and sends:
+//!
+//! ```text
+//! socket → connect → verify (all cores) → shards → committer: one fdatasync → outbox → socket
+//!                      follow (the ledger) ↗                                ↘ desk → the ledger
+//! ```
+//!
+//! Nothing leaves the process before what it rests on is durable: replies and signatures are made
+//! by the outbox alone, and it gets them from the committer, after the sync.
 
+mod admin;
+mod api;
+mod checkpoint;
+pub mod cli;
+mod committer;
+pub mod config;
+mod connect;
+mod counters;
+mod desk;
+mod embedded;
+mod follow;
+pub mod home;
+mod hub;
+mod outbox;
+mod peer;
+mod queue;
+mod router;
+mod run;
+mod serve;
 pub mod shard;
+mod shards;
+mod tickets;
+mod verify;
+
+pub use counters::Counters;
+pub use run::{RunningHub, start};

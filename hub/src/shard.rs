@@ -3,9 +3,50 @@
 //! [`Shard::handle`] takes one input and appends to an [`Output`]: records to make durable, and
 //! actions to perform once they are. [`Shard::replay`] makes a record's change again after a
 //! restart. The shell must keep one rule: **no action is performed before every record that was
-//! handed out before it, by any shard, is durable.** Messages between shards ([`Action::Pass`]) are
+//! handed out before it, by any shard, is durable.** Messages between shards ([`Pass`]) are
 //! delivered at once: what follows from them is recorded after what led to them, in the same
 //! journal, so the rule holds for both.
+//!
+//! # Starting
+//! Make each shard with [`Shard::restore`] (or [`Shard::new`]), give each record that its rows do not
+//! cover to [`Shard::replay`] of every shard (a shard ignores what is not its own), collect
+//! [`Shard::pairs`] of all shards, and hand them to [`Shard::recovered`] of each. Then deliver the
+//! passes that came of it, and blocks from one above the lowest [`Shard::followed`].
+//!
+//! # Why the hub never loses a payment
+//! - **The hub's lock and whom it was made for are one record** ([`Record::Forwarded`]). A crash
+//!   leaves both or neither, so an own lock without a payer does not exist, and a payer's lock that
+//!   no pair names was never passed on: it can be failed.
+//! - **A payer's lock is failed only when the hub's own is gone**, or never was made: the one place
+//!   that says so is an [`Outcome`](Pass::Outcome), made of the engine's `LockGone`.
+//! - **An outcome is kept with the pair, and the pair until the payer's channel has recorded it.**
+//!   Records of two channels are separate: after a crash between them the outcome is passed again,
+//!   and passing it twice changes nothing.
+//! - **An outcome goes to the paired lock alone**: nothing is looked up by anchor, so two payments
+//!   with the same anchor can't be mistaken for each other.
+//! - **The payer's lock outlives the hub's own by `expiry_delta`**, so that a secret which the hub
+//!   learns at the last moment still leaves time to claim.
+//! - Blocks may be followed twice after a crash within one: each event sets what it says, in order.
+//!
+//! What is absent: leaping after lost state, anchors, leases, and streams in strides of more than
+//! 4,096 steps.
+
+mod agree;
+mod blocks;
+mod capacity;
+mod commit;
+mod config;
+mod deposit;
+mod fees;
+mod forward;
+mod outcome;
+mod recover;
+mod route;
+mod rows;
+mod slot;
+mod state;
+mod talk;
+mod wake;
 
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;
@@ -79,9 +120,28 @@ pub enum Pass {
     Outcome {
         /// The payer's channel and lock.
         incoming: (ChannelId, u64),
+        /// The payee's channel and the hub's lock in it; 0 when none was added.
+        outgoing: (ChannelId, u64),
         /// The secret, or why it failed. A failure is passed only once the hub's own lock is gone.
         outcome: Result<Secret, Code>,
     },
+    /// The payer's channel has recorded all that its lock can come to: the pair of the hub's lock is
+    /// needed no more.
+    Concluded {
+        /// The payee's channel and the hub's lock in it.
+        outgoing: (ChannelId, u64),
+    },
+}
+
+impl Pass {
+    /// The channel that it is for.
+    pub fn channel(&self) -> ChannelId {
+        match self {
+            Pass::Forward(forward) => forward.outgoing,
+            Pass::Outcome { incoming, .. } => incoming.0,
+            Pass::Concluded { outgoing } => outgoing.0,
+        }
+    }
 }
 
 /// A payer's lock on its way to the payee's channel.
@@ -91,6 +151,10 @@ pub struct Forward {
     pub incoming: (ChannelId, u64),
     /// The payee's channel.
     pub outgoing: ChannelId,
+    /// Of which asset; both channels carry it.
+    pub asset: AssetId,
+    /// What a step is worth to the hub; never less than `unit`.
+    pub unit_in: Amount,
     /// What it is locked to.
     pub anchor: Anchor,
     /// What a step is worth to the payee: the payer's unit less the fee.
@@ -166,15 +230,15 @@ pub enum Record {
         /// What.
         step: Step,
     },
-    /// The hub's lock in `outgoing` was added for the payer's lock `incoming`. Comes right after
-    /// the step that adds it.
-    Paired {
-        /// The payer's channel and lock.
-        incoming: (ChannelId, u64),
-        /// The payee's channel and the hub's lock in it.
-        outgoing: (ChannelId, u64),
-        /// What both are locked to.
-        anchor: Anchor,
+    /// A channel made a step that adds locks of the hub's own. One record with whom they were added
+    /// for, so that neither can be durable without the other.
+    Forwarded {
+        /// The payee's channel.
+        channel: ChannelId,
+        /// The update that adds them.
+        step: Step,
+        /// One for each added lock.
+        pairs: Vec<Pairing>,
     },
     /// Every block up to this height has been followed; its time in milliseconds since 1970.
     Followed {
@@ -182,7 +246,20 @@ pub enum Record {
         height: Height,
         /// The block's time.
         time_ms: u64,
+        /// Which shard has followed them: the others may be behind.
+        slice: Slice,
     },
+}
+
+/// For which payer's lock the hub added one of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pairing {
+    /// The payer's channel and lock.
+    pub incoming: (ChannelId, u64),
+    /// The payee's channel and the hub's lock in it.
+    pub outgoing: (ChannelId, u64),
+    /// What both were locked to when they were paired.
+    pub anchor: Anchor,
 }
 
 /// What came of inputs so far.
@@ -202,5 +279,13 @@ pub trait Directory {
     fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)>;
 }
 
+pub use config::{InboundPolicy, Limits, ShardConfig, Slice};
+pub use fees::unit_to_forward;
+pub use rows::BadRow;
+pub use state::{Counters, Shard};
+
 /// The side of every channel that a hub is.
 pub const ME: Role = Role::Hub;
+
+#[cfg(test)]
+mod tests;

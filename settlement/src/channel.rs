@@ -52,7 +52,8 @@ pub use tally::{Change, Tally};
 pub const UNACKNOWLEDGED_MAX: usize = 1_024;
 /// A side with more proofs than this to acknowledge does so with an update without operations.
 pub const ACKNOWLEDGE_AFTER: u32 = 512;
-/// The most updates that may be refused and not retired before the channel is suspended.
+/// The most updates that may be refused and not retired before the channel is suspended, and the
+/// most of them that are remembered.
 pub const REFUSED_MAX: usize = 16;
 /// The most chain hashes that one message may cost beyond what is known already.
 pub const HASHES_PER_MESSAGE: u32 = 4_096;
@@ -230,6 +231,15 @@ impl Channel {
     fn free(&self, owner: Role, received: Amount, tally: &Tally) -> i128 {
         let net = self.escrow.of(owner).net();
         net.saturating_add(received.wide()).saturating_sub(tally.committed())
+    }
+
+    /// Whether neither side has committed more than it has, as the newest states and the ledger say
+    /// together. Only a side that has lost state sees anything else: the ledger then shows
+    /// withdrawals of money of whose payment it knows nothing any more.
+    fn covered(&self) -> bool {
+        let (mine, theirs) = (self.out.tip(), &self.inc.tally);
+        self.free(self.me, theirs.transferred, mine) >= 0
+            && self.free(self.me.other(), mine.transferred, theirs) >= 0
     }
 }
 

@@ -30,3 +30,6 @@ pub mod tx;
 pub mod types;
 pub mod update;
 pub mod wire;
+
+#[cfg(test)]
+mod golden;

@@ -1,6 +1,6 @@
 //! What a channel is, and what the owner of a direction signs.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::crypto::{Signable, Tag, digest};
 use crate::types::{Amount, AssetId, ChannelId, Hash, Height, LedgerId, PublicKey, Role};
@@ -105,6 +105,41 @@ impl Signable for Withdrawal {
     const TAG: Tag = Tag::Withdraw;
 }
 
+/// What one side has put into the escrow on balance: deposited less withdrawn, within 2^64 − 1 of
+/// zero. Negative when it has withdrawn of what it was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Net(i128);
+
+impl Net {
+    /// `None` beyond 2^64 − 1 either way.
+    pub fn new(wide: i128) -> Option<Net> {
+        (wide.unsigned_abs() <= u128::from(u64::MAX)).then_some(Net(wide))
+    }
+
+    /// For sums.
+    pub fn wide(self) -> i128 {
+        self.0
+    }
+}
+
+/// A decimal string in JSON, a zigzag varint in postcard.
+impl Serialize for Net {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() { s.collect_str(&self.0) } else { self.0.serialize(s) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Net {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Net, D::Error> {
+        let wide = if d.is_human_readable() {
+            String::deserialize(d)?.parse().map_err(de::Error::custom)?
+        } else {
+            i128::deserialize(d)?
+        };
+        Net::new(wide).ok_or_else(|| de::Error::custom("a net is within 2^64 - 1 of zero"))
+    }
+}
+
 /// A split of the escrow that both sides sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CooperativeClose {
@@ -116,13 +151,34 @@ pub struct CooperativeClose {
     pub hub_amount: Amount,
     /// Deposited less withdrawn by the wallet, as the signers knew it. What has moved since is
     /// added to that side's amount.
-    pub wallet_net: Amount,
+    pub wallet_net: Net,
     /// The same for the hub.
-    pub hub_net: Amount,
+    pub hub_net: Net,
     /// The last height of a block that may carry it.
     pub valid_until: Height,
 }
 
 impl Signable for CooperativeClose {
     const TAG: Tag = Tag::CooperativeClose;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::{decode, encode};
+
+    #[test]
+    fn a_net_is_within_what_amounts_can_differ_by() {
+        let most = i128::from(u64::MAX);
+        for wide in [0, 1, -1, most, -most] {
+            let net = Net::new(wide).unwrap();
+            assert_eq!(decode(&encode(&net)), Ok(net));
+            assert_eq!(serde_json::to_string(&net).unwrap(), format!("\"{wide}\""));
+            assert_eq!(serde_json::from_str::<Net>(&format!("\"{wide}\"")).unwrap(), net);
+        }
+        for wide in [most + 1, -most - 1, i128::MAX, i128::MIN] {
+            assert_eq!(Net::new(wide), None);
+            assert!(decode::<Net>(&encode(&wide)).is_err(), "{wide} was taken");
+        }
+    }
 }

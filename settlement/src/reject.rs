@@ -1,7 +1,9 @@
 //! Every refusal has a number, a name, a sentence and a retry answer. Numbers are append-only and
 //! frozen in `testdata/codes.txt`.
 //!
-//! Among the refusals of one update the lowest number that applies is the one that is answered.
+//! An update is answered with the first refusal in the order of the checks (see
+//! [`crate::channel::Channel::check_update`]): the rules for the whole update by number, then the
+//! operations one after the other, then the totals.
 
 use std::fmt;
 

@@ -12,6 +12,9 @@ use crate::types::{Amount, ChannelId, PublicKey, Secret};
 
 /// The most operations of one update.
 pub const OPS_MAX: usize = 1024;
+/// The most bytes that the operations of one update take, so that it fits into a frame with its
+/// proof. Who makes updates keeps to it; a receiver measures the frame.
+pub const UPDATE_BYTES_MAX: usize = 240 * 1024;
 /// The most bytes of a direct payment's memo.
 pub const MEMO_MAX: usize = 256;
 /// The most bytes of a lock's payload.

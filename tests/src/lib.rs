@@ -1,3 +1,11 @@
 //! Tests of the whole: seeded worlds in one thread, and helpers for tests with real processes.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has to stop"
+)]
+
+pub mod process;
 pub mod world;

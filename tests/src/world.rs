@@ -28,8 +28,8 @@ use settlement::params::{Genesis, Policy};
 use settlement::proof::CooperativeClose;
 use settlement::types::{Amount, AssetId, ChannelId, PublicKey, Signature};
 
-pub use check::Story;
 use check::Facts;
+use check::Story;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
 use net::Net;
@@ -185,14 +185,14 @@ impl World {
         let dice = self.rng.random_range(0..1000);
         match dice {
             0..400 => self.deliver_one(),
-            400..600 => self.commit_one(),
-            600..700 => self.pay_somebody(),
+            400..560 => self.commit_one(),
+            560..700 => self.pay_somebody(),
             700..780 => self.block(),
-            780..860 => self.tick(),
-            860..900 => self.settle_down(),
-            900..940 if faults => self.disconnect_one(),
-            940..970 if faults => self.crash_one(),
-            970..985 if faults => self.plan_crash(),
+            780..840 => self.tick(),
+            840..920 => self.settle_down(),
+            920..930 if faults => self.disconnect_one(),
+            930..937 if faults => self.crash_one(),
+            937..945 if faults => self.plan_crash(),
             _ => self.revive(),
         }
     }

@@ -1,3 +1,5 @@
 //! The `wallet` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    client_sdk::cli::main()
+}

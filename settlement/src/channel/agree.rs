@@ -1,9 +1,9 @@
 //! What both sides sign for the ledger: withdrawals and cooperative closes.
 
 use super::{Answer, Channel, Now, Phase, Step};
-use crate::proof::{CooperativeClose, Withdrawal};
+use crate::proof::{CooperativeClose, Net, Withdrawal};
 use crate::reject::Code;
-use crate::types::{Amount, Height, Role};
+use crate::types::{Height, Role};
 
 /// How far ahead of the own view such a signature may stay valid, in blocks.
 const VALID_BLOCKS_MAX: u64 = 10_000;
@@ -59,18 +59,20 @@ impl Channel {
     /// not gone, or a withdrawal is pending.
     pub fn close_terms(&self, valid_until: Height) -> Result<CooperativeClose, Code> {
         self.usable()?;
-        let settled = |(id, standing): (&u64, &super::Standing)| {
-            matches!(standing.answer, Some(Answer::Known { .. }))
+        // Paid, or expired: either way nothing of it is to come. A lock that was given up is not
+        // gone before the proofs in which it stands are retired.
+        let over = |(id, standing): (&u64, &super::Standing)| {
+            matches!(standing.answer, Some(Answer::Known { .. } | Answer::Expired))
                 && self.out.tip().lock(*id).is_none()
         };
-        let pending = !self.out.standing.iter().all(settled)
+        let pending = !self.out.standing.iter().all(over)
             || !self.inc.tally.locks.is_empty()
             || self.out.in_flight.is_some();
         let withdrawing = [Role::Wallet, Role::Hub].map(|role| self.escrow.of(role).agreed);
         if pending || withdrawing != [None, None] {
             return Err(Code::NotAgreed);
         }
-        let net = |role| Amount::from_wide(self.escrow.of(role).on_ledger());
+        let net = |role| Net::new(self.escrow.of(role).on_ledger());
         let (wallet_net, hub_net) = (net(Role::Wallet), net(Role::Hub));
         Ok(CooperativeClose {
             channel: self.id,

@@ -1,7 +1,7 @@
 //! What becomes of locks: secrets and failures, from either side, and expiry.
 
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
-use crate::lock::Lock;
+use crate::lock::{Lock, STEPS_MAX};
 use crate::reject::Code;
 use crate::types::Secret;
 
@@ -22,17 +22,26 @@ impl Channel {
     ) -> Result<Option<Step>, Code> {
         let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
         let late = standing.lock.expired_at(now.view.height);
-        if late || matches!(standing.answer, Some(Answer::Expired)) {
+        if late {
             return Ok(None);
         }
-        self.learn(id, secret)
+        self.measure_own(id, secret, HASHES_PER_MESSAGE)
     }
 
     /// A secret for a lock of this side's direction that has become public on the ledger, whatever
-    /// the height: if it counted there, this side has paid.
+    /// the height and however deep: if it counted there, this side has paid, and whoever brought it
+    /// paid for its hashes.
     pub(super) fn learn(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
+        self.measure_own(id, secret, STEPS_MAX)
+    }
+
+    fn measure_own(&self, id: u64, secret: &Secret, hashes: u32) -> Result<Option<Step>, Code> {
         let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
-        let answer = measure(&standing.lock, standing.answer, secret)?;
+        // The money is back for good: no claim that counts can come any more.
+        if standing.answer == Some(Answer::Expired) {
+            return Ok(None);
+        }
+        let answer = measure(&standing.lock, standing.answer, secret, hashes)?;
         Ok(answer.map(|answer| Step::PeerAnswered { id, answer }))
     }
 
@@ -52,7 +61,7 @@ impl Channel {
     pub fn reveal(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
         let lock = self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
         let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
-        let answer = measure(lock, known.answer, secret)?;
+        let answer = measure(lock, known.answer, secret, HASHES_PER_MESSAGE)?;
         Ok(answer.map(|answer| Step::Answered { id, answer }))
     }
 
@@ -105,8 +114,14 @@ impl Channel {
     }
 }
 
-/// What a secret newly tells about a lock; `None` when it tells nothing new.
-fn measure(lock: &Lock, before: Option<Answer>, secret: &Secret) -> Result<Option<Answer>, Code> {
+/// What a secret newly tells about a lock, for at most so many hashes beyond what is known; `None`
+/// when it tells nothing new.
+fn measure(
+    lock: &Lock,
+    before: Option<Answer>,
+    secret: &Secret,
+    hashes: u32,
+) -> Result<Option<Answer>, Code> {
     let known_steps = match before {
         Some(Answer::Known { secret: known, .. }) if known == *secret => return Ok(None),
         Some(Answer::Known { steps, .. }) => steps,
@@ -116,7 +131,7 @@ fn measure(lock: &Lock, before: Option<Answer>, secret: &Secret) -> Result<Optio
     if secret.0 == lock.anchor.0 {
         return Ok(None);
     }
-    let limit = known_steps.saturating_add(HASHES_PER_MESSAGE);
+    let limit = known_steps.saturating_add(hashes);
     let redeemed = lock.redeem_within(secret, limit).ok_or(Code::SecretMismatch)?;
     if redeemed.steps <= known_steps {
         return Ok(None);

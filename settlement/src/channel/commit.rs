@@ -165,7 +165,11 @@ impl Channel {
             Step::Suspended { code } => self.suspended = Some(*code),
             Step::Resumed => self.suspended = None,
         }
-        self.assert_conserved();
+        let spends =
+            matches!(step, Step::Received(_) | Step::Sent(_) | Step::AgreedWithdrawal { .. });
+        if spends {
+            self.assert_conserved();
+        }
         effects
     }
 
@@ -191,10 +195,10 @@ impl Channel {
                 Change::Settled { id, .. } if inc.tally.lock(*id).is_none() => {
                     inc.locks.remove(id);
                 }
-                // What is left of a lock has a new anchor: measured afresh when more is known.
-                Change::Settled { id, .. } => {
+                // A secret beyond what was settled may be out already: it stays known.
+                Change::Settled { id, steps, .. } => {
                     if let Some(known) = inc.locks.get_mut(id) {
-                        known.answer = None;
+                        known.answer = known.answer.and_then(|answer| answer.beyond(*steps));
                     }
                 }
                 Change::Dropped { id } => {
@@ -246,12 +250,7 @@ impl Channel {
         });
         for lock in &flight.after.locks {
             let standing = Standing { lock: *lock, last_seq: proof.seq, answer: None };
-            let known = out.standing.entry(lock.id).or_insert(standing);
-            // The rest of a lock that was settled in part has nothing redeemed yet.
-            if known.lock.anchor != lock.anchor {
-                known.answer = None;
-            }
-            (known.lock, known.last_seq) = (*lock, proof.seq);
+            out.standing.entry(lock.id).or_insert(standing).last_seq = proof.seq;
             out.last_lock_id = out.last_lock_id.max(lock.id);
         }
         out.in_flight = Some(flight.clone());
@@ -263,9 +262,12 @@ impl Channel {
         let out = &mut self.out;
         let flying = out.in_flight.take_if(|flight| flight.proof.seq == seq);
         let flight = flying.or_else(|| {
-            // The refusal was wrong or overtaken: the acknowledgment wins, and what was made on the
-            // older state meanwhile can't be accepted any more.
-            let at = out.refused.iter().position(|r| r.flight.proof.seq == seq)?;
+            // The refusal was overtaken: the acknowledgment wins, and what was made on the older
+            // state meanwhile can't be accepted any more. Of several updates with one base an
+            // honest side accepts one: an acknowledgment of a second one counts for nothing.
+            let base = out.accepted.seq;
+            let wins = |r: &Refused| r.flight.proof.seq == seq && r.flight.base == base;
+            let at = out.refused.iter().position(wins)?;
             let accepted = out.refused.remove(at).flight;
             if let Some(overtaken) = out.in_flight.take() {
                 out.mark_refused(overtaken.proof.seq, true);
@@ -275,6 +277,22 @@ impl Channel {
         });
         let Some(flight) = flight else { return };
         out.mark_refused(seq, false);
+        for lock in &flight.after.locks {
+            if let Some(standing) = out.standing.get_mut(&lock.id) {
+                standing.answer = standing.answer_for(lock);
+                standing.lock = *lock;
+            }
+        }
+        for change in &flight.changes {
+            match change {
+                // Paid in full, and the other side has it in writing: nothing can come of it.
+                Change::Settled { id, .. } if flight.after.lock(*id).is_none() => {
+                    out.standing.remove(id);
+                }
+                Change::Dropped { .. } => out.drops_refused = 0,
+                _ => {}
+            }
+        }
         out.accepted = flight.after;
         out.accepted_proof = Some(flight.proof);
         effects.push(Effect::Accepted { changes: flight.changes });
@@ -285,9 +303,15 @@ impl Channel {
         let Some(flight) = out.in_flight.take_if(|flight| flight.proof.seq == seq) else { return };
         out.mark_refused(seq, true);
         effects.push(Effect::Refused { code, changes: flight.changes.clone() });
+        if code == Code::DropNotAllowed {
+            out.drops_refused = out.drops_refused.saturating_add(1);
+        }
         out.refused.push(Refused { flight, code });
         if out.refused.len() >= REFUSED_MAX {
             self.suspended = Some(code);
+        }
+        if out.refused.len() > REFUSED_MAX {
+            out.refused.remove(0);
         }
     }
 
@@ -325,11 +349,8 @@ impl Channel {
     /// What a channel may never become, whatever happened before: an overdrawn side, or a tally
     /// that is not what its newest proof says.
     fn assert_conserved(&self) {
-        let (mine, theirs) = (self.out.tip(), &self.inc.tally);
-        let net = self.escrow.of(self.me).net().saturating_add(theirs.transferred.wide());
-        assert!(net >= mine.committed(), "channel {:?}: this side is overdrawn", self.id);
-        let net = self.escrow.of(self.me.other()).net().saturating_add(mine.transferred.wide());
-        assert!(net >= theirs.committed(), "channel {:?}: the other side is overdrawn", self.id);
+        let theirs = &self.inc.tally;
+        assert!(self.covered(), "channel {:?}: a side is overdrawn", self.id);
         if let Some(proof) = &self.inc.proof {
             let same = proof.value.seq == theirs.seq
                 && proof.value.transferred == theirs.transferred

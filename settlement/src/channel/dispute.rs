@@ -38,8 +38,8 @@ impl Channel {
     /// `claim_margin` blocks before the first expiry of a lock whose secret it knows.
     pub fn claim_by(&self, now: &Now<'_>) -> Option<Height> {
         let known = self.known_locks().map(|(lock, _)| lock.expiry);
-        // A lock that has expired can't be claimed any more: closing for it would gain nothing.
-        let alive = known.filter(|expiry| *expiry > now.view.height);
+        // What no block can take a claim for any more is lost: closing for it would gain nothing.
+        let alive = known.filter(|expiry| *expiry > now.view.height.after(1));
         alive.min().map(|expiry| expiry.before(now.policy.claim_margin))
     }
 

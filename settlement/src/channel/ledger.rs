@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Channel, Phase, Step};
 use crate::block::LedgerEvent;
+use crate::reject::Code;
 use crate::types::{Height, Secret};
 
 /// What of this side's has reached the ledger.
@@ -45,6 +46,9 @@ impl Channel {
                 let escrow = self.escrow.of_mut(*role);
                 escrow.withdrawn = escrow.withdrawn.max(*total);
                 escrow.agreed = escrow.agreed.filter(|(agreed, _)| agreed > total);
+                if !self.covered() {
+                    self.suspended = Some(Code::StateLost);
+                }
             }
             LedgerEvent::CloseStarted { by, proofs_until, .. } => {
                 self.phase = Phase::Closing { by: *by, proofs_until: *proofs_until };

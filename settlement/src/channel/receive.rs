@@ -65,7 +65,8 @@ impl Channel {
     /// Checks an update of the other side's direction.
     ///
     /// # Errors
-    /// The lowest-numbered [`Code`] of the rules that it breaks. Nothing has changed then.
+    /// The first [`Code`] in the order of the checks: rules before operations, operations in their
+    /// order, totals last. Nothing has changed then.
     pub fn check_update(&self, update: &VerifiedUpdate, now: &Now<'_>) -> Result<Received, Code> {
         let proof = update.proof.value();
         if proof.channel != self.id {
@@ -77,7 +78,10 @@ impl Channel {
         if self.inc.proof.as_ref().is_some_and(|newest| newest.value == *proof) {
             return Ok(Received::Again);
         }
-        self.usable()?;
+        self.usable().map_err(|code| match code {
+            Code::ChannelNotOpen => code,
+            _ => Code::ChannelSuspended,
+        })?;
         self.check_order(update)?;
         let (after, changes) = self.make_changes(&update.ops, now)?;
         self.check_totals(proof, &Tally { seq: proof.seq, ..after })?;
@@ -147,17 +151,26 @@ impl Channel {
         Ok((after, changes))
     }
 
-    /// What a secret redeems, with no hash when it is the one this side has measured already.
+    /// What a secret redeems of a lock as it stands within the update: with no hash when it is the
+    /// one that this side has measured already, and counting only the hashes beyond that one.
     fn redeem(&self, lock: &Lock, secret: &Secret, hashes: &mut u32) -> Result<Redeemed, Code> {
-        let answer = self.inc.locks.get(&lock.id).and_then(|known| known.answer);
-        if let Some(Answer::Known { secret: known, steps }) = answer
-            && known == *secret
-        {
-            return lock.redeemed(secret, steps).ok_or(Code::AmountOverflow);
-        }
-        let redeemed = lock.redeem_within(secret, *hashes).ok_or(Code::SecretMismatch)?;
-        *hashes = hashes.saturating_sub(redeemed.steps);
+        let known_steps = match self.known_of(lock) {
+            Some(Answer::Known { secret: known, steps }) if known == *secret => {
+                return lock.redeemed(secret, steps).ok_or(Code::AmountOverflow);
+            }
+            Some(Answer::Known { steps, .. }) => steps,
+            _ => 0,
+        };
+        let limit = known_steps.saturating_add(*hashes);
+        let redeemed = lock.redeem_within(secret, limit).ok_or(Code::SecretMismatch)?;
+        *hashes = hashes.saturating_sub(redeemed.steps.saturating_sub(known_steps));
         Ok(redeemed)
+    }
+
+    fn known_of(&self, lock: &Lock) -> Option<Answer> {
+        let accepted = self.inc.tally.lock(lock.id)?;
+        let answer = self.inc.locks.get(&lock.id)?.answer?;
+        answer.beyond(accepted.steps.saturating_sub(lock.steps))
     }
 
     fn check_drop(&self, lock: &Lock, height: Height) -> Result<(), Code> {

@@ -13,7 +13,7 @@ use crate::lock::{Lock, locks_root};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
 use crate::types::{Amount, Anchor, Height};
-use crate::update::{Destination, Memo, OPS_MAX, Op, Payload};
+use crate::update::{Destination, Memo, OPS_MAX, Op, Payload, UPDATE_BYTES_MAX};
 
 /// An update that was made and is to be signed and sent, again and again until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,21 +77,25 @@ impl Channel {
     /// secret is known, dropping those that failed or expired, acknowledging.
     ///
     /// When an update is unanswered, or the channel is not usable, no step is made, and each wanted
-    /// operation comes back with why ([`Code::TooManyUnacknowledged`] for "wait for an answer").
+    /// operation comes back with why. [`Code::TooManyUnacknowledged`] is "wait for an answer": also
+    /// for what does not fit into this update any more, and for the update after a refused one,
+    /// which is without operations.
     pub fn propose(&self, wanted: &[NewOp], now: &Now<'_>) -> Proposal {
         let refuse = |code| Proposal { step: None, outcomes: vec![Err(code); wanted.len()] };
         if let Err(code) = self.usable() {
             return refuse(code);
         }
-        if self.out.in_flight.is_some() {
+        if !self.may_send() {
             return refuse(Code::TooManyUnacknowledged);
         }
         let mut after = self.out.accepted.clone();
         let mut changes = Vec::new();
-        let may_change = self.out.unacknowledged() < UNACKNOWLEDGED_MAX;
+        let may_change =
+            self.out.unacknowledged() < UNACKNOWLEDGED_MAX && !self.out.newest_refused();
         if may_change {
             changes = self.due_changes(&mut after, now);
         }
+        let mut bytes: usize = changes.iter().map(Change::bytes_max).sum();
         let mut last_id = self.out.last_lock_id;
         let mut free = self.free(self.me, self.inc.tally.transferred, &after);
         let mut want = |op: &NewOp| {
@@ -99,11 +103,15 @@ impl Channel {
                 return Err(Code::TooManyUnacknowledged);
             }
             let (change, id, cost) = new_change(op, last_id, now)?;
+            let size = bytes.saturating_add(change.bytes_max());
+            if size > UPDATE_BYTES_MAX {
+                return Err(Code::TooManyUnacknowledged);
+            }
             if cost > free {
                 return Err(Code::Overdraft);
             }
             after.redo(&change)?;
-            (free, last_id) = (free.saturating_sub(cost), last_id.max(id));
+            (free, last_id, bytes) = (free.saturating_sub(cost), last_id.max(id), size);
             changes.push(change);
             Ok(id)
         };
@@ -116,16 +124,25 @@ impl Channel {
     /// Whether an update without operations is due: to acknowledge, so that the other side's money
     /// comes back, or to retire an update that was refused.
     pub fn owes_plain_update(&self) -> bool {
-        let refused = self.out.refused.iter().any(|r| r.flight.proof.seq > self.out.tip().seq);
-        refused || self.inc.ack_wanted || self.inc.to_acknowledge > ACKNOWLEDGE_AFTER
+        self.out.newest_refused()
+            || self.inc.ack_wanted
+            || self.inc.to_acknowledge > ACKNOWLEDGE_AFTER
     }
 
     /// An update without operations, whether one is due or not: it acknowledges all that was
-    /// accepted. `None` while an update is unanswered or the channel is not usable.
+    /// accepted. `None` while an update is unanswered, the channel is not usable, or the other side
+    /// has acknowledged nothing for so long that no more is made.
     pub fn acknowledge(&self) -> Option<Step> {
-        let free = self.usable().is_ok() && self.out.in_flight.is_none();
         let flight = || self.flight(Vec::new(), self.out.accepted.clone());
-        free.then(|| Step::Sent(Box::new(flight())))
+        (self.usable().is_ok() && self.may_send()).then(|| Step::Sent(Box::new(flight())))
+    }
+
+    /// No update is unanswered. Plain updates are made beyond [`UNACKNOWLEDGED_MAX`], so that two
+    /// busy sides can't block each other, but not without end: each is remembered. A side that is
+    /// owed an acknowledgment for more than [`ACKNOWLEDGE_AFTER`] gets it from an honest one.
+    fn may_send(&self) -> bool {
+        self.out.in_flight.is_none()
+            && self.out.unacknowledged() < UNACKNOWLEDGED_MAX.saturating_mul(2)
     }
 
     /// Whether a settlement or a dropped lock waits for the next update.
@@ -135,13 +152,14 @@ impl Channel {
 
     /// Settles and drops, in the order of the locks.
     fn due_changes(&self, after: &mut Tally, now: &Now<'_>) -> Vec<Change> {
-        let due = |lock: &Lock| match self.out.standing.get(&lock.id)?.answer? {
+        // The receiver takes a drop only once its own view has come as far. If that was not so
+        // after `lag` blocks, its view is not fresh: it is asked again ever later.
+        let tries = u64::from(self.out.drops_refused).saturating_add(1);
+        let every_view = now.view.height.before(now.lag.saturating_mul(tries));
+        let due = |lock: &Lock| match self.out.standing.get(&lock.id)?.answer_for(lock)? {
             Answer::Known { secret, steps } => Some(Change::Settled { id: lock.id, secret, steps }),
             Answer::Failed(_) => Some(Change::Dropped { id: lock.id }),
-            // The receiver takes the drop only once its own view has come as far.
-            Answer::Expired if lock.expired_at(now.view.height.before(now.lag)) => {
-                Some(Change::Dropped { id: lock.id })
-            }
+            Answer::Expired if lock.expired_at(every_view) => Some(Change::Dropped { id: lock.id }),
             Answer::Expired => None,
         };
         let changes: Vec<Change> = after.locks.iter().filter_map(due).take(OPS_MAX).collect();
@@ -171,7 +189,8 @@ fn new_change(op: &NewOp, last_id: u64, now: &Now<'_>) -> Result<(Change, u64, i
         NewOp::Add { anchor, unit, steps, expiry, to, payload } => {
             let id = last_id.saturating_add(1);
             let lock = Lock { id, anchor, unit, steps, expiry };
-            check_new_lock(&lock, last_id, now)?;
+            // A receiver whose fresh view is `lag` blocks older takes what this view takes alone.
+            check_new_lock(&lock, last_id, &Now { lag: 0, ..*now })?;
             let value = lock.value().ok_or(Code::AmountOverflow)?;
             Ok((Change::Added { lock, to, payload }, id, value.wide()))
         }

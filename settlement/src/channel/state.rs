@@ -29,6 +29,20 @@ pub enum Answer {
     Expired,
 }
 
+impl Answer {
+    /// What is left of the answer once so many steps of the lock are settled: a secret beyond them
+    /// stays known.
+    pub(super) fn beyond(self, settled: u32) -> Option<Answer> {
+        match self {
+            Answer::Known { secret, steps } => {
+                let steps = steps.checked_sub(settled).filter(|steps| *steps > 0)?;
+                Some(Answer::Known { secret, steps })
+            }
+            other => Some(other),
+        }
+    }
+}
+
 /// A proof that was signed and is not retired: all that is needed to recognise it when the other
 /// side acknowledges it, and to know what it could be made to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,15 +57,24 @@ pub struct SentProof {
     pub refused: bool,
 }
 
-/// A lock that stands in some proof of the own direction that is not retired.
+/// A lock that stands in some proof of the own direction that is not retired, and was not paid in
+/// full in the accepted state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The lock as it was signed last.
+    /// The lock as it stands in the newest accepted state, or as it was added. A settlement in an
+    /// update that is unanswered has not touched it: that one may be refused.
     pub lock: Lock,
     /// The newest signed proof in which it stands.
     pub last_seq: u64,
-    /// What has become of it.
+    /// What has become of `lock`.
     pub answer: Option<Answer>,
+}
+
+impl Standing {
+    /// What has become of the lock as it stands in a state that may be further on.
+    pub(super) fn answer_for(&self, lock: &Lock) -> Option<Answer> {
+        self.answer?.beyond(self.lock.steps.saturating_sub(lock.steps))
+    }
 }
 
 /// An update that the other side said it refused.
@@ -76,7 +99,7 @@ pub struct Outgoing {
     pub refused: Vec<Refused>,
     /// Every signed proof that is not retired, oldest first.
     pub sent: VecDeque<SentProof>,
-    /// Every lock that is not gone, by id.
+    /// Every lock that is neither gone nor paid in full, by id.
     pub standing: BTreeMap<u64, Standing>,
     /// The highest seq ever signed.
     pub last_seq: u64,
@@ -84,6 +107,8 @@ pub struct Outgoing {
     pub last_lock_id: u64,
     /// The newest own proof that the other side has acknowledged with its signature.
     pub retired_below: u64,
+    /// How often in a row the other side, whose view is behind, refused to drop an expired lock.
+    pub drops_refused: u32,
 }
 
 impl Outgoing {
@@ -95,6 +120,18 @@ impl Outgoing {
     /// The newest signed proof that was not refused.
     pub fn tip_proof(&self) -> Option<&BalanceProof> {
         self.in_flight.as_ref().map(|flight| &flight.proof).or(self.accepted_proof.as_ref())
+    }
+
+    /// The newest signed proof, refused or not.
+    pub fn newest_proof(&self) -> Option<&BalanceProof> {
+        let refused = self.refused.iter().map(|refused| &refused.flight.proof);
+        self.tip_proof().into_iter().chain(refused).max_by_key(|proof| proof.seq)
+    }
+
+    /// Whether an update was refused and none was accepted since. The next one is then without
+    /// operations: it retires the refused one, and paces a side that would ask again at once.
+    pub(super) fn newest_refused(&self) -> bool {
+        self.refused.iter().any(|refused| refused.flight.proof.seq > self.tip().seq)
     }
 
     /// How many proofs the other side has not acknowledged.

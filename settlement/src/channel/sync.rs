@@ -15,10 +15,10 @@ pub struct SyncOutcome {
 }
 
 impl Channel {
-    /// What this side shows: its newest proof of its own direction and the newest that it accepted
-    /// of the other's.
+    /// What this side shows: the newest proof of its own direction that it signed, refused or not
+    /// (the other side may have kept it after all), and the newest that it accepted of the other's.
     pub fn snapshot_refs(&self) -> (SnapshotRef, SnapshotRef) {
-        let own = self.out.tip_proof().map_or(SnapshotRef::NONE, SnapshotRef::of);
+        let own = self.out.newest_proof().map_or(SnapshotRef::NONE, SnapshotRef::of);
         let theirs = self.inc.proof.as_ref().map(|signed| SnapshotRef::of(&signed.value));
         (own, theirs.unwrap_or(SnapshotRef::NONE))
     }
@@ -31,7 +31,7 @@ impl Channel {
         let (_, accepted) = self.snapshot_refs();
         let behind = own.seq < accepted.seq;
         let other = own.seq == accepted.seq && own.digest != accepted.digest;
-        let lost = lost.or((behind || other).then_some(Code::StateLost));
+        let lost = lost.or((behind || other || !self.covered()).then_some(Code::StateLost));
         if let Some(code) = lost {
             steps = vec![Step::Suspended { code }];
         }
@@ -46,8 +46,11 @@ impl Channel {
         if *yours == accepted {
             return Ok(());
         }
-        let flights = out.in_flight.iter().chain(out.refused.iter().map(|r| &r.flight));
-        let known = flights.map(|flight| SnapshotRef::of(&flight.proof)).any(|it| it == *yours);
+        let mut flights = out.in_flight.iter().chain(out.refused.iter().map(|r| &r.flight));
+        // What was made on an older state than the accepted one can't have been accepted after it.
+        let known = flights.any(|flight| {
+            flight.base == out.accepted.seq && SnapshotRef::of(&flight.proof) == *yours
+        });
         if !known {
             return Err(Code::StateLost);
         }

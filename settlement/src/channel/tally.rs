@@ -55,6 +55,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// No encoding of the operation is longer.
+    pub(super) fn bytes_max(&self) -> usize {
+        match self {
+            Change::Paid { memo, .. } => memo.as_slice().len().saturating_add(16),
+            Change::Added { payload, .. } => payload.as_slice().len().saturating_add(160),
+            Change::Settled { .. } => 48,
+            Change::Dropped { .. } => 16,
+        }
+    }
+
     /// The operation that asks for it.
     pub fn to_op(&self) -> Op {
         match self.clone() {

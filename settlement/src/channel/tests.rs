@@ -1,1 +1,15 @@
+//! The engine against the protocol's text: a refusal for each rule, each answer to an attack that
+//! was found, the boundaries, and two sides in random worlds against a model of their own.
 
+mod acknowledge;
+mod agree;
+mod answers;
+mod boundaries;
+mod codes;
+mod drafts;
+mod gone;
+mod meet;
+mod model;
+mod pair;
+mod random;
+mod streams;

@@ -47,6 +47,10 @@ pub enum Tag {
     Writes,
     /// A request to the hub's HTTP interface.
     Request,
+    /// The key of a payload that travels sealed from payer to payee.
+    Payload,
+    /// A wallet's key, from the seed of its mnemonic.
+    WalletKey,
     /// A channel under a header's state root.
     State,
     /// The root and size of the tree over all channels.
@@ -59,7 +63,7 @@ pub enum Tag {
     LiabilityRoot,
 }
 
-const TAGS: [(Tag, &str); 23] = [
+const TAGS: [(Tag, &str); 25] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -78,6 +82,8 @@ const TAGS: [(Tag, &str); 23] = [
     (Tag::Hello, "payhub/v1/hello"),
     (Tag::Writes, "payhub/v1/writes"),
     (Tag::Request, "payhub/v1/request"),
+    (Tag::Payload, "payhub/v1/payload"),
+    (Tag::WalletKey, "payhub/v1/wallet-key"),
     (Tag::State, "payhub/v1/state"),
     (Tag::StateRoot, "payhub/v1/state-root"),
     (Tag::Liability, "payhub/v1/liability"),

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use secp256k1::ecdsa;
+use secp256k1::{ecdh, ecdsa};
+
+use zeroize::Zeroizing;
 
 use super::SignatureError;
 use crate::types::{Hash, PublicKey, Signature};
@@ -30,8 +32,8 @@ impl SigningKey {
     }
 
     /// The private key's 32 bytes, for the file that keeps them.
-    pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
-        zeroize::Zeroizing::new(self.secret.to_secret_bytes())
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.to_secret_bytes())
     }
 
     /// The public key that belongs to it.
@@ -43,6 +45,20 @@ impl SigningKey {
     pub fn sign(&self, digest: &Hash) -> Signature {
         let message = secp256k1::Message::from_digest(digest.0);
         Signature(ecdsa::sign(message, &self.secret).serialize_compact())
+    }
+
+    /// What the owner of this key and the owner of `other` alone can compute: SHA-256 of the
+    /// compressed point that one's private key makes of the other's public key. Hash it under a
+    /// purpose tag before it is used as a key.
+    ///
+    /// # Errors
+    /// [`NotAKey`] when `other` names no point of the curve.
+    pub fn shared_secret(&self, other: &PublicKey) -> Result<Zeroizing<[u8; 32]>, NotAKey> {
+        let point = VerifyingKey::parse(other)?.point;
+        let mut shared = ecdh::SharedSecret::new(&point, &self.secret);
+        let bytes = Zeroizing::new(shared.to_secret_bytes());
+        shared.non_secure_erase();
+        Ok(bytes)
     }
 }
 

@@ -147,3 +147,12 @@ fn no_two_purposes_share_a_tag_or_a_digest() {
     let texts: std::collections::HashSet<_> = Tag::all().map(Tag::text).collect();
     assert_eq!((digests.len(), texts.len()), (Tag::all().count(), Tag::all().count()));
 }
+
+#[test]
+fn two_keys_share_one_secret_and_a_third_does_not() {
+    let (one, two, three) = (key(1), key(2), key(3));
+    let shared = one.shared_secret(&two.public()).unwrap();
+    assert_eq!(shared, two.shared_secret(&one.public()).unwrap());
+    assert_ne!(shared, three.shared_secret(&one.public()).unwrap());
+    assert_eq!(one.shared_secret(&crate::types::PublicKey([5; 33])), Err(NotAKey));
+}

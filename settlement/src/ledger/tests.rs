@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::fixture::*;
 use super::*;
 use crate::lock::Lock;
+use crate::proof::Net;
 use crate::proof::{BalanceProof, CooperativeClose};
 use crate::tx::{Submission, Transaction};
 use crate::types::{Amount, Role};
@@ -63,8 +64,8 @@ fn transaction(w: &World, opened: &[ChannelId], step: &Step) -> Option<Transacti
             channel: id(*at)?,
             wallet_amount: Amount(*wallet),
             hub_amount: Amount(*hub),
-            wallet_net: Amount(*wallet),
-            hub_net: Amount(*hub),
+            wallet_net: Net::new((*wallet).into()).unwrap(),
+            hub_net: Net::new((*hub).into()).unwrap(),
             valid_until: Height(w.height() + 1),
         }),
         Step::Submit(at, wallet, close, proof, locks, claims) => {

@@ -183,7 +183,11 @@ impl World {
             })
             .collect();
         let salt = self.rng.random();
-        let mut signed = proofs.chunks(256).flat_map(|some| self.hub.sign(some, salt)).collect::<Vec<_>>().into_iter();
+        let mut signed = proofs
+            .chunks(256)
+            .flat_map(|some| self.hub.sign(some, salt))
+            .collect::<Vec<_>>()
+            .into_iter();
         for action in actions {
             match action {
                 HubAction::Send(message) => self.hub_sends(&message),
@@ -203,6 +207,7 @@ impl World {
                 HubAction::Cosign { ticket } => self.cosigned(ticket),
                 HubAction::Refuse { ticket, code } => {
                     self.story.tell(self.now_ms, || format!("request {ticket} refused: {code}"));
+                    self.closing = None;
                 }
                 HubAction::Count { .. } => {}
             }
@@ -251,13 +256,8 @@ impl World {
 
     pub(super) fn pay_by_invoice(&mut self, payer: usize, amount: Amount) {
         let secret = Secret(self.rng.random());
-        let invoice = Command::Invoice {
-            secret,
-            asset: EUR,
-            amount,
-            life_blocks: 300,
-            memo: String::new(),
-        };
+        let invoice =
+            Command::Invoice { secret, asset: EUR, amount, life_blocks: 300, memo: String::new() };
         self.wallet_input(1 - payer, WalletInput::Command(Box::new(invoice)));
         self.commit(2 - payer);
         // One that was made is sometimes paid late, or twice.

@@ -8,7 +8,7 @@ use settlement::types::{Amount, Anchor, Secret};
 
 /// What the wallets were told was final. It must never be taken back, whatever crashes after.
 #[derive(Default)]
-pub struct Facts {
+pub(super) struct Facts {
     final_states: BTreeMap<(usize, Anchor), PaymentState>,
 }
 
@@ -16,7 +16,13 @@ impl Facts {
     /// A wallet was told how a payment stands.
     pub(super) fn told(&mut self, who: usize, payment: &Payment) -> Result<(), String> {
         if payment.state == PaymentState::Pending {
-            return Ok(());
+            // An invoice may be tried again once its money is back, and only then.
+            return match self.final_states.remove(&(who, payment.anchor)) {
+                Some(PaymentState::Settled) => {
+                    Err(format!("wallet {who} tries {:?} again, which is settled", payment.anchor))
+                }
+                _ => Ok(()),
+            };
         }
         let known = self.final_states.insert((who, payment.anchor), payment.state);
         match known {
@@ -96,7 +102,7 @@ pub(super) fn account(name: &str, has: Amount, should: i128) -> Result<(), Strin
 
 /// What happened, newest last; bounded, so that a long run stays small.
 #[derive(Default)]
-pub struct Story {
+pub(super) struct Story {
     lines: std::collections::VecDeque<String>,
 }
 

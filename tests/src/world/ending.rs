@@ -8,7 +8,7 @@ use settlement::crypto::Signable;
 use settlement::proof::CooperativeClose;
 use settlement::tx::Transaction;
 
-use super::{DEPOSIT, HUB_FUNDS, MINTED, World, check};
+use super::{HUB_FUNDS, MINTED, World, check};
 
 /// More blocks than any lock or window lives.
 const BLOCKS_TO_END: u32 = 700;
@@ -80,17 +80,18 @@ impl World {
 
     /// Wallet 0 closes with the hub, wallet 1 without it.
     pub(super) fn close_all(&mut self) -> Result<(), String> {
-        if self.is_open(1)
-            && let Some(channel) = self.channel_of(1)
-        {
-            let command = Command::CloseAlone { channel };
-            self.wallet_input(1, WalletInput::Command(Box::new(command)));
-        }
         for _ in 0..BLOCKS_TO_END {
-            if self.is_open(0) && self.closing.is_none() {
+            self.everybody_up();
+            if self.is_open(0) {
                 self.ask_to_close(0);
             }
-            self.everybody_up();
+            // Asked again if the wallet died before it had written down that it closes.
+            if self.is_open(1)
+                && let Some(channel) = self.channel_of(1)
+            {
+                let command = Command::CloseAlone { channel };
+                self.wallet_input(1, WalletInput::Command(Box::new(command)));
+            }
             self.beat();
             if (0..2).all(|who| self.is_closed(who)) {
                 return Ok(());
@@ -116,9 +117,12 @@ impl World {
         let Some(wallet) = self.wallets[who].core() else { return };
         let Some(channel) = wallet.channels().next() else { return };
         let Ok(close) = channel.close_terms(wallet.height().after(100)) else { return };
-        let command = Command::AgreeClose { close: close.clone() };
+        let command = Command::AgreeClose { close };
         self.wallet_input(who, WalletInput::Command(Box::new(command)));
         self.commit(who + 1);
+        if !matches!(self.phase(who), Some(Phase::Agreed { .. })) {
+            return;
+        }
         let signature = self.wallets[who].signing_key().sign(&close.digest());
         self.closing = Some((close, signature));
         self.hub_input(HubInput::Close { close, signature, ticket: 1 });
@@ -138,9 +142,9 @@ impl World {
         check::agree(&payments[0], &payments[1])?;
         check::agree(&payments[1], &payments[0])?;
         let mut fees = 0;
-        for who in 0..2 {
-            self.facts.hold(who, &payments[who])?;
-            let (paid, received) = check::moved(&payments[who]);
+        for (who, payments) in payments.iter().enumerate() {
+            self.facts.hold(who, payments)?;
+            let (paid, received) = check::moved(payments);
             let should = MINTED.wide() - paid + received;
             fees += paid - received;
             let has = self.ledger.balance(&self.public(who));
@@ -165,6 +169,5 @@ impl World {
         }
         let wallets = self.wallets.iter().map(|wallet| wallet.crashes()).sum::<u64>();
         self.report.crashes = wallets + self.hub.crashes();
-        debug_assert!(DEPOSIT < MINTED);
     }
 }

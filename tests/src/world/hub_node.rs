@@ -48,7 +48,10 @@ impl HubNode {
     pub(super) fn start(&mut self, book: &Book, now_ms: u64) {
         let shard = Shard::new(super::config::shard(&self.genesis, self.policy, self.public()));
         self.node.start(shard);
-        self.work(book, now_ms, Shard::recovered);
+        self.work(book, now_ms, |shard, now_ms, _, output| {
+            let pairs = shard.pairs();
+            shard.recovered(&pairs, now_ms, output);
+        });
     }
 
     fn work(
@@ -105,7 +108,7 @@ impl HubNode {
 
     /// The height whose block it needs next.
     pub(super) fn next_block(&self) -> Height {
-        self.node.core().map_or(Height(0), |shard| shard.height()).after(1)
+        self.node.core().map_or(Height(0), |shard| shard.followed().0).after(1)
     }
 
     pub(super) fn public(&self) -> PublicKey {

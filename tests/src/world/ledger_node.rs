@@ -42,10 +42,6 @@ impl LedgerNode {
         self.producer.produce(now_ms).expect("the ledger's disk works")
     }
 
-    pub(super) fn height(&self) -> Height {
-        self.producer.tip().map_or(Height(0), |tip| tip.header.height)
-    }
-
     pub(super) fn events_from(&self, from: Height) -> Vec<Arc<BlockEvents>> {
         self.producer.events_from(from, 1_000).expect("the ledger's history can be read")
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use settlement::journal::{Disk, Journal, Lsn, MemoryJournal};
 
 /// A core that can be brought back from its records.
-pub trait Core {
+pub(super) trait Core {
     /// One durable change.
     type Record: Serialize + DeserializeOwned;
     /// Something that leaves the process.
@@ -19,11 +19,11 @@ pub trait Core {
 }
 
 /// What a core handed out for one input.
-pub struct Made<C: Core> {
+pub(super) struct Made<C: Core> {
     /// To append.
-    pub records: Vec<C::Record>,
+    pub(super) records: Vec<C::Record>,
     /// To perform once the records are durable.
-    pub actions: Vec<C::Action>,
+    pub(super) actions: Vec<C::Action>,
 }
 
 struct Running<C: Core> {
@@ -33,11 +33,11 @@ struct Running<C: Core> {
 }
 
 /// A process and its disk. The disk outlives the process.
-pub struct Node<C: Core> {
+pub(super) struct Node<C: Core> {
     disk: Disk,
     running: Option<Running<C>>,
     /// How often it has crashed.
-    pub crashes: u64,
+    pub(super) crashes: u64,
 }
 
 impl<C: Core> Default for Node<C> {
@@ -48,12 +48,12 @@ impl<C: Core> Default for Node<C> {
 
 impl<C: Core> Node<C> {
     /// The disk, to plan crashes on it.
-    pub fn disk(&self) -> &Disk {
+    pub(super) fn disk(&self) -> &Disk {
         &self.disk
     }
 
     /// The core, while the process runs.
-    pub fn core(&self) -> Option<&C> {
+    pub(super) fn core(&self) -> Option<&C> {
         self.running.as_ref().map(|running| &running.core)
     }
 
@@ -61,7 +61,7 @@ impl<C: Core> Node<C> {
     ///
     /// # Panics
     /// When the journal can't be read: the world has a bug.
-    pub fn start(&mut self, mut fresh: C) {
+    pub(super) fn start(&mut self, mut fresh: C) {
         let journal = MemoryJournal::open(&self.disk).expect("the disk is free");
         let replayed = journal.replay(0, &mut |_, bytes| {
             let record = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
@@ -73,7 +73,7 @@ impl<C: Core> Node<C> {
     }
 
     /// Kills the process; the first `kept` records that were not synced survive.
-    pub fn crash(&mut self, kept: usize) {
+    pub(super) fn crash(&mut self, kept: usize) {
         if self.running.take().is_some() {
             self.disk.crash_keeping(kept);
             self.crashes += 1;
@@ -81,7 +81,7 @@ impl<C: Core> Node<C> {
     }
 
     /// Gives the core something to do. `None` when the process is down, or went down at a write.
-    pub fn work(&mut self, work: impl FnOnce(&mut C) -> Made<C>) -> Option<()> {
+    pub(super) fn work(&mut self, work: impl FnOnce(&mut C) -> Made<C>) -> Option<()> {
         let running = self.running.as_mut()?;
         let made = work(&mut running.core);
         for record in &made.records {
@@ -103,7 +103,7 @@ impl<C: Core> Node<C> {
     }
 
     /// One group commit, and the actions that it releases, in order.
-    pub fn commit(&mut self) -> Vec<C::Action> {
+    pub(super) fn commit(&mut self) -> Vec<C::Action> {
         let Some(running) = self.running.as_mut() else { return Vec::new() };
         let Ok(durable) = running.journal.sync() else {
             self.died();
@@ -114,7 +114,7 @@ impl<C: Core> Node<C> {
     }
 
     /// Whether nothing waits for the disk.
-    pub fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         self.running.as_ref().is_none_or(|running| running.waiting.is_empty())
     }
 }

@@ -3,7 +3,7 @@
 use super::super::fixture::*;
 use super::*;
 use crate::block::{Block, SignedHeader};
-use crate::proof::CooperativeClose;
+use crate::proof::{CooperativeClose, Net};
 use crate::tx::{ANCHOR_ENTRIES_MAX, AccountAction, Transaction};
 use crate::types::{Amount, AssetId, ChannelId, Hash, Holder, Salt};
 
@@ -76,8 +76,8 @@ fn an_entry_that_is_stale_or_late_is_skipped_and_never_the_rest() {
         channel: gone,
         wallet_amount: Amount(10),
         hub_amount: Amount(10),
-        wallet_net: Amount(10),
-        hub_net: Amount(10),
+        wallet_net: Net::new(10).unwrap(),
+        hub_net: Net::new(10).unwrap(),
         valid_until: Height(1_000),
     }));
     w.advance_to(w.height() + u64::from(WINDOW) + 1);

@@ -8,6 +8,7 @@ use super::super::verified::TX_BYTES_MAX;
 use super::*;
 use crate::crypto::Signable;
 use crate::params::Genesis;
+use crate::proof::Net;
 use crate::tx::Submission;
 use crate::types::{LedgerId, Salt, Secret, Signature};
 
@@ -58,8 +59,8 @@ fn cooperative(channel: ChannelId) -> CooperativeClose {
         channel,
         wallet_amount: Amount(90),
         hub_amount: Amount(60),
-        wallet_net: Amount(100),
-        hub_net: Amount(50),
+        wallet_net: Net::new(100).unwrap(),
+        hub_net: Net::new(50).unwrap(),
         valid_until: Height(1_000),
     }
 }
@@ -147,8 +148,8 @@ fn of_channels(cases: &Cases) -> Vec<Row> {
             w.cooperative_tx(CooperativeClose {
                 wallet_amount: Amount(0),
                 hub_amount: Amount(150),
-                wallet_net: Amount(101),
-                hub_net: Amount(49),
+                wallet_net: Net::new(101).unwrap(),
+                hub_net: Net::new(49).unwrap(),
                 ..cooperative(open)
             }),
             Code::EscrowMismatch,

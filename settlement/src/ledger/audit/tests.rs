@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::fixture::*;
+use super::super::parallel;
 use super::super::store::{RECORD_VERSION, Record};
 use super::*;
 use crate::block::{Block, LedgerEvent, SignedHeader};
@@ -12,7 +13,7 @@ use crate::encoding::encode;
 use crate::journal::{
     Disk, FileJournal, Journal, JournalConfig, JournalReader, Kind, MemoryJournal,
 };
-use crate::tx::{AccountAction, Transaction};
+use crate::tx::{AccountAction, AccountTx, Transaction};
 use crate::types::{Amount, Role, Signature};
 
 const KIND: Kind = Kind::new("test");
@@ -244,4 +245,37 @@ fn a_hub_that_signs_two_trees_for_one_height_is_found() {
 
 fn key_of() -> crate::types::PublicKey {
     key(1).public()
+}
+
+/// 1,000 blocks with 100,000 transactions: prints how long the audit takes.
+#[test]
+#[ignore = "takes a minute without optimisation"]
+fn a_long_history_is_audited_in_reasonable_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig::new(KIND);
+    let mut journal = FileJournal::open(dir.path(), config).unwrap();
+    let mut w = World::new();
+    let action = AccountAction::Transfer { to: w.hub.public(), asset: EUR, amount: Amount(1) };
+    w.block(vec![w.mint_tx(0, 1_000_000)]);
+    let minted = LedgerEvent::Minted { to: key(1).public(), asset: EUR, amount: Amount(1_000_000) };
+    write(&mut journal, &[(w.blocks[0].clone(), vec![minted])]);
+    for block in 0..1_000u64 {
+        let tx = |at: u64| AccountTx {
+            ledger: w.ledger.id(),
+            account: key(1).public(),
+            nonce: block * 100 + at,
+            action: action.clone(),
+        };
+        let txs: Vec<_> = (0..100).map(|at| Transaction::account(&w.wallet, tx(at))).collect();
+        let verified = parallel::map(&txs, |tx| w.ledger.verify_tx(tx.clone()).unwrap());
+        let applied = w.ledger.apply(verified, (block + 2) * 1_000).unwrap();
+        let header = SignedHeader::sign(&ledger_key(), applied.header);
+        let block = Block { header, transactions: applied.transactions };
+        write(&mut journal, &[(block, applied.events)]);
+    }
+    let started = std::time::Instant::now();
+    let report = audited_files(dir.path());
+    let right = Progress { blocks: 1_001, transactions: 100_001 };
+    assert_eq!((report.right, report.wrong), (right, None));
+    println!("audited {right:?} in {:?}", started.elapsed());
 }

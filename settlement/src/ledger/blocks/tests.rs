@@ -5,6 +5,7 @@ use super::*;
 use crate::block::SignedHeader;
 use crate::crypto::SigningKey;
 use crate::params::Genesis;
+use crate::proof::Net;
 use crate::tx::Submission;
 use crate::types::{Amount, Role, Secret};
 
@@ -150,8 +151,8 @@ fn a_transaction_on_a_channel_that_is_gone_is_refused_in_the_block() {
         channel: id,
         wallet_amount: Amount(0),
         hub_amount: Amount(0),
-        wallet_net: Amount(0),
-        hub_net: Amount(0),
+        wallet_net: Net::new(0).unwrap(),
+        hub_net: Net::new(0).unwrap(),
         valid_until: Height(100),
     };
     w.done(w.cooperative_tx(gone));

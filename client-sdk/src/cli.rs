@@ -1,0 +1,138 @@
+//! The `wallet` command: a wallet with one hub, in a directory of its own.
+//!
+//! With `--json` each command prints exactly one object on standard output (`invoice --wait` a
+//! second one when it ends, `listen` one per event): amounts are decimal strings, bytes lower-case
+//! hex. An error is `{"error": {"code", "title", "detail"}}`. Without, it prints a line or a small
+//! table, and errors as one line on standard error. Logs go to standard error, and only if
+//! `RUST_LOG` asks for them.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 usage, 3 hub or ledger out of reach.
+
+mod args;
+mod home;
+mod lines;
+mod run;
+mod session;
+mod show;
+mod socket;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use settlement::reject::Code;
+use tokio::sync::mpsc;
+
+use crate::client::ClientError;
+use args::{Args, Command};
+use home::{Home, Owned};
+use lines::{Line, Lines, Printer};
+use session::Session;
+
+/// How many lines may wait to be printed.
+const LINES_MAX: usize = 256;
+
+/// What the process ends with.
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const OUT_OF_REACH: u8 = 3;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // A program that embeds this one may have logs of its own already.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let printer = Printer { json: args.json };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(execute(args, printer)),
+        Err(error) => Err(ClientError::new(Code::Internal, format!("no runtime: {error}"))),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            printer.error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// What a refused command line comes to.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    if json && !asked {
+        let text = error.to_string();
+        // The first paragraph says what is wrong; usage and tips are for people.
+        let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let detail = first.split_whitespace().collect::<Vec<_>>().join(" ");
+        Printer { json }.error(&ClientError::new(Code::BadArgument, detail));
+    } else {
+        // Nowhere to print to: the exit code says it.
+        let _ = error.print();
+    }
+    ExitCode::from(if asked { DONE } else { USAGE })
+}
+
+fn exit_code(error: &ClientError) -> u8 {
+    match error.code {
+        Code::HubUnavailable | Code::LedgerUnavailable | Code::ShuttingDown | Code::Draining => {
+            OUT_OF_REACH
+        }
+        Code::BadArgument => USAGE,
+        _ => FAILED,
+    }
+}
+
+/// Runs a command and prints what it says; the exit code of one that said all itself.
+async fn execute(args: Args, printer: Printer) -> Result<u8, ClientError> {
+    let home = Home::at(args.home()?);
+    if let Command::Init { mnemonic_file } = &args.command {
+        let line = home::init(&home, &args, mnemonic_file.as_deref())?;
+        printer.line(&line);
+        return Ok(DONE);
+    }
+    let (lines, mut waiting) = mpsc::channel::<Line>(LINES_MAX);
+    let lines = Lines(lines);
+    let running = async {
+        match home.own()? {
+            Owned::Here(owned) => here(&home, owned, &args, lines).await,
+            Owned::Elsewhere => socket::forward(&home, &args.command, lines).await,
+        }
+    };
+    let spinner = printer.spinner(&args.command);
+    let printing = async {
+        let mut failed = false;
+        while let Some(line) = waiting.recv().await {
+            failed = line.failed;
+            spinner.suspend(|| printer.line(&line));
+        }
+        failed
+    };
+    let (ended, failed) = tokio::join!(running, printing);
+    spinner.finish_and_clear();
+    ended.map(|()| if failed { FAILED } else { DONE })
+}
+
+/// Runs a command in this process, which owns the home.
+async fn here(
+    home: &Home,
+    owned: home::Lock,
+    args: &Args,
+    lines: Lines,
+) -> Result<(), ClientError> {
+    let session = Session::open(home, args).await?;
+    let ended = match &args.command {
+        Command::Listen => socket::listen(home, &session, lines).await,
+        command => run::run(&session, command, &lines).await,
+    };
+    session.close().await;
+    drop(owned);
+    ended
+}

@@ -1,0 +1,205 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+use settlement::reject::Code;
+use settlement::types::{Amount, ChannelId, PublicKey};
+
+use crate::client::ClientError;
+
+/// Where the hub is when nobody says so.
+pub(super) const HUB_DEFAULT: &str = "http://127.0.0.1:7400";
+
+/// A wallet for payment channels with a hub.
+///
+/// Amounts are whole base units of the asset (cents, for example). Exit codes: 0 done, 1 refused or
+/// failed, 2 usage, 3 hub or ledger out of reach.
+#[derive(Debug, Parser)]
+#[command(name = "wallet", version)]
+pub(super) struct Args {
+    /// The wallet's directory [default: ~/.payhub-wallet]
+    #[arg(long, global = true, env = "WALLET_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The hub's address; `init` remembers it [default: http://127.0.0.1:7400]
+    #[arg(long, global = true, env = "WALLET_HUB", value_name = "URL")]
+    pub(super) hub: Option<String>,
+    /// The ledger's address, where it is not the hub's; `init` remembers it
+    #[arg(long, global = true, env = "WALLET_LEDGER", value_name = "URL")]
+    pub(super) ledger: Option<String>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Args {
+    /// The home that is meant.
+    pub(super) fn home(&self) -> Result<PathBuf, ClientError> {
+        if let Some(home) = &self.home {
+            return Ok(home.clone());
+        }
+        let user = std::env::var_os("HOME").filter(|home| !home.is_empty());
+        let none = || ClientError::new(Code::BadArgument, "give --home DIR: there is no $HOME");
+        Ok(PathBuf::from(user.ok_or_else(none)?).join(".payhub-wallet"))
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Command {
+    /// Make a new wallet, or one from the words of an old one
+    Init {
+        /// A file with the 12 words of an existing wallet
+        #[arg(long, value_name = "FILE")]
+        mnemonic_file: Option<PathBuf>,
+    },
+    /// Show what the wallet holds on the ledger and in its channels
+    Status,
+    /// Get new money from a development ledger
+    Faucet {
+        /// How much
+        amount: Amount,
+        /// Which asset, by number or code
+        #[arg(long, default_value = "0")]
+        asset: String,
+    },
+    /// Open a channel with the hub
+    Open {
+        /// How much of the account to put into it
+        #[arg(long, value_name = "AMOUNT")]
+        deposit: Amount,
+        /// Which asset, by number or code
+        #[arg(long, default_value = "0")]
+        asset: String,
+    },
+    /// Put more of the account into a channel
+    Deposit {
+        /// How much
+        amount: Amount,
+        /// Which channel, if there is more than one
+        #[arg(long)]
+        channel: Option<ChannelId>,
+    },
+    /// Take money out of a channel into the account, with the hub's signature
+    Withdraw {
+        /// How much
+        amount: Amount,
+        /// Which channel, if there is more than one
+        #[arg(long)]
+        channel: Option<ChannelId>,
+    },
+    /// Ask for a payment
+    Invoice {
+        /// How much
+        amount: Amount,
+        /// Which asset, by number or code
+        #[arg(long, default_value = "0")]
+        asset: String,
+        /// What for, at most 256 bytes
+        #[arg(long, default_value = "")]
+        memo: String,
+        /// For how many ledger blocks it can be paid
+        #[arg(long, default_value_t = 3_600, value_name = "BLOCKS")]
+        expires_blocks: u64,
+        /// Stay until it is paid or has expired
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Pay an invoice
+    Pay {
+        /// The invoice's text
+        invoice: String,
+        /// Return when the payment is on its way; it goes on while the wallet is connected
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Pay a wallet that has not asked
+    Send {
+        /// Its public key
+        payee: PublicKey,
+        /// How much
+        amount: Amount,
+        /// Which asset, by number or code
+        #[arg(long, default_value = "0")]
+        asset: String,
+        /// What for, at most 256 bytes
+        #[arg(long, default_value = "")]
+        memo: String,
+        /// Return when the payment is on its way; it goes on while the wallet is connected
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Stay connected, take payments, and print what happens; other commands go through it
+    Listen,
+    /// Show all payments, oldest first
+    History,
+    /// Close a channel and have the ledger pay it out
+    Close {
+        /// Which channel, if there is more than one
+        channel: Option<ChannelId>,
+        /// Without the hub: takes a challenge period
+        #[arg(long)]
+        unilateral: bool,
+        /// Return when the close is in a block, before it is paid out
+        #[arg(long, requires = "unilateral")]
+        no_wait: bool,
+    },
+}
+
+impl Command {
+    /// Whether the hub is connected to for it.
+    pub(super) fn connects(&self) -> bool {
+        match self {
+            Command::Init { .. }
+            | Command::Faucet { .. }
+            | Command::History
+            | Command::Invoice { wait: false, .. } => false,
+            Command::Status
+            | Command::Open { .. }
+            | Command::Deposit { .. }
+            | Command::Withdraw { .. }
+            | Command::Invoice { .. }
+            | Command::Pay { .. }
+            | Command::Send { .. }
+            | Command::Listen
+            | Command::Close { .. } => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_survives_the_socket() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' ')).map(|args| args.command);
+        let channel = "11".repeat(32);
+        let payee = format!("02{}", "22".repeat(32));
+        let lines = [
+            "wallet status --json".to_owned(),
+            "wallet --home /x invoice 5 --memo tea --wait".to_owned(),
+            format!("wallet send {payee} 7 --asset EUR"),
+            format!("wallet close {channel} --unilateral --no-wait"),
+        ];
+        for line in lines {
+            let command = parse(&line).unwrap();
+            let sent = serde_json::to_string(&command).unwrap();
+            assert_eq!(serde_json::from_str::<Command>(&sent).unwrap(), command, "{line}");
+        }
+        for line in ["wallet", "wallet pay", "wallet open --deposit -1", "wallet invoice 1.5"] {
+            assert!(parse(line).is_err(), "{line} was taken");
+        }
+    }
+}

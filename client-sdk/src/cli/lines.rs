@@ -1,0 +1,108 @@
+//! What a command says, and how it is printed.
+
+use std::io::Write;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::args::Command;
+use crate::client::ClientError;
+
+/// One thing that a command says, in both forms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    /// The object that `--json` prints.
+    pub(super) json: Value,
+    /// The text that is printed without.
+    pub(super) human: String,
+    /// Whether it says that what was asked for failed.
+    pub(super) failed: bool,
+}
+
+impl Line {
+    pub(super) fn new(json: Value, human: impl Into<String>) -> Line {
+        Line { json, human: human.into(), failed: false }
+    }
+}
+
+/// Where a command says it.
+#[derive(Clone)]
+pub(super) struct Lines(pub(super) mpsc::Sender<Line>);
+
+impl Lines {
+    /// Says it; whoever listened may be gone.
+    pub(super) async fn say(&self, line: Line) {
+        let _ = self.0.send(line).await;
+    }
+}
+
+/// An error as `--json` prints it.
+pub(super) fn error_json(error: &ClientError) -> Value {
+    json!({
+        "code": error.code.number(),
+        "name": error.code.name(),
+        "title": error.code.title(),
+        "detail": error.detail,
+    })
+}
+
+/// Prints for people or for scripts.
+#[derive(Clone, Copy)]
+pub(super) struct Printer {
+    pub(super) json: bool,
+}
+
+impl Printer {
+    /// A line on standard output. One that nobody reads any more is no failure.
+    pub(super) fn line(self, line: &Line) {
+        let text = if self.json { line.json.to_string() } else { printable(&line.human) };
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+
+    /// An error: an object on standard output, or one line on standard error.
+    pub(super) fn error(self, error: &ClientError) {
+        if self.json {
+            let json = json!({ "error": error_json(error) });
+            return self.line(&Line::new(json, ""));
+        }
+        let detail = printable(&error.detail).replace('\n', " ");
+        let (name, number) = (error.code.name(), error.code.number());
+        let _ = writeln!(std::io::stderr(), "error: {detail} [{number} {name}]");
+    }
+
+    /// Shows people that something takes its time; only on a terminal.
+    pub(super) fn spinner(self, command: &Command) -> ProgressBar {
+        if self.json || *command == Command::Listen {
+            return ProgressBar::hidden();
+        }
+        let spinner = ProgressBar::new_spinner();
+        spinner.enable_steady_tick(Duration::from_millis(120));
+        spinner
+    }
+}
+
+/// Text that may come from strangers (memos), without anything that would steer a terminal.
+fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let plain = text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c });
+    plain.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memo_steers_no_terminal() {
+        let hostile = "tea\u{1b}[2J\r\u{202e}eet\u{7}";
+        assert_eq!(printable(hostile), "tea\u{fffd}[2J\u{fffd}\u{fffd}eet\u{fffd}");
+        assert_eq!(printable("Grüße, 茶\nzwei"), "Grüße, 茶\nzwei");
+    }
+}

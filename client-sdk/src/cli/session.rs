@@ -1,0 +1,88 @@
+//! A home that is open: its client, its wallet, and its ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use settlement::reject::Code;
+use settlement::types::AssetId;
+
+use super::args::Args;
+use super::home::Home;
+use crate::client::{Client, ClientConfig, ClientError, WalletHandle};
+use crate::ledger_client::LedgerClient;
+use crate::ledger_http::HttpLedger;
+
+/// How long the ledger may take to give all blocks since the last time.
+const CATCH_UP: Duration = Duration::from_secs(60);
+/// How long what is under way may take to be settled before the command ends.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// An open home.
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) wallet: WalletHandle,
+    pub(super) ledger: HttpLedger,
+    connects: bool,
+}
+
+impl Session {
+    pub(super) async fn open(home: &Home, args: &Args) -> Result<Session, ClientError> {
+        let remembered = home.remembered()?;
+        let key = Arc::new(home.key()?);
+        let hub_url = args.hub.clone().unwrap_or_else(|| remembered.hub.clone());
+        let ledger_url = args.ledger.clone().or_else(|| remembered.ledger.clone());
+        let ledger = HttpLedger::new(ledger_url.as_deref().unwrap_or(&hub_url))?;
+        let connects = args.command.connects();
+        let config = ClientConfig {
+            ledger: Some(Arc::new(ledger.clone()) as Arc<dyn LedgerClient>),
+            connect: connects,
+            new_keys: remembered.made_here,
+            ..ClientConfig::new(hub_url, home.store())
+        };
+        let client = Client::open(config, vec![key]).await?;
+        home.opened(&remembered)?;
+        let wallet = client
+            .wallets()
+            .into_iter()
+            .next()
+            .ok_or_else(|| ClientError::new(Code::StoreDamaged, "the store has no wallet"))?;
+        Ok(Session { client, wallet, ledger, connects })
+    }
+
+    /// Waits until the wallet knows all that the ledger knows.
+    pub(super) async fn caught_up(&self) -> Result<(), ClientError> {
+        self.wallet.caught_up(CATCH_UP).await
+    }
+
+    /// Waits until payments can go.
+    pub(super) async fn ready(&self) -> Result<(), ClientError> {
+        self.caught_up().await?;
+        self.wallet.synced().await
+    }
+
+    /// Gives what is under way a moment, so that balances are what they will be.
+    pub(super) async fn settle(&self) {
+        // What takes longer is told as locked.
+        let _ = self.wallet.quiet(SETTLE).await;
+    }
+
+    /// The asset with this number or code.
+    pub(super) fn asset(&self, name: &str) -> Result<AssetId, ClientError> {
+        let assets = &self.client.genesis().assets;
+        let by_code = (0u32..).zip(assets).find(|(_, asset)| asset.code == name);
+        let by_number = name.parse().ok().filter(|id: &u32| (*id as usize) < assets.len());
+        let id = by_code.map(|(id, _)| id).or(by_number);
+        let unknown = || {
+            let detail = format!("the ledger has no asset `{name}`");
+            ClientError::new(Code::UnknownAsset, detail)
+        };
+        id.map(AssetId).ok_or_else(unknown)
+    }
+
+    pub(super) async fn close(self) {
+        if self.connects {
+            self.settle().await;
+        }
+        self.client.shutdown().await;
+    }
+}

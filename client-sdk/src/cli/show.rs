@@ -1,0 +1,146 @@
+//! Wallets, channels and payments in words, tables and JSON.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use settlement::api::{AssetBalance, ChannelPhase};
+
+use crate::client::Status;
+use crate::wallet::{Event, Payment, PaymentState, Way};
+
+/// A channel's phase in a word.
+pub(super) fn phase(phase: ChannelPhase) -> &'static str {
+    match phase {
+        ChannelPhase::Open => "open",
+        ChannelPhase::Closing => "closing",
+        ChannelPhase::Closed => "closed",
+    }
+}
+
+/// A payment's state in a word.
+fn state(state: PaymentState) -> &'static str {
+    match state {
+        PaymentState::Pending => "pending",
+        PaymentState::Settled => "settled",
+        PaymentState::Failed(_) => "failed",
+    }
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
+
+pub(super) fn status(status: &Status, balances: &[AssetBalance]) -> String {
+    let mut text = format!("wallet {}\nheight {}\n", status.public_key, status.height);
+    if balances.is_empty() {
+        text.push_str("account empty\n");
+    }
+    for AssetBalance { asset, amount } in balances {
+        text.push_str(&format!("account {amount} of asset {asset}\n"));
+    }
+    if status.channels.is_empty() {
+        text.push_str("no channels");
+        return text;
+    }
+    let mut rows = table(["channel", "state", "wallet", "hub", "locked", "seq"]);
+    for channel in &status.channels {
+        rows.add_row([
+            channel.id.to_string(),
+            phase(channel.state).to_owned(),
+            channel.wallet_amount.to_string(),
+            channel.hub_amount.to_string(),
+            channel.locked.to_string(),
+            channel.seq.to_string(),
+        ]);
+    }
+    text.push_str(&rows.to_string());
+    text
+}
+
+pub(super) fn payment(payment: &Payment) -> String {
+    let Payment { anchor, amount, fee, .. } = payment;
+    let what = match payment.way {
+        Way::Out => format!("payment of {amount} (fee {fee})"),
+        Way::In => format!("payment in of {amount}"),
+    };
+    match payment.state {
+        PaymentState::Pending => format!("{what} is pending: {anchor}"),
+        PaymentState::Settled => format!("{what} is settled: {anchor}"),
+        PaymentState::Failed(code) => format!("{what} failed: {code}"),
+    }
+}
+
+pub(super) fn payment_json(payment: &Payment) -> Value {
+    // The own secret of an invoice that nobody has paid is worth money to whoever sees it first.
+    let secret = payment.secret.filter(|_| payment.state == PaymentState::Settled);
+    json!({
+        "payment": payment.anchor,
+        "way": payment.way,
+        "state": state(payment.state),
+        "asset": payment.asset,
+        "amount": payment.amount,
+        "fee": payment.fee,
+        "secret": secret,
+        "peer": payment.peer,
+        "memo": payment.memo,
+    })
+}
+
+pub(super) fn history(payments: &[Payment]) -> String {
+    if payments.is_empty() {
+        return "no payments".to_owned();
+    }
+    let mut rows = table(["payment", "way", "state", "amount", "fee", "memo"]);
+    for payment in payments {
+        let way = if payment.way == Way::Out { "out" } else { "in" };
+        rows.add_row([
+            payment.anchor.to_string(),
+            way.to_owned(),
+            state(payment.state).to_owned(),
+            payment.amount.to_string(),
+            payment.fee.to_string(),
+            payment.memo.replace('\n', " "),
+        ]);
+    }
+    rows.to_string()
+}
+
+/// An event as `listen` prints it.
+pub(super) fn event(event: &Event) -> (Value, String) {
+    match event {
+        Event::Invoiced { invoice, payment } => {
+            let json = json!({ "event": "invoice", "invoice": invoice, "payment": payment.anchor });
+            (json, format!("invoice {invoice}"))
+        }
+        Event::Payment(changed) => {
+            let mut json = payment_json(changed);
+            if let Value::Object(fields) = &mut json {
+                fields.insert("event".to_owned(), "payment".into());
+            }
+            (json, payment(changed))
+        }
+        Event::Refused { code, detail, payment } => {
+            let (number, title) = (code.number(), code.title());
+            let json = json!({
+                "event": "refused", "code": number, "title": title, "detail": detail,
+                "payment": payment,
+            });
+            (json, format!("refused: {detail} [{code}]"))
+        }
+        Event::Channel(id) => {
+            (json!({ "event": "channel", "channel": id }), format!("channel {id} has changed"))
+        }
+        Event::PaidByHub { channel, amount, memo } => {
+            let memo = String::from_utf8_lossy(memo);
+            let json = json!({
+                "event": "paid_by_hub", "channel": channel, "amount": amount, "memo": memo,
+            });
+            (json, format!("the hub paid {amount} on channel {channel}: {memo}"))
+        }
+        Event::PaidToHub { channel, amount } => {
+            let json = json!({ "event": "paid_to_hub", "channel": channel, "amount": amount });
+            (json, format!("the hub took {amount} on channel {channel}"))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The wallets of a client, as its tasks and threads share them: their keys and their listeners.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use settlement::crypto::SigningKey;
+use tokio::sync::{broadcast, watch};
+
+use crate::wallet::Event;
+
+/// How many events a slow listener may lie behind before it misses some.
+const EVENTS_KEPT: usize = 4_096;
+
+/// One wallet.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) key: Arc<SigningKey>,
+    /// Held from reading the account's nonce until the transaction that spends it is in a block.
+    pub(crate) account: Arc<tokio::sync::Mutex<()>>,
+    events: Arc<OnceLock<broadcast::Sender<Event>>>,
+}
+
+/// All of them, by number.
+pub(crate) struct Members {
+    connections: usize,
+    all: RwLock<Vec<Member>>,
+    count: watch::Sender<usize>,
+}
+
+impl Members {
+    pub(crate) fn new(connections: usize) -> Members {
+        let (count, _) = watch::channel(0);
+        Members { connections: connections.max(1), all: RwLock::new(Vec::new()), count }
+    }
+
+    /// Adds the next wallet and returns its number.
+    pub(crate) fn add(&self, key: Arc<SigningKey>) -> u32 {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let index = all.len();
+        all.push(Member { key, account: Arc::default(), events: Arc::default() });
+        self.count.send_replace(all.len());
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// The wallet with this number.
+    pub(crate) fn get(&self, index: u32) -> Option<Member> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(index as usize).cloned()
+    }
+
+    /// Says when wallets were added.
+    pub(crate) fn watch(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
+    }
+
+    /// Which connection a wallet uses. It is the same for good, so that order is kept.
+    pub(crate) fn connection_of(&self, index: u32) -> usize {
+        (index as usize).checked_rem(self.connections).unwrap_or(0)
+    }
+
+    /// The wallets of a connection from number `from` on.
+    pub(crate) fn of_connection(
+        &self,
+        connection: usize,
+        from: u32,
+    ) -> Vec<(u32, Arc<SigningKey>)> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let numbered = (0u32..).zip(all.iter()).skip(from as usize);
+        let own = numbered.filter(|(index, _)| self.connection_of(*index) == connection);
+        own.map(|(index, member)| (index, member.key.clone())).collect()
+    }
+
+    /// What a wallet's user is told from now on.
+    pub(crate) fn listen(&self, index: u32) -> Option<broadcast::Receiver<Event>> {
+        let member = self.get(index)?;
+        let sender = member.events.get_or_init(|| broadcast::channel(EVENTS_KEPT).0);
+        Some(sender.subscribe())
+    }
+
+    /// Tells a wallet's listeners, if it has any.
+    pub(crate) fn tell(&self, index: u32, event: Event) {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = all.get(index as usize).and_then(|member| member.events.get()) {
+            // Nobody listens any more.
+            let _ = sender.send(event);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Following the ledger, and what must be brought before it.
+//!
+//! Everything here works from the blocks alone: a wallet whose hub has gone away, or lies, still
+//! gets what it is owed as long as it sees blocks in time.
+
+use settlement::block::{BlockEvents, LedgerEvent};
+use settlement::channel::{Duty, Phase, Step};
+use settlement::reject::Code;
+use settlement::types::{Anchor, ChannelId, Height};
+
+use super::core::Turn;
+use super::state::Followed;
+use super::{Action, Event, Payment, PaymentState, Record, Wallet};
+
+/// A block that says nothing about the wallet is not worth a write: how far it has followed is
+/// recorded at least this often, in blocks. After a restart it looks at a few of them again.
+pub const FOLLOW_STRIDE: u64 = 32;
+
+impl Wallet {
+    pub(super) fn follow(&mut self, turn: &mut Turn, block: &BlockEvents) {
+        let header = &block.header.header;
+        if header.ledger != self.ledger {
+            let detail = format!("a block of ledger {}, not of {}", header.ledger, self.ledger);
+            return turn.refuse(Code::WrongLedger, detail, None);
+        }
+        let first = self.seen.height == Height(0) && self.state.channels.is_empty();
+        let next = self.seen.height.after(1);
+        if header.height < next {
+            return;
+        }
+        if header.height > next && !first {
+            let detail = format!("block {} came where {next} is next", header.height);
+            return turn.refuse(Code::LedgerUnavailable, detail, None);
+        }
+        self.seen = Followed { height: header.height, time_ms: header.time_ms };
+        self.newest = Some(block.header);
+        let mut ours = false;
+        for event in &block.events {
+            ours |= self.follow_event(turn, event);
+        }
+        let recorded = self.state.followed.height;
+        if ours || header.height >= recorded.after(FOLLOW_STRIDE) {
+            let Followed { height, time_ms } = self.seen;
+            self.commit(turn, Record::Followed { height, time_ms });
+        }
+        for id in self.channel_ids() {
+            self.guard(turn, id);
+            self.drop_stale_wanted(turn, id);
+            self.attend(turn, id);
+        }
+        self.end_invoices(turn);
+    }
+
+    /// Whether the event is about this wallet.
+    fn follow_event(&mut self, turn: &mut Turn, event: &LedgerEvent) -> bool {
+        let Some(id) = event.channel() else { return false };
+        if let LedgerEvent::Opened { terms, deposit } = event {
+            let mine =
+                (terms.ledger, terms.wallet, terms.hub) == (self.ledger, self.me, self.config.hub);
+            if mine && !self.state.channels.contains_key(&id) {
+                self.commit(turn, Record::Opened { terms: *terms, deposit: *deposit });
+                turn.tell(Event::Channel(id));
+                self.meet(turn, id);
+            }
+            return mine;
+        }
+        let Some(channel) = self.channel(&id) else { return false };
+        let phase = channel.phase();
+        for step in channel.follow(event) {
+            self.step(turn, id, step);
+        }
+        // A change of phase has told the user already.
+        if self.channel(&id).is_some_and(|channel| channel.phase() == phase) {
+            turn.tell(Event::Channel(id));
+        } else {
+            self.link(id).submitted = None;
+        }
+        true
+    }
+
+    /// What time and blocks do to a channel: agreements lapse, locks expire, and what is owed is
+    /// fetched from the ledger before it is too late.
+    pub(super) fn guard(&mut self, turn: &mut Turn, id: ChannelId) {
+        let now = self.now(turn.now_ms);
+        let Some(channel) = self.channel(&id) else { return };
+        let mut steps: Vec<Step> = channel.lapse(&now).into_iter().collect();
+        steps.extend(channel.expire(&now));
+        for step in steps {
+            self.step(turn, id, step);
+        }
+        let now = self.now(turn.now_ms);
+        let Some(duty) = self.channel(&id).and_then(|channel| channel.duty(&now)) else { return };
+        let delay = self.config.policy.inclusion_delay.max(1);
+        let submitted = self.links.get(&id).and_then(|link| link.submitted);
+        if submitted.is_some_and(|at| self.seen.height < at.after(delay)) {
+            return;
+        }
+        let close = duty == Duty::CloseAndClaim;
+        let phase = self.channel(&id).map(|channel| channel.phase());
+        if close && phase != Some(Phase::ClosingSoon) {
+            self.step(turn, id, Step::Closing);
+        }
+        self.submit(turn, id, close);
+    }
+
+    /// Brings everything that this side has before the ledger.
+    pub(super) fn submit(&mut self, turn: &mut Turn, id: ChannelId, close: bool) {
+        let height = self.seen.height;
+        self.link(id).submitted = Some(height);
+        if let Some(channel) = self.channel(&id) {
+            turn.act(Action::Submit(Box::new(channel.submission(close, height))));
+        }
+    }
+
+    /// Payments in that nobody can make any more: their invoice has run out, and no lock of theirs
+    /// is pending.
+    fn end_invoices(&mut self, turn: &mut Turn) {
+        let height = self.seen.height;
+        let over = self.state.awaited.iter().take_while(|(expires, _)| *expires < height);
+        let over: Vec<Anchor> = over.map(|(_, anchor)| *anchor).collect();
+        for anchor in over {
+            let payment = self.state.payments.get(&anchor).filter(|_| !self.is_pending(&anchor));
+            let Some(payment) = payment else { continue };
+            let asked = payment.lock.is_none();
+            let code = if asked { Code::InvoiceExpired } else { Code::Expired };
+            let state = PaymentState::Failed(code);
+            self.commit(turn, Record::Payment(Payment { state, ..payment.clone() }));
+        }
+    }
+
+    fn is_pending(&self, anchor: &Anchor) -> bool {
+        let mut locks = self.channels().flat_map(|channel| channel.incoming().tally.locks.iter());
+        locks.any(|lock| lock.anchor == *anchor)
+    }
+}

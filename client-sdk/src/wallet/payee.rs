@@ -1,0 +1,174 @@
+//! Being paid: which of the hub's locks this wallet shows its secret for.
+//!
+//! Showing a secret is the one thing that can't be taken back: from then on the hub has it, and this
+//! side must be able to get the money from the ledger alone. So a lock is judged anew, with
+//! everything in hand, until it is answered: it must be exactly what was asked for or what its
+//! payer's sealed payload says, and [`settlement::channel::Channel::claimable`].
+
+use settlement::channel::{IncomingLock, Step};
+use settlement::crypto::chain_step;
+use settlement::lock::Lock;
+use settlement::reject::Code;
+use settlement::types::{Amount, AssetId, ChannelId, Secret};
+
+use super::core::Turn;
+use super::{Payment, PaymentState, Record, Wallet, Way};
+use crate::payload::{Content, ContentKey, open};
+
+/// What a lock is for.
+enum Deal {
+    /// A payment that is known: this is its secret.
+    Known(Secret),
+    /// One that nobody asked for.
+    New(Box<Payment>, Secret),
+}
+
+/// What is done about a lock.
+enum Verdict {
+    Reveal(Deal),
+    Fail(Code),
+    /// Nothing can be said yet.
+    Wait,
+}
+
+impl Wallet {
+    /// Answers the hub's locks, as far as they can be judged now. Only while the sides are in touch:
+    /// a secret shown to nobody binds this side to go to the ledger for it.
+    pub(super) fn judge_locks(&mut self, turn: &mut Turn, id: ChannelId) {
+        if !self.is_synced(&id) {
+            return;
+        }
+        let Some(channel) = self.channel(&id) else { return };
+        let unanswered = channel.incoming().locks.iter().filter(|(_, lock)| lock.answer.is_none());
+        let locks: Vec<u64> = unanswered.map(|(lock, _)| *lock).collect();
+        // One at a time: what one of them uses up the next one must see.
+        for lock in locks {
+            match self.judge(turn, id, lock) {
+                Verdict::Reveal(deal) => self.accept(turn, id, lock, deal),
+                Verdict::Fail(code) => self.give_up(turn, id, lock, code),
+                Verdict::Wait => {}
+            }
+        }
+    }
+
+    fn judge(&self, turn: &Turn, id: ChannelId, lock_id: u64) -> Verdict {
+        let Some(channel) = self.channel(&id) else { return Verdict::Wait };
+        let lock = channel.incoming().tally.lock(lock_id);
+        let (Some(lock), Some(known)) = (lock, channel.incoming().locks.get(&lock_id)) else {
+            return Verdict::Wait;
+        };
+        let asset = channel.terms().asset;
+        let deal = match self.deal(turn, id, asset, lock, known) {
+            Ok(deal) => deal,
+            Err(code) => return Verdict::Fail(code),
+        };
+        let now = self.now(turn.now_ms);
+        let needed = now.view.height.after(now.policy.claim_margin).after(now.policy.settle_grace);
+        match channel.claimable(lock_id, &now) {
+            Ok(_) => Verdict::Reveal(deal),
+            // Blocks only come: what is too late in an old view is too late.
+            Err(code @ Code::LedgerStalled) if lock.expiry < needed => Verdict::Fail(code),
+            Err(Code::LedgerStalled | Code::ChannelClosing | Code::UnknownLock) => Verdict::Wait,
+            Err(code) => Verdict::Fail(code),
+        }
+    }
+
+    /// What the lock is for, if it is what it should be.
+    fn deal(
+        &self,
+        turn: &Turn,
+        id: ChannelId,
+        asset: AssetId,
+        lock: &Lock,
+        known: &IncomingLock,
+    ) -> Result<Deal, Code> {
+        let here = known.to.wallet == self.me && known.to.hub.is_none_or(|h| h == self.config.hub);
+        if !here {
+            return Err(Code::UnknownPayee);
+        }
+        match self.state.payments.get(&lock.anchor) {
+            Some(payment) => self.deal_known(payment, asset, lock),
+            None if known.payload.as_slice().is_empty() => Err(Code::UnknownInvoice),
+            None => self.deal_new(turn, (id, lock.id), asset, lock, known),
+        }
+    }
+
+    fn deal_known(&self, payment: &Payment, asset: AssetId, lock: &Lock) -> Result<Deal, Code> {
+        if payment.way == Way::Out {
+            return Err(Code::DuplicatePayment);
+        }
+        match payment.state {
+            PaymentState::Settled => return Err(Code::InvoiceUsed),
+            PaymentState::Failed(code) => return Err(code),
+            PaymentState::Pending => {}
+        }
+        let right = asset == payment.asset && lock.steps == 1 && lock.unit == payment.amount;
+        if !right {
+            return Err(Code::WrongAmount);
+        }
+        if payment.lock.is_none() && self.seen.height > payment.expires {
+            return Err(Code::InvoiceExpired);
+        }
+        payment.secret.map(Deal::Known).ok_or(Code::UnknownInvoice)
+    }
+
+    fn deal_new(
+        &self,
+        turn: &Turn,
+        place: (ChannelId, u64),
+        asset: AssetId,
+        lock: &Lock,
+        known: &IncomingLock,
+    ) -> Result<Deal, Code> {
+        let opened = open(&known.payload, &self.config.key, &self.ledger);
+        let (payer, content) = opened.map_err(|_| Code::BadPayload)?;
+        let Content { key: ContentKey::Secret(secret), unit, steps, asset: named, anchor, memo } =
+            content;
+        if anchor != lock.anchor || chain_step(&secret.0) != anchor.0 {
+            return Err(Code::BadPayload);
+        }
+        let right = asset == named && lock.steps == 1 && steps == 1 && lock.unit == unit;
+        if !right {
+            return Err(Code::WrongAmount);
+        }
+        let payment = Payment {
+            anchor,
+            way: Way::In,
+            state: PaymentState::Pending,
+            asset,
+            amount: unit,
+            fee: Amount::ZERO,
+            peer: Some(payer),
+            memo,
+            secret: Some(secret),
+            lock: Some(place),
+            expires: lock.expiry,
+            created_ms: turn.now_ms,
+        };
+        Ok(Deal::New(Box::new(payment), secret))
+    }
+
+    /// Shows the secret. The update that holds the lock was recorded before.
+    fn accept(&mut self, turn: &mut Turn, id: ChannelId, lock: u64, deal: Deal) {
+        let secret = match &deal {
+            Deal::Known(secret) | Deal::New(_, secret) => *secret,
+        };
+        let Some(Ok(Some(step))) = self.channel(&id).map(|c| c.reveal(lock, &secret)) else {
+            return;
+        };
+        if let Deal::New(payment, _) = deal {
+            // Not told yet: it is about to stand differently.
+            let record = Record::Payment(*payment);
+            self.state.apply(&record);
+            turn.out.records.push(record);
+        }
+        self.step(turn, id, step);
+    }
+
+    fn give_up(&mut self, turn: &mut Turn, id: ChannelId, lock: u64, code: Code) {
+        let step: Option<Step> = self.channel(&id).and_then(|c| c.fail(lock, code).ok());
+        if let Some(step) = step {
+            self.step(turn, id, step);
+        }
+    }
+}

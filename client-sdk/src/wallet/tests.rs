@@ -1,0 +1,9 @@
+//! The wallet against a hub's side that does what a test tells it to.
+
+mod close;
+mod crash;
+mod fake_hub;
+mod harness;
+mod paid;
+mod paying;
+mod talk;

@@ -1,0 +1,115 @@
+//! The `hub` command.
+
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Source, load};
+use crate::home::Home;
+
+#[derive(Parser)]
+#[command(name = "hub", version, about = "The hub that wallets hold payment channels with")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve wallets until SIGTERM or SIGINT.
+    Run(Settings),
+    /// Make a data directory with a new key, and print the key.
+    Init(Settings),
+    /// Look at the settings without starting anything.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check them, and print all of them as they would be used.
+    Check(Settings),
+}
+
+/// Flags win over HUB_* variables, which win over the file.
+#[derive(Args)]
+struct Settings {
+    /// A TOML file with settings.
+    #[arg(long, env = "HUB_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the hub keeps everything [default: hub-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where wallets connect [default: 127.0.0.1:7400]; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where operators look: health and metrics [default: 127.0.0.1:7401].
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Listen on an address that others can reach: put a proxy that ends TLS in front.
+    #[arg(long)]
+    allow_public: bool,
+    /// Make a key and a ledger with a faucet on the first start. Never for real money.
+    #[arg(long)]
+    development: bool,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config> {
+        let mut flags = toml::Table::new();
+        let texts = [
+            ("data_dir", &self.data_dir),
+            ("listen", &self.listen),
+            ("admin_listen", &self.admin_listen),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                flags.insert(key.to_owned(), text.clone().into());
+            }
+        }
+        for (key, set) in [("allow_public", self.allow_public), ("development", self.development)] {
+            if set {
+                flags.insert(key.to_owned(), true.into());
+            }
+        }
+        // A variable that is not text is none of ours.
+        let env = std::env::vars_os();
+        let env = env.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        load(&Source { file: self.config.clone(), env: env.collect(), flags })
+    }
+}
+
+/// Runs the command; the binary, and every other one that wraps it, calls this.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(settings) => settings.load().and_then(run::run),
+        Command::Init(settings) => settings.load().and_then(|config| init(&config)),
+        Command::Config(ConfigCommand::Check(settings)) => {
+            settings.load().and_then(|config| print_settings(&config))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            run::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn init(config: &Config) -> Result<()> {
+    let home = Home::at(&config.data_dir)?;
+    let _lock = home.lock()?;
+    let key = home.make_key()?;
+    run::say(&serde_json::json!({ "hub": key.public(), "data_dir": config.data_dir }).to_string())
+}
+
+fn print_settings(config: &Config) -> Result<()> {
+    run::say(toml::to_string(config)?.trim_end())
+}

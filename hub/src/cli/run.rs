@@ -1,0 +1,59 @@
+//! `hub run`: a process that serves until it is told to stop.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::run::start;
+
+/// Runs a hub in this process.
+pub(super) fn run(config: Config) -> Result<()> {
+    log_to_stderr(&config.log);
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?,
+        signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?,
+    );
+    let hub = start(config).await?;
+    let line = serde_json::json!({
+        "listening": hub.url(),
+        "admin": hub.admin_url(),
+        "hub": hub.key(),
+        "ledger": hub.ledger_id(),
+    });
+    say(&line.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    hub.stop().await;
+    Ok(())
+}
+
+/// One line on stdout.
+pub(super) fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").context("cannot write to stdout")?;
+    out.flush().context("cannot write to stdout")
+}
+
+/// One line on stderr. If that is closed there is nobody to tell.
+pub(super) fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}
+
+fn log_to_stderr(filter: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let logs = logs.with_ansi(std::io::stderr().is_terminal());
+    // Whoever wraps this program may have set up logging already.
+    let _ = logs.with_env_filter(filter).try_init();
+}

@@ -1,0 +1,338 @@
+//! One group commit for all shards.
+//!
+//! A shard appends the records of a batch, and what may be released once they are durable, under
+//! one short lock. The committer's thread takes the whole open group, writes it, syncs it once, and
+//! only then hands its releases to the outbox. While one group is in its fdatasync the next one
+//! fills; no timer is needed. Since a group is taken whole, its releases are covered by every record
+//! that any shard handed out before them.
+//!
+//! A journal that fails ends the process: memory is ahead of the disk, and nothing may be told.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use settlement::journal::{Journal, JournalError, Lsn, abort_on};
+
+use crate::counters::{Counters, add};
+
+/// Above this many bytes in the open group shards wait for the committer.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// Encoded records, one behind the other.
+#[derive(Default)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Records {
+    /// Appends one that `write` puts behind the bytes.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn append(&mut self, other: &mut Records) {
+        let before = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.ends.extend(other.ends.drain(..).map(|end| end.saturating_add(before)));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(from, to)| self.bytes.get(from..*to).unwrap_or_default())
+    }
+}
+
+/// Where shards append, each release of type `R`.
+pub(crate) struct Log<R> {
+    open: Mutex<Open<R>>,
+    filled: Condvar,
+    taken: Condvar,
+    durable: AtomicU64,
+    synced: Condvar,
+}
+
+struct Open<R> {
+    records: Records,
+    releases: Vec<R>,
+    last: Lsn,
+    archive_before: Option<Lsn>,
+    closed: bool,
+}
+
+impl<R> Log<R> {
+    /// A log whose next record follows `last`, which is durable.
+    pub(crate) fn new(last: Lsn) -> Log<R> {
+        let open = Open {
+            records: Records::default(),
+            releases: Vec::new(),
+            last,
+            archive_before: None,
+            closed: false,
+        };
+        Log {
+            open: Mutex::new(open),
+            filled: Condvar::new(),
+            taken: Condvar::new(),
+            durable: AtomicU64::new(last),
+            synced: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open<R>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends records and what follows from them, leaves both empty, and returns the position of
+    /// the last record. Waits while the open group is full.
+    pub(crate) fn append(&self, records: &mut Records, releases: &mut Vec<R>) -> Lsn {
+        let mut open = self.lock();
+        while open.records.bytes.len() > GROUP_BYTES {
+            open = self.taken.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+        open.last = open.last.saturating_add(records.ends.len() as u64);
+        open.records.append(records);
+        open.releases.append(releases);
+        let last = open.last;
+        drop(open);
+        self.filled.notify_one();
+        last
+    }
+
+    /// Position of the last record that was appended.
+    pub(crate) fn last(&self) -> Lsn {
+        self.lock().last
+    }
+
+    /// Waits until the record at `lsn` is durable.
+    pub(crate) fn wait_durable(&self, lsn: Lsn) {
+        let mut open = self.lock();
+        while self.durable.load(Relaxed) < lsn {
+            open = self.synced.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the committer archive segments that no start needs any more.
+    pub(crate) fn archive_before(&self, lsn: Lsn) {
+        self.lock().archive_before = Some(lsn);
+        self.filled.notify_one();
+    }
+
+    /// The committer ends once everything is durable. Nobody may append any more.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Swaps the open group for an empty one. False at the end.
+    fn take(
+        &self,
+        records: &mut Records,
+        releases: &mut Vec<R>,
+        archive: &mut Option<Lsn>,
+    ) -> bool {
+        let mut open = self.lock();
+        loop {
+            let work = !open.records.is_empty() || !open.releases.is_empty();
+            if work || open.archive_before.is_some() {
+                std::mem::swap(&mut open.records, records);
+                std::mem::swap(&mut open.releases, releases);
+                *archive = open.archive_before.take();
+                drop(open);
+                self.taken.notify_all();
+                return true;
+            }
+            if open.closed {
+                return false;
+            }
+            open = self.filled.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn publish(&self, durable: Lsn) {
+        let open = self.lock();
+        self.durable.store(durable, Relaxed);
+        drop(open);
+        self.synced.notify_all();
+    }
+}
+
+/// Starts the committer's thread. It gives the journal back when the log is closed.
+///
+/// # Errors
+/// When the operating system gives no thread.
+pub(crate) fn start<J, R, L>(
+    journal: J,
+    log: Arc<L>,
+    outbox: SyncSender<Vec<R>>,
+    counters: Arc<Counters>,
+) -> std::io::Result<JoinHandle<J>>
+where
+    J: Journal + 'static,
+    R: Send + 'static,
+    L: AsRef<Log<R>> + Send + Sync + 'static,
+{
+    let thread = Builder::new().name("committer".to_owned());
+    thread.spawn(move || run(journal, (*log).as_ref(), &outbox, &counters))
+}
+
+impl<R> AsRef<Log<R>> for Log<R> {
+    fn as_ref(&self) -> &Log<R> {
+        self
+    }
+}
+
+fn run<J: Journal, R>(
+    mut journal: J,
+    log: &Log<R>,
+    outbox: &SyncSender<Vec<R>>,
+    counters: &Counters,
+) -> J {
+    let (mut records, mut releases, mut archive) = (Records::default(), Vec::new(), None);
+    while log.take(&mut records, &mut releases, &mut archive) {
+        if !records.is_empty() {
+            match commit(&mut journal, &records) {
+                Ok(durable) => log.publish(durable),
+                Err(error) => abort_on(&error),
+            }
+            add(&counters.fsyncs, 1);
+            add(&counters.records, records.ends.len());
+            add(&counters.record_bytes, records.bytes.len());
+            records.clear();
+        }
+        if !releases.is_empty() {
+            // The outbox outlives the committer; if it is gone, so is everybody to be told.
+            let _ = outbox.send(std::mem::take(&mut releases));
+        }
+        if let Some(lsn) = archive.take()
+            && let Err(error) = journal.archive_before(lsn)
+        {
+            tracing::warn!(%error, "segments could not be archived; it is tried again later");
+        }
+    }
+    journal
+}
+
+fn commit<J: Journal>(journal: &mut J, records: &Records) -> Result<Lsn, JournalError> {
+    for record in records.iter() {
+        journal.append(record)?;
+    }
+    journal.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settlement::journal::{FileJournal, JournalConfig, Kind};
+    use std::sync::mpsc::sync_channel;
+
+    fn records(texts: &[&str]) -> Records {
+        let mut records = Records::default();
+        for text in texts {
+            records.push_with(|bytes| bytes.extend_from_slice(text.as_bytes()));
+        }
+        records
+    }
+
+    #[test]
+    fn what_is_released_is_durable_and_in_the_order_of_the_shards() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = JournalConfig::new(Kind::new("test"));
+        let journal = FileJournal::open(dir.path(), config).unwrap();
+        let log = Arc::new(Log::new(journal.last()));
+        let (outbox, released) = sync_channel(64);
+        let counters = Arc::new(Counters::default());
+        let thread = start(journal, log.clone(), outbox, counters.clone()).unwrap();
+
+        let mut expected = Vec::new();
+        for n in 0..20u64 {
+            let lsn = log.append(&mut records(&["one", "two"]), &mut vec![n]);
+            assert_eq!(lsn, (n + 1) * 2);
+            expected.push(n);
+        }
+        // Without records, but after those before it.
+        log.append(&mut Records::default(), &mut vec![20]);
+        expected.push(20);
+        let mut got = Vec::new();
+        while got.len() < expected.len() {
+            got.extend(released.recv().unwrap());
+        }
+        assert_eq!(got, expected);
+        log.wait_durable(40);
+        log.close();
+        let journal = thread.join().unwrap();
+        assert_eq!(journal.durable(), 40);
+        assert_eq!(counters.records.load(Relaxed), 40);
+        let mut seen = Vec::new();
+        let mut see = |_, bytes: &[u8]| {
+            seen.push(bytes.to_vec());
+            Ok(())
+        };
+        journal.replay(0, &mut see).unwrap();
+        assert_eq!(seen.len(), 40);
+        assert_eq!(seen[38..], [b"one".to_vec(), b"two".to_vec()]);
+    }
+
+    /// A journal whose every sync looks at what was released before it.
+    struct Watched {
+        inner: settlement::journal::MemoryJournal,
+        released: std::sync::mpsc::Receiver<Vec<&'static str>>,
+    }
+
+    impl Journal for Watched {
+        fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalError> {
+            self.inner.append(record)
+        }
+        fn sync(&mut self) -> Result<Lsn, JournalError> {
+            assert!(self.released.try_recv().is_err(), "released before it was durable");
+            let durable = self.inner.sync()?;
+            assert!(self.released.try_recv().is_err(), "released inside the sync");
+            Ok(durable)
+        }
+        fn last(&self) -> Lsn {
+            self.inner.last()
+        }
+        fn durable(&self) -> Lsn {
+            self.inner.durable()
+        }
+        fn replay(
+            &self,
+            from: Lsn,
+            visit: settlement::journal::Visitor<'_>,
+        ) -> Result<(), JournalError> {
+            self.inner.replay(from, visit)
+        }
+        fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
+            self.inner.archive_before(lsn)
+        }
+    }
+
+    #[test]
+    fn nothing_is_released_before_its_sync_has_returned() {
+        let disk = settlement::journal::Disk::new();
+        let inner = settlement::journal::MemoryJournal::open(&disk).unwrap();
+        let log = Arc::new(Log::new(0));
+        let (outbox, released) = sync_channel(64);
+        let journal = Watched { inner, released };
+        let counters = Arc::new(Counters::default());
+        log.append(&mut records(&["update"]), &mut vec!["ack"]);
+        let thread = start(journal, log.clone(), outbox, counters).unwrap();
+        log.wait_durable(1);
+        log.close();
+        let journal = thread.join().unwrap();
+        assert_eq!(journal.released.try_recv(), Ok(vec!["ack"]));
+    }
+}

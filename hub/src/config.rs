@@ -1,0 +1,292 @@
+//! How a hub is configured: flags before `HUB_*` variables before the file before the defaults.
+//!
+//! A variable is the key in capitals, with two underscores between a table and its key:
+//! `HUB_DATA_DIR`, `HUB_FEES__PPM`. A key that nobody knows is an error that names it, wherever it
+//! stands.
+
+mod layers;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use client_sdk::api::FeePolicy;
+use serde::{Deserialize, Serialize};
+use settlement::params::{Genesis, Policy};
+use settlement::types::Amount;
+
+use crate::shard::{InboundPolicy, Limits};
+
+pub use layers::{Source, load};
+
+/// The most shards.
+const SHARDS_MAX: u16 = 64;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the hub keeps everything.
+    pub data_dir: PathBuf,
+    /// Where wallets connect; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Where operators look: health and metrics.
+    pub admin_listen: SocketAddr,
+    /// Listen on an address that others can reach. There is no TLS in the process: put a proxy that
+    /// ends TLS in front.
+    pub allow_public: bool,
+    /// Make a key and a development ledger with a faucet on the first start. Never for real money.
+    pub development: bool,
+    /// Threads that keep channels, 1 to 64. May change from one start to the next.
+    pub shards: u16,
+    /// Threads that check signatures; 0 is one for each core.
+    pub verify_workers: usize,
+    /// What is logged, as `tracing` filters write it; `RUST_LOG` wins.
+    pub log: String,
+    /// What the hub takes for passing payments on.
+    pub fees: Fees,
+    /// What channels the hub takes, and what it puts into them.
+    pub channels: Channels,
+    /// Bounds of payments that wait.
+    pub payments: Limits,
+    /// Bounds of connections.
+    pub connections: Connections,
+    /// Journal and index.
+    pub storage: Storage,
+    /// Margins that differ from the defaults that go with the ledger, by name; see
+    /// [`settlement::params::Policy`].
+    pub policy: toml::Table,
+}
+
+/// What the hub takes for passing payments on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fees {
+    /// Rises whenever the other numbers change.
+    pub id: u64,
+    /// Whole units for each payment.
+    pub base: u64,
+    /// Millionths of the amount, 0 to 1,000,000.
+    pub ppm: u32,
+}
+
+/// What channels the hub takes, and what it puts into them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channels {
+    /// The least that a wallet puts into a new one.
+    pub deposit_min: u64,
+    /// What the hub puts in: so many millionths of the wallet's deposit…
+    pub inbound_ppm: u32,
+    /// …and at most this.
+    pub inbound_max: u64,
+    /// When less than this many millionths of it are left, the hub fills it up; 0 for never.
+    pub low_water_ppm: u32,
+}
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Connections {
+    /// The most that stand at once.
+    pub most: usize,
+    /// The most wallets that one signs in.
+    pub keys: usize,
+    /// Bytes that one may owe its reader before it is closed as too slow.
+    pub out_bytes: usize,
+    /// How long one may take to sign in, or to send the head of a request, in milliseconds.
+    pub sign_in_ms: u64,
+}
+
+/// Journal and index.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// Bytes of a segment of the journal.
+    pub segment_bytes: u64,
+    /// Bytes of archived segments that are kept.
+    pub archive_bytes: u64,
+    /// Records from one checkpoint of the index to the next.
+    pub checkpoint_records: u64,
+    /// Bytes that the index may cache.
+    pub cache_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data_dir: "hub-data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 7401)),
+            allow_public: false,
+            development: false,
+            shards: 1,
+            verify_workers: 0,
+            log: "info".to_owned(),
+            fees: Fees::default(),
+            channels: Channels::default(),
+            payments: Limits::default(),
+            connections: Connections::default(),
+            storage: Storage::default(),
+            policy: toml::Table::new(),
+        }
+    }
+}
+
+impl Default for Fees {
+    /// 1 unit and 0.1 %.
+    fn default() -> Fees {
+        Fees { id: 1, base: 1, ppm: 1_000 }
+    }
+}
+
+impl Default for Channels {
+    /// As much as the wallet puts in, up to 1,000,000 units.
+    fn default() -> Channels {
+        Channels {
+            deposit_min: 1,
+            inbound_ppm: 1_000_000,
+            inbound_max: 1_000_000,
+            low_water_ppm: 0,
+        }
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Connections {
+        Connections { most: 10_000, keys: 4_096, out_bytes: 8 << 20, sign_in_ms: 10_000 }
+    }
+}
+
+impl Default for Storage {
+    /// Segments of 64 MiB, 4 GiB of archive, a checkpoint every million records.
+    fn default() -> Storage {
+        Storage {
+            segment_bytes: 64 << 20,
+            archive_bytes: 4 << 30,
+            checkpoint_records: 1_000_000,
+            cache_bytes: 16 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what can be checked without a ledger.
+    ///
+    /// # Errors
+    /// The sentence names the key and says what to do.
+    pub fn check(&self) -> Result<()> {
+        let public = |address: &SocketAddr| !address.ip().is_loopback();
+        for (key, address) in [("listen", self.listen), ("admin_listen", self.admin_listen)] {
+            if public(&address) && !self.allow_public {
+                bail!(
+                    "{key} = \"{address}\" can be reached by others, and there is no TLS in this \
+                     process: listen on 127.0.0.1 behind a proxy that ends TLS, or say \
+                     --allow-public if the network is your own"
+                );
+            }
+        }
+        let rules = [
+            ((1..=SHARDS_MAX).contains(&self.shards), "shards must be 1 to 64"),
+            (self.fees.ppm <= 1_000_000, "fees.ppm must be at most 1000000"),
+            (self.connections.most >= 1, "connections.most must be at least 1"),
+            ((1..=65_536).contains(&self.connections.keys), "connections.keys must be 1 to 65536"),
+            (
+                self.connections.out_bytes >= 1 << 20,
+                "connections.out_bytes must be at least 1048576: one frame may have 262144",
+            ),
+            (self.connections.sign_in_ms >= 100, "connections.sign_in_ms must be at least 100"),
+            (
+                self.storage.segment_bytes >= 1 << 20,
+                "storage.segment_bytes must be at least 1048576",
+            ),
+            (
+                self.storage.checkpoint_records >= 1_000,
+                "storage.checkpoint_records must be at least 1000",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => bail!("{rule}"),
+            None => Ok(()),
+        }
+    }
+
+    /// The margins: the defaults that go with the ledger, with what is set here in their place.
+    ///
+    /// # Errors
+    /// When a name is unknown, a value is none, or an inequality between them does not hold.
+    pub fn policy(&self, genesis: &Genesis) -> Result<Policy> {
+        let defaults = toml::Table::try_from(PolicyTable::from(Policy::for_genesis(genesis)))
+            .context("the default margins can't be written as TOML")?;
+        let mut table = defaults;
+        for (key, value) in &self.policy {
+            if !table.contains_key(key) {
+                let known: Vec<&str> = table.keys().map(String::as_str).collect();
+                bail!("policy.{key} is no margin; there are {}", known.join(", "));
+            }
+            table.insert(key.clone(), value.clone());
+        }
+        let policy: PolicyTable = table.try_into().context("in [policy]")?;
+        let policy = Policy::from(policy);
+        policy.check(genesis).context("in [policy]")?;
+        Ok(policy)
+    }
+
+    /// What the hub takes for passing payments on.
+    pub fn fee_policy(&self) -> FeePolicy {
+        FeePolicy { id: self.fees.id, base: Amount(self.fees.base), ppm: self.fees.ppm }
+    }
+
+    /// What the hub puts into channels.
+    pub fn inbound(&self) -> InboundPolicy {
+        InboundPolicy {
+            ppm: self.channels.inbound_ppm,
+            max: Amount(self.channels.inbound_max),
+            low_water_ppm: self.channels.low_water_ppm,
+        }
+    }
+
+    /// Threads that check signatures.
+    pub fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        if self.verify_workers == 0 { cores() } else { self.verify_workers }
+    }
+}
+
+/// A [`Policy`] as people write it: amounts as numbers.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyTable {
+    stale_view_ms: u64,
+    inclusion_delay: u64,
+    margin: u64,
+    claim_margin: u64,
+    settle_grace: u64,
+    expiry_delta: u64,
+    challenge_blocks: u32,
+    lock_life: u64,
+    lock_life_max: u64,
+    stream_life_max: u64,
+    min_lock: u64,
+}
+
+macro_rules! same_fields {
+    ($from:ident => $to:ident, $min_lock:expr, $($field:ident)*) => {
+        impl From<$from> for $to {
+            fn from(it: $from) -> $to {
+                let convert: fn(&$from) -> _ = $min_lock;
+                $to { min_lock: convert(&it), $($field: it.$field),* }
+            }
+        }
+    };
+}
+
+same_fields!(Policy => PolicyTable, |p| p.min_lock.0,
+    stale_view_ms inclusion_delay margin claim_margin settle_grace expiry_delta challenge_blocks
+    lock_life lock_life_max stream_life_max);
+same_fields!(PolicyTable => Policy, |p| Amount(p.min_lock),
+    stale_view_ms inclusion_delay margin claim_margin settle_grace expiry_delta challenge_blocks
+    lock_life lock_life_max stream_life_max);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! The figures that the hub keeps about itself.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Figures since the start of the process.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Payments completed: the payer has a right to the secret, and both legs are durable.
+    pub completed: AtomicU64,
+    /// Payments that failed for good.
+    pub failed: AtomicU64,
+    /// Groups made durable, each with one fdatasync of the hub's journal.
+    pub fsyncs: AtomicU64,
+    /// Records made durable.
+    pub records: AtomicU64,
+    /// Bytes of those records.
+    pub record_bytes: AtomicU64,
+    /// Checkpoints of the index.
+    pub checkpoints: AtomicU64,
+    /// Blocks followed.
+    pub blocks: AtomicU64,
+    /// Height of the newest block followed.
+    pub height: AtomicU64,
+    /// That block's time, in milliseconds since 1970.
+    pub block_time_ms: AtomicU64,
+    /// Connections that stand.
+    pub connections: AtomicU64,
+    /// Frames from wallets.
+    pub frames_in: AtomicU64,
+    /// Frames to wallets.
+    pub frames_out: AtomicU64,
+    /// Updates whose signature was checked.
+    pub verified: AtomicU64,
+    /// Updates refused before they reached the rules.
+    pub refused: AtomicU64,
+    /// Batch signatures made.
+    pub signatures: AtomicU64,
+    /// Transactions that the ledger took from this hub.
+    pub submitted: AtomicU64,
+}
+
+/// Adds to a figure.
+pub(crate) fn add(counter: &AtomicU64, by: usize) {
+    counter.fetch_add(by as u64, Relaxed);
+}
+
+impl Counters {
+    /// Each figure with its name and what it counts, as `/metrics` prints it; the flag says that
+    /// it only grows.
+    pub(crate) fn named(&self) -> Vec<(&'static str, &'static str, bool, u64)> {
+        let of = |counter: &AtomicU64| counter.load(Relaxed);
+        vec![
+            ("payments_completed_total", "Payments completed.", true, of(&self.completed)),
+            ("payments_failed_total", "Payments that failed for good.", true, of(&self.failed)),
+            ("commits_total", "Groups made durable.", true, of(&self.fsyncs)),
+            ("fsyncs_total", "fdatasync calls on the journal.", true, of(&self.fsyncs)),
+            ("records_total", "Records made durable.", true, of(&self.records)),
+            ("record_bytes_total", "Bytes of those records.", true, of(&self.record_bytes)),
+            ("checkpoints_total", "Checkpoints of the index.", true, of(&self.checkpoints)),
+            ("blocks_total", "Blocks followed.", true, of(&self.blocks)),
+            ("ledger_height", "Height of the newest block followed.", false, of(&self.height)),
+            ("connections", "Connections that stand.", false, of(&self.connections)),
+            ("frames_in_total", "Frames from wallets.", true, of(&self.frames_in)),
+            ("frames_out_total", "Frames to wallets.", true, of(&self.frames_out)),
+            ("updates_verified_total", "Updates verified.", true, of(&self.verified)),
+            ("updates_refused_total", "Updates refused unverified.", true, of(&self.refused)),
+            ("batch_signatures_total", "Batch signatures made.", true, of(&self.signatures)),
+            ("transactions_total", "Transactions the ledger took.", true, of(&self.submitted)),
+        ]
+    }
+}

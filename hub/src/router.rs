@@ -1,0 +1,238 @@
+//! Who is where: which shard keeps a channel, which connection its wallet is signed in on, and
+//! which channel serves a wallet.
+//!
+//! What a connection is told goes through the outbox in the order of commits. So when a wallet
+//! comes or goes, the shard is told ([`Job::Attach`], [`Job::Detach`]) under the same lock under
+//! which the maps change: shard, outbox and maps see the same order.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use settlement::block::LedgerEvent;
+use settlement::channel::{Channel, Phase};
+use settlement::crypto::VerifyingKey;
+use settlement::proof::OpenTerms;
+use settlement::reject::Code;
+use settlement::types::{AssetId, ChannelId, PublicKey};
+
+use crate::peer::Peer;
+use crate::queue::Queue;
+use crate::shard::{Directory, ShardConfig, Slice};
+use crate::shards::Job;
+
+/// The queues of all shards.
+pub(crate) type ShardQueues = Arc<[Queue<Job>]>;
+
+/// Which of so many shards keeps a channel.
+pub(crate) fn shard_of(channel: &ChannelId, shards: usize) -> usize {
+    usize::from(Slice::index_of(channel, u16::try_from(shards).unwrap_or(u16::MAX)))
+}
+
+/// A channel, as messages about it need it.
+pub(crate) struct Route {
+    pub(crate) channel: ChannelId,
+    pub(crate) terms: OpenTerms,
+    /// The wallet's key, parsed once.
+    pub(crate) key: VerifyingKey,
+    pub(crate) shard: usize,
+    /// The connection that its wallet is signed in on; 0 for none.
+    peer: AtomicU64,
+}
+
+impl Route {
+    /// Whether its wallet is signed in on this connection.
+    pub(crate) fn is_with(&self, peer: &Peer) -> bool {
+        self.peer.load(Relaxed) == peer.id
+    }
+}
+
+#[derive(Default)]
+struct Wallet {
+    /// Channels that can be paid through, oldest first.
+    open: Vec<Arc<Route>>,
+    /// All channels that are not paid out.
+    all: Vec<Arc<Route>>,
+    peer: Option<Arc<Peer>>,
+}
+
+#[derive(Default)]
+struct Maps {
+    channels: HashMap<ChannelId, Arc<Route>>,
+    wallets: HashMap<PublicKey, Wallet>,
+}
+
+/// See the module.
+pub(crate) struct Router {
+    /// Which channels the hub serves.
+    config: ShardConfig,
+    queues: ShardQueues,
+    maps: RwLock<Maps>,
+}
+
+impl Router {
+    /// A router that knows no channel yet.
+    pub(crate) fn new(config: ShardConfig, queues: ShardQueues) -> Router {
+        Router { config, queues, maps: RwLock::default() }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Maps> {
+        self.maps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Maps> {
+        self.maps.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, route: &Route, job: Job) {
+        if let Some(queue) = self.queues.get(route.shard) {
+            queue.push(job);
+        }
+    }
+
+    /// The channel of this id, unless it is unknown or paid out.
+    pub(crate) fn route(&self, channel: &ChannelId) -> Option<Arc<Route>> {
+        self.read().channels.get(channel).cloned()
+    }
+
+    /// How many channels are not paid out.
+    pub(crate) fn channel_count(&self) -> usize {
+        self.read().channels.len()
+    }
+
+    /// Follows what a block did. The shards must have been given the block before.
+    pub(crate) fn follow(&self, event: &LedgerEvent) {
+        match event {
+            LedgerEvent::Opened { terms, .. } if self.config.serves(terms) => self.open(*terms),
+            LedgerEvent::CloseStarted { channel, .. } => self.closing(channel),
+            LedgerEvent::Settled { channel, .. } => self.closed(channel),
+            _ => {}
+        }
+    }
+
+    /// Takes a channel in that a shard has kept.
+    pub(crate) fn restore(&self, channel: &Channel) {
+        match channel.phase() {
+            Phase::Closed { .. } => {}
+            Phase::Open | Phase::Agreed { .. } => self.open(*channel.terms()),
+            Phase::ClosingSoon | Phase::Closing { .. } => {
+                self.open(*channel.terms());
+                self.closing(&channel.id());
+            }
+        }
+    }
+
+    /// Takes a channel in that a shard knows.
+    pub(crate) fn open(&self, terms: OpenTerms) {
+        let channel = terms.channel_id();
+        let Ok(key) = VerifyingKey::parse(&terms.wallet) else {
+            tracing::error!(?channel, "the wallet's key is no point of the curve");
+            return;
+        };
+        let mut maps = self.write();
+        if maps.channels.contains_key(&channel) {
+            return;
+        }
+        let shard = shard_of(&channel, self.queues.len());
+        let route = Arc::new(Route { channel, terms, key, shard, peer: AtomicU64::new(0) });
+        maps.channels.insert(channel, route.clone());
+        let wallet = maps.wallets.entry(terms.wallet).or_default();
+        wallet.open.push(route.clone());
+        wallet.all.push(route.clone());
+        if let Some(peer) = wallet.peer.clone() {
+            route.peer.store(peer.id, Relaxed);
+            self.tell(&route, Job::Attach(channel, peer));
+        }
+    }
+
+    /// The channel can't be paid through any more; messages about it still arrive.
+    pub(crate) fn closing(&self, channel: &ChannelId) {
+        let mut maps = self.write();
+        let Some(route) = maps.channels.get(channel).cloned() else { return };
+        if let Some(wallet) = maps.wallets.get_mut(&route.terms.wallet) {
+            wallet.open.retain(|open| open.channel != *channel);
+        }
+    }
+
+    fn closed(&self, channel: &ChannelId) {
+        let mut maps = self.write();
+        let Some(route) = maps.channels.remove(channel) else { return };
+        let Some(wallet) = maps.wallets.get_mut(&route.terms.wallet) else { return };
+        wallet.open.retain(|open| open.channel != *channel);
+        wallet.all.retain(|one| one.channel != *channel);
+        if let Some(peer) = &wallet.peer {
+            self.tell(&route, Job::Detach(*channel, peer.id));
+        } else if wallet.all.is_empty() {
+            maps.wallets.remove(&route.terms.wallet);
+        }
+    }
+
+    /// Signs wallets in on a connection; where they were signed in before they are no more.
+    ///
+    /// # Errors
+    /// [`Code::TooManyKeys`] when the connection would have more than `most`; nothing has changed.
+    pub(crate) fn sign_in(
+        &self,
+        peer: &Arc<Peer>,
+        keys: impl Iterator<Item = PublicKey> + Clone,
+        most: usize,
+    ) -> Result<(), Code> {
+        let mut maps = self.write();
+        let mut own = peer.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = keys.clone().filter(|key| !own.contains(key)).count();
+        if own.len().saturating_add(new) > most {
+            return Err(Code::TooManyKeys);
+        }
+        for key in keys.filter(|key| own.insert(*key)) {
+            let wallet = maps.wallets.entry(key).or_default();
+            let before = wallet.peer.replace(peer.clone());
+            for route in &wallet.all {
+                if let Some(before) = &before {
+                    self.tell(route, Job::Detach(route.channel, before.id));
+                }
+                route.peer.store(peer.id, Relaxed);
+                self.tell(route, Job::Attach(route.channel, peer.clone()));
+            }
+            if let Some(before) = before {
+                let mut left = before.keys.lock().unwrap_or_else(PoisonError::into_inner);
+                left.remove(&key);
+                if left.is_empty() {
+                    before.close(Code::Replaced);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is gone.
+    pub(crate) fn sign_out(&self, peer: &Peer) {
+        let mut maps = self.write();
+        let keys = std::mem::take(&mut *peer.keys.lock().unwrap_or_else(PoisonError::into_inner));
+        for key in keys {
+            let Some(wallet) = maps.wallets.get_mut(&key) else { continue };
+            if wallet.peer.as_ref().is_none_or(|now| now.id != peer.id) {
+                continue;
+            }
+            wallet.peer = None;
+            for route in &wallet.all {
+                route.peer.store(0, Relaxed);
+                self.tell(route, Job::Detach(route.channel, peer.id));
+            }
+            if wallet.all.is_empty() {
+                maps.wallets.remove(&key);
+            }
+        }
+    }
+}
+
+impl Directory for Router {
+    fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)> {
+        let maps = self.read();
+        let wallet = maps.wallets.get(wallet)?;
+        let route = wallet.open.iter().rev().find(|route| route.terms.asset == asset)?;
+        Some((route.channel, wallet.peer.is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! Signing withdrawals and cooperative closes.
+
+use settlement::channel::Step;
+use settlement::proof::{CooperativeClose, Withdrawal};
+use settlement::reject::Code;
+use settlement::types::ChannelId;
+
+use super::state::Cx;
+use super::{Action, Shard};
+
+impl Shard {
+    pub(super) fn on_withdraw(&mut self, wanted: &Withdrawal, ticket: u64, cx: &mut Cx<'_>) {
+        let agreed = self.quiet(wanted.channel, cx).and_then(|()| {
+            let channel = self.channel(&wanted.channel).ok_or(Code::UnknownChannel)?;
+            channel.agree_withdrawal(wanted, &self.now(cx.now_ms))
+        });
+        self.answer_request(wanted.channel, agreed, ticket, cx);
+    }
+
+    pub(super) fn on_close(&mut self, wanted: &CooperativeClose, ticket: u64, cx: &mut Cx<'_>) {
+        let agreed = self.quiet(wanted.channel, cx).and_then(|()| {
+            let channel = self.channel(&wanted.channel).ok_or(Code::UnknownChannel)?;
+            channel.agree_close(wanted, &self.now(cx.now_ms))
+        });
+        self.answer_request(wanted.channel, agreed, ticket, cx);
+    }
+
+    /// Settles what is still due before anything is signed on top: the wallet asks again.
+    fn quiet(&mut self, id: ChannelId, cx: &mut Cx<'_>) -> Result<(), Code> {
+        self.settle_if_due(id, cx);
+        let slot = self.slots.get(&id).ok_or(Code::UnknownChannel)?;
+        if !slot.flush && !slot.channel.owes_plain_update() {
+            return Ok(());
+        }
+        self.pump(id, cx);
+        Err(Code::NotAgreed)
+    }
+
+    fn answer_request(
+        &mut self,
+        id: ChannelId,
+        agreed: Result<Step, Code>,
+        ticket: u64,
+        cx: &mut Cx<'_>,
+    ) {
+        match agreed {
+            Ok(step) => {
+                self.commit(id, step, cx);
+                cx.out.actions.push(Action::Cosign { ticket });
+                self.refuse_queue(id, cx);
+                self.wake_again(id, cx);
+            }
+            Err(code) => cx.out.actions.push(Action::Refuse { ticket, code }),
+        }
+    }
+}

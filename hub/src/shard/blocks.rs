@@ -1,0 +1,71 @@
+//! Following the ledger.
+
+use std::collections::BTreeSet;
+
+use settlement::block::{BlockEvents, LedgerEvent};
+use settlement::channel::Channel;
+use settlement::types::ChannelId;
+
+use super::slot::Slot;
+use super::state::Cx;
+use super::{ME, Record, Shard};
+
+impl Shard {
+    /// The next block. One that was followed before, or that is not the next, changes nothing:
+    /// without its blocks a shard's view goes stale, and it takes no more risk.
+    pub(super) fn on_block(&mut self, block: &BlockEvents, cx: &mut Cx<'_>) {
+        let header = &block.header.header;
+        if header.height != self.followed().0.after(1) {
+            return;
+        }
+        let mut touched = BTreeSet::new();
+        for event in &block.events {
+            touched.extend(self.follow(event, cx));
+        }
+        let (height, time_ms) = (header.height, header.time_ms);
+        self.tip = Some(block.header);
+        self.set_followed(self.config.slice, height, time_ms);
+        cx.out.records.push(Record::Followed { height, time_ms, slice: self.config.slice });
+        touched.extend(self.take_woken(height));
+        for id in touched {
+            self.look_at(id, cx);
+        }
+    }
+
+    /// Something that a block did, and the channel of this shard's that it was done to.
+    fn follow(&mut self, event: &LedgerEvent, cx: &mut Cx<'_>) -> Option<ChannelId> {
+        let id = event.channel().filter(|id| self.config.slice.holds(id))?;
+        if let LedgerEvent::Opened { terms, deposit } = event {
+            if !self.config.serves(terms) || self.slots.contains_key(&id) {
+                return None;
+            }
+            let record = Record::Opened { terms: *terms, deposit: *deposit };
+            self.open(&record);
+            cx.out.records.push(record);
+            return Some(id);
+        }
+        let slot = self.slots.get_mut(&id)?;
+        // A closed channel stays closed: after a crash within a block, what led there comes again.
+        if slot.is_closed() {
+            return None;
+        }
+        if let LedgerEvent::Deposited { role: ME, .. } = event {
+            slot.depositing = None;
+        }
+        for step in slot.channel.follow(event) {
+            self.commit(id, step, cx);
+        }
+        Some(id)
+    }
+
+    /// Takes a new channel in, live or from its record.
+    pub(super) fn open(&mut self, record: &Record) {
+        let Record::Opened { terms, deposit } = record else { return };
+        let channel = Channel::open(*terms, ME, *deposit);
+        let id = channel.id();
+        if self.config.slice.holds(&id) {
+            self.slots.entry(id).or_insert_with(|| Slot::new(channel));
+            self.mark(id);
+        }
+    }
+}

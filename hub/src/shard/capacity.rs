@@ -1,0 +1,160 @@
+//! How many pending locks the hub takes on: no more than the ledger can take claims for in time.
+//!
+//! If everybody closes at once, each pending lock of a leg must get its claim into a block within
+//! `inclusion_delay` blocks. A channel's claims travel in one submission, so the cost of a leg is
+//! [`SUBMISSION_BYTES`] for each channel with a pending lock and [`CLAIM_BYTES`] for each lock, and
+//! one hash for each step. Locks of many steps get half of the room at most: the other half is kept
+//! for payments. A channel gets a [`CHANNEL_SHARE`]th at most, so that a few hostile wallets can't
+//! take it all. The legs (payers' locks, the hub's own) have different deadlines, so each has all of
+//! the room; the shards of a hub divide it evenly.
+
+use settlement::lock::Lock;
+use settlement::params::{Genesis, Policy};
+
+use super::Slice;
+
+/// A submission apart from locks and claims: envelope, proof, two signatures and a full batch path
+/// come to about 560 bytes.
+pub(super) const SUBMISSION_BYTES: u64 = 640;
+/// A lock opened (at most 75 bytes) and its claim (at most 42).
+pub(super) const CLAIM_BYTES: u64 = 128;
+/// The part of a hub's room that one channel may take: one in so many.
+pub(super) const CHANNEL_SHARE: u64 = 16;
+
+/// What pending locks would cost the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Load {
+    pub(super) channels: u64,
+    pub(super) locks: u64,
+    pub(super) steps: u64,
+    stream_locks: u64,
+    stream_steps: u64,
+}
+
+impl Load {
+    /// What the locks of one channel's direction cost.
+    pub(super) fn of(locks: &[Lock]) -> Load {
+        let mut load = Load { channels: u64::from(!locks.is_empty()), ..Load::default() };
+        locks.iter().for_each(|lock| load.add_lock(lock.steps));
+        load
+    }
+
+    fn add_lock(&mut self, steps: u32) {
+        self.locks = self.locks.saturating_add(1);
+        self.steps = self.steps.saturating_add(u64::from(steps));
+        if steps > 1 {
+            self.stream_locks = self.stream_locks.saturating_add(1);
+            self.stream_steps = self.stream_steps.saturating_add(u64::from(steps));
+        }
+    }
+
+    /// The same with one lock more.
+    pub(super) fn with(mut self, steps: u32) -> Load {
+        self.channels = self.channels.max(1);
+        self.add_lock(steps);
+        self
+    }
+
+    fn bytes(&self) -> u64 {
+        let submissions = self.channels.saturating_mul(SUBMISSION_BYTES);
+        submissions.saturating_add(self.locks.saturating_mul(CLAIM_BYTES))
+    }
+
+    fn each(self, other: Load, f: fn(u64, u64) -> u64) -> Load {
+        Load {
+            channels: f(self.channels, other.channels),
+            locks: f(self.locks, other.locks),
+            steps: f(self.steps, other.steps),
+            stream_locks: f(self.stream_locks, other.stream_locks),
+            stream_steps: f(self.stream_steps, other.stream_steps),
+        }
+    }
+
+    /// The total once one part of it has changed.
+    pub(super) fn replaced(self, before: Load, after: Load) -> Load {
+        self.each(before, u64::saturating_sub).each(after, u64::saturating_add)
+    }
+}
+
+/// The room of one leg.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Capacity {
+    bytes: u64,
+    steps: u64,
+    channel_bytes: u64,
+    channel_steps: u64,
+}
+
+impl Capacity {
+    /// This shard's part of what the ledger takes within `inclusion_delay`.
+    pub(super) fn new(genesis: &Genesis, policy: &Policy, slice: Slice) -> Capacity {
+        let room = |per_block: u32| u64::from(per_block).saturating_mul(policy.inclusion_delay);
+        let (bytes, steps) = (room(genesis.block_bytes), room(genesis.block_hashes));
+        let shards = u64::from(slice.count.max(1));
+        Capacity {
+            bytes: bytes / shards,
+            steps: steps / shards,
+            channel_bytes: bytes / CHANNEL_SHARE,
+            channel_steps: steps / CHANNEL_SHARE,
+        }
+    }
+
+    /// Whether a leg may stand so, in all and in the channel that a lock of so many steps was just
+    /// added to.
+    pub(super) fn takes(&self, steps: u32, total: &Load, channel: &Load) -> bool {
+        let within = |load: &Load, bytes, hashes| load.bytes() <= bytes && load.steps <= hashes;
+        let all = within(total, self.bytes, self.steps)
+            && within(channel, self.channel_bytes, self.channel_steps);
+        // A payment is never refused because of streams that were let in: they are bounded first.
+        all && (steps == 1 || self.takes_streams(total))
+    }
+
+    fn takes_streams(&self, total: &Load) -> bool {
+        total.stream_locks.saturating_mul(CLAIM_BYTES) <= self.bytes / 2
+            && total.stream_steps <= self.steps / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settlement::types::PublicKey;
+
+    use super::*;
+
+    fn capacity(count: u16) -> Capacity {
+        let genesis = Genesis::development("test", PublicKey([2; 33]), 0);
+        Capacity::new(&genesis, &Policy::development(), Slice { index: 0, count })
+    }
+
+    fn load(channels: u64, locks: u64, streams: u64, steps: u64) -> Load {
+        let stream_steps = streams * steps;
+        let (locks, steps) = (locks + streams, locks + stream_steps);
+        Load { channels, locks, steps, stream_locks: streams, stream_steps }
+    }
+
+    #[test]
+    fn bytes_steps_and_shares_are_bounded_and_half_is_kept_for_payments() {
+        let small = load(1, 1, 0, 0);
+        // 5 blocks of 4 MiB and 8 million hashes.
+        let most = (5 * (4u64 << 20) - 640) / 128;
+        assert!(capacity(1).takes(1, &load(1, most, 0, 0), &small));
+        assert!(!capacity(1).takes(1, &load(1, most + 1, 0, 0), &small), "bytes");
+        assert!(!capacity(1).takes(1, &load(most, most, 0, 0), &small), "bytes of submissions");
+        assert!(!capacity(2).takes(1, &load(1, most, 0, 0), &small), "a shard has its part");
+        let half = load(1, 1, 400, 50_000);
+        assert!(capacity(1).takes(50_000, &half, &small));
+        assert!(!capacity(1).takes(50_000, &load(1, 1, 401, 50_000), &small), "half");
+        assert!(capacity(1).takes(1, &load(1, 1_000, 401, 50_000), &small), "the other half");
+        assert!(!capacity(1).takes(1, &load(1, 1, 801, 50_000), &small), "steps");
+        assert!(capacity(1).takes(50_000, &half, &load(1, 0, 50, 50_000)));
+        assert!(!capacity(1).takes(50_000, &half, &load(1, 0, 51, 50_000)), "a channel's share");
+    }
+
+    #[test]
+    fn a_total_follows_its_parts() {
+        let (one, two) = (load(1, 2, 0, 0), load(1, 0, 3, 7));
+        let total = Load::default().replaced(Load::default(), one);
+        assert_eq!(total.replaced(one, two), two);
+        assert_eq!(Load::default().with(1), load(1, 1, 0, 0));
+    }
+}

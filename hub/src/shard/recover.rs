@@ -1,0 +1,160 @@
+//! Starting again from records.
+//!
+//! What a crash can leave behind, and what is done about it in [`Shard::recovered`]:
+//!
+//! | last durable record | what is known then | what follows |
+//! | --- | --- | --- |
+//! | the payer's update, accepted | a lock without an answer, named by no pair | it was never passed on: failed, the payer may try again |
+//! | [`Record::Forwarded`] | the hub's lock and its pair | the update is sent again when the payee meets |
+//! | the hub's lock came to something | the pair has the outcome | it is passed to the payer's channel again |
+//! | the payer's lock answered | the answer | it is said again when the payer meets; the pair goes |
+
+use std::collections::HashSet;
+
+use settlement::channel::Step;
+use settlement::reject::Code;
+use settlement::types::{ChannelId, Height};
+
+use super::state::Cx;
+use super::{Output, Pairing, Pass, Record, Shard, Slice};
+
+impl Shard {
+    /// Makes the change of a record again. Records come in the order of the journal; those of other
+    /// shards' channels change nothing here.
+    pub fn replay(&mut self, record: &Record) {
+        match record {
+            Record::Opened { .. } => self.open(record),
+            Record::Step { channel, step } => self.replay_step(*channel, step, &[]),
+            Record::Forwarded { channel, step, pairs } => self.replay_step(*channel, step, pairs),
+            Record::Followed { height, time_ms, slice } => {
+                self.set_followed(*slice, *height, *time_ms);
+            }
+        }
+    }
+
+    fn replay_step(&mut self, id: ChannelId, step: &Step, pairs: &[Pairing]) {
+        let effects = self.apply(id, step);
+        self.add_pairs(pairs);
+        for effect in &effects {
+            // Nobody is told again here: what is open is passed once all is replayed.
+            self.note(id, effect);
+        }
+    }
+
+    /// The own locks that were added for payers and are not concluded: what every shard's
+    /// [`Shard::recovered`] needs of all of them.
+    pub fn pairs(&self) -> Vec<Pairing> {
+        let of_slot = |(id, slot): (&ChannelId, &super::slot::Slot)| {
+            let pairing = |(own, pair): (&u64, &super::slot::Pair)| Pairing {
+                incoming: pair.incoming,
+                outgoing: (*id, *own),
+                anchor: pair.anchor,
+            };
+            slot.pairs.iter().map(pairing).collect::<Vec<_>>()
+        };
+        let mut pairs: Vec<Pairing> = self.slots.iter().flat_map(of_slot).collect();
+        pairs.sort_unstable_by_key(|pairing| pairing.outgoing);
+        pairs
+    }
+
+    /// Called once, after the rows and records of all shards have been read and before any input:
+    /// `pairs` is what [`Shard::pairs`] of **all** shards gave. Fails what was never passed on,
+    /// passes outcomes that the payer's channel may have missed, and plans what has to be done at
+    /// which height. Deliver the passes once every shard has recovered.
+    pub fn recovered(&mut self, pairs: &[Pairing], now_ms: u64, out: &mut Output) {
+        self.clock_ms = self.clock_ms.max(now_ms);
+        self.merge_followed();
+        let cx = &mut Cx { now_ms, out };
+        for Pairing { incoming, outgoing, anchor } in pairs {
+            if let Some(payer) = self.slots.get_mut(&incoming.0) {
+                payer.paired(incoming.1, *anchor, *outgoing);
+            }
+        }
+        let forwarded: HashSet<(ChannelId, u64)> = pairs.iter().map(|p| p.incoming).collect();
+        let mut ids: Vec<ChannelId> = self.slots.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.fail_unforwarded(id, &forwarded, cx);
+            self.pass_again(id, cx);
+            self.resume(id, cx);
+        }
+    }
+
+    /// A payer's lock that is accepted, not answered and in no pair has no lock of the hub's behind
+    /// it: what was queued for the payee is forgotten.
+    fn fail_unforwarded(
+        &mut self,
+        id: ChannelId,
+        forwarded: &HashSet<(ChannelId, u64)>,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(channel) = self.channel(&id) else { return };
+        let locks = channel.incoming().locks.iter();
+        let lost = locks
+            .filter(|(lock, known)| known.answer.is_none() && !forwarded.contains(&(id, **lock)));
+        let lost: Vec<u64> = lost.map(|(lock, _)| *lock).collect();
+        for lock in lost {
+            self.give_up(id, lock, Code::PayeeOffline, cx);
+        }
+    }
+
+    /// The secret first: it must not be lost for a rest that expired.
+    fn pass_again(&self, id: ChannelId, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        for (own, pair) in &slot.pairs {
+            let outcomes = [pair.secret.map(Ok), pair.gone.map(Err)];
+            cx.out.passes.extend(outcomes.into_iter().flatten().map(|outcome| Pass::Outcome {
+                incoming: pair.incoming,
+                outgoing: (id, *own),
+                outcome,
+            }));
+        }
+    }
+
+    /// A deposit may have been on its way when the process ended: none is made before it would have
+    /// arrived.
+    fn resume(&mut self, id: ChannelId, cx: &Cx<'_>) {
+        let height = self.followed().0;
+        if let Some(slot) = self.slots.get_mut(&id)
+            && super::deposit::wanted(slot, &self.config.inbound).is_some()
+        {
+            slot.depositing = Some(height);
+        }
+        self.wake_again(id, cx);
+    }
+
+    /// Notes how far a shard has followed. Once all shards of a count have said so, what those of
+    /// another count said is of no more use.
+    pub(super) fn set_followed(&mut self, slice: Slice, height: Height, time_ms: u64) {
+        self.followed.insert(slice, (height, time_ms));
+        if self.followed.len() > 1 && self.all_said(slice.count) {
+            self.leave_others(slice.count);
+        }
+    }
+
+    fn all_said(&self, count: u16) -> bool {
+        self.followed.keys().filter(|slice| slice.count == count).count() == usize::from(count)
+    }
+
+    fn leave_others(&mut self, count: u16) {
+        let others = self.followed.keys().filter(|slice| slice.count != count);
+        self.left_slices.extend(others.copied());
+        self.followed.retain(|slice, _| slice.count == count);
+    }
+
+    /// With another count of shards than before this one starts at the lowest height that any had
+    /// followed. Following a block twice does no harm, missing one would.
+    fn merge_followed(&mut self) {
+        let own = self.config.slice;
+        if self.all_said(own.count) {
+            return self.leave_others(own.count);
+        }
+        if self.followed.keys().all(|slice| slice.count == own.count) {
+            return;
+        }
+        // A shard that never said anything has followed nothing.
+        let known = self.followed.keys().any(|slice| self.all_said(slice.count));
+        let lowest = self.followed.values().min().filter(|_| known).copied().unwrap_or_default();
+        self.set_followed(own, lowest.0, lowest.1);
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether a payer's lock is passed on, and as what.
+
+use settlement::channel::Change;
+use settlement::lock::Lock;
+use settlement::reject::Code;
+use settlement::types::ChannelId;
+use settlement::update::{Destination, Payload};
+
+use super::slot::{Route, Slot};
+use super::state::Cx;
+use super::{Action, Directory, Forward, Pass, Shard, unit_to_forward};
+
+impl Shard {
+    /// Passes a new lock on to its payee, or gives it up at once.
+    pub(super) fn route_change(
+        &mut self,
+        id: ChannelId,
+        change: &Change,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
+        let Change::Added { lock, to, payload } = change else { return };
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        // Settled by the same update: the payer has made the hub a present, and no payment.
+        if !slot.channel.incoming().locks.contains_key(&lock.id) {
+            return;
+        }
+        match self.judge(id, lock, to, payload, directory) {
+            Ok(forward) => {
+                let route = Route { anchor: lock.anchor, payee: to.wallet, outgoing: None };
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.add_route(lock.id, route);
+                }
+                cx.out.passes.push(Pass::Forward(Box::new(forward)));
+            }
+            Err(code) => self.give_up(id, lock.id, code, cx),
+        }
+    }
+
+    /// What the payee's channel is asked for. The first rule that is broken is the answer.
+    fn judge(
+        &self,
+        id: ChannelId,
+        lock: &Lock,
+        to: &Destination,
+        payload: &Payload,
+        directory: &dyn Directory,
+    ) -> Result<Forward, Code> {
+        let payer = self.slots.get(&id).ok_or(Code::UnknownChannel)?;
+        let terms = payer.channel.terms();
+        if to.hub.is_some_and(|hub| hub != self.config.hub) {
+            return Err(Code::ForeignHub);
+        }
+        if to.wallet == terms.wallet {
+            return Err(Code::PaymentToSelf);
+        }
+        if self.draining {
+            return Err(Code::Draining);
+        }
+        let found = directory.find(&to.wallet, terms.asset);
+        let (outgoing, connected) = found.ok_or(Code::UnknownPayee)?;
+        if !connected {
+            return Err(Code::PayeeOffline);
+        }
+        let unit = unit_to_forward(&self.config.fees, lock.unit).ok_or(Code::FeeTooLow)?;
+        assert!(unit <= lock.unit, "the hub passes on no more than it gets");
+        let expiry = lock.expiry.before(self.config.policy.expiry_delta);
+        self.check_expiry(expiry)?;
+        self.check_pending(payer, lock, to)?;
+        Ok(Forward {
+            incoming: (id, lock.id),
+            outgoing,
+            asset: terms.asset,
+            unit_in: lock.unit,
+            anchor: lock.anchor,
+            unit,
+            steps: lock.steps,
+            expiry,
+            to: *to,
+            payload: payload.clone(),
+        })
+    }
+
+    /// The payee asks for `claim_margin + settle_grace` blocks to be left before it reveals, in a
+    /// view that may be `lag` blocks ahead of this one.
+    pub(super) fn check_expiry(&self, expiry: settlement::types::Height) -> Result<(), Code> {
+        let policy = &self.config.policy;
+        let needed = self.followed().0.after(policy.claim_margin).after(policy.settle_grace);
+        if expiry < needed.after(self.lag) { Err(Code::ExpiryTooSoon) } else { Ok(()) }
+    }
+
+    fn check_pending(&self, payer: &Slot, lock: &Lock, to: &Destination) -> Result<(), Code> {
+        if payer.is_pending(lock.anchor, to.wallet) {
+            return Err(Code::DuplicatePayment);
+        }
+        let fits = self.capacity.takes(lock.steps, &self.load_in, &payer.load_in);
+        if fits { Ok(()) } else { Err(Code::NoCapacity) }
+    }
+
+    /// Fails a payer's lock. The callers know that no lock of the hub's stands for it.
+    pub(super) fn give_up(&mut self, id: ChannelId, lock: u64, code: Code, cx: &mut Cx<'_>) {
+        let step = self.channel(&id).map(|channel| channel.fail(lock, code));
+        if let Some(Ok(step)) = step {
+            self.commit(id, step, cx);
+            cx.out.actions.push(Action::Count { completed: false });
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The shard's state as rows of the index.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `c`, channel id, chunk (u16, big-endian) | a part of the channel with its pairs, at most 4,096 bytes |
+//! | `f`, index, count (u16 each, big-endian) | the height and time that this shard has followed |
+//!
+//! A channel's bytes are a version (one byte, [`VERSION`]) and postcard. They do not depend on the
+//! shard that holds it.
+
+use std::collections::BTreeMap;
+
+use settlement::channel::Channel;
+use settlement::encoding::encode;
+use settlement::index::MAX_VALUE_BYTES;
+use settlement::types::{ChannelId, Height};
+
+use super::slot::{Pair, Slot};
+use super::{Shard, ShardConfig, Slice};
+
+const CHANNEL: u8 = b'c';
+const FOLLOWED: u8 = b'f';
+const VERSION: u8 = 1;
+
+/// A row that this version did not write: it can't start from such an index.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index has a row that can't be read: {what} (key {key})")]
+pub struct BadRow {
+    /// What is wrong.
+    pub what: &'static str,
+    /// The row's key in hex.
+    pub key: String,
+}
+
+/// A channel's parts in order, keyed by id.
+type Parts = BTreeMap<ChannelId, Vec<(u16, Vec<u8>)>>;
+
+impl Shard {
+    /// The rows that have changed since the last call: new values, or `None` to delete. They belong
+    /// to the position of the last record that was handed out.
+    pub fn take_dirty_rows(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let mut ids = std::mem::take(&mut self.dirty);
+        ids.sort_unstable();
+        let mut rows = Vec::new();
+        for id in ids {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                write_channel(id, slot, &mut rows);
+            }
+        }
+        let left = std::mem::take(&mut self.left_slices);
+        rows.extend(left.into_iter().map(|slice| (followed_key(slice), None)));
+        let own = self.config.slice;
+        if let Some(followed) = self.followed.get(&own) {
+            rows.push((followed_key(own), Some(encode(followed))));
+        }
+        rows
+    }
+
+    /// The shard that these rows make. Rows of channels of other shards are left out. Replay the
+    /// records after the rows' position, then call [`Shard::recovered`].
+    ///
+    /// # Errors
+    /// [`BadRow`]: rebuild the index from the journal.
+    pub fn restore(
+        config: ShardConfig,
+        rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<Shard, BadRow> {
+        let mut shard = Shard::new(config);
+        let mut parts = Parts::new();
+        for (key, value) in rows {
+            if let Some((id, chunk)) = channel_of(&key) {
+                if shard.config.slice.holds(&id) {
+                    parts.entry(id).or_default().push((chunk, value));
+                }
+            } else {
+                let slice = slice_of(&key).ok_or_else(|| bad("an unknown key", &key))?;
+                let followed = postcard::from_bytes::<(Height, u64)>(&value);
+                let followed = followed.map_err(|_| bad("a height that can't be read", &key))?;
+                shard.followed.insert(slice, followed);
+            }
+        }
+        for (id, parts) in parts {
+            shard.restore_channel(id, parts)?;
+        }
+        // Records that follow conclude pairs as they did when they were made.
+        for pairing in shard.pairs() {
+            if let Some(payer) = shard.slots.get_mut(&pairing.incoming.0) {
+                payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
+            }
+        }
+        Ok(shard)
+    }
+
+    fn restore_channel(
+        &mut self,
+        id: ChannelId,
+        mut parts: Vec<(u16, Vec<u8>)>,
+    ) -> Result<(), BadRow> {
+        let broken = |what| bad(what, &channel_key(id, 0));
+        parts.sort_unstable();
+        let whole = (0u16..).zip(&parts).all(|(at, (chunk, _))| at == *chunk);
+        let count = u16::try_from(parts.len()).ok().filter(|_| whole);
+        let count = count.ok_or_else(|| broken("a channel with a part missing"))?;
+        let bytes: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
+        let (version, bytes) = bytes.split_first().ok_or_else(|| broken("an empty channel"))?;
+        if *version != VERSION {
+            return Err(broken("a channel in another version's encoding"));
+        }
+        let decoded = postcard::from_bytes::<(Channel, BTreeMap<u64, Pair>)>(bytes);
+        let (channel, pairs) = decoded.map_err(|_| broken("a channel that can't be decoded"))?;
+        if channel.id() != id {
+            return Err(broken("a channel under another's key"));
+        }
+        let mut slot = Slot::new(channel);
+        (slot.pairs, slot.rows) = (pairs, count);
+        self.slots.insert(id, slot);
+        self.reload(id);
+        Ok(())
+    }
+}
+
+fn write_channel(id: ChannelId, slot: &mut Slot, rows: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+    slot.dirty = false;
+    let mut bytes = vec![VERSION];
+    bytes.extend(encode(&(&slot.channel, &slot.pairs)));
+    let mut count: u16 = 0;
+    for part in bytes.chunks(MAX_VALUE_BYTES) {
+        rows.push((channel_key(id, count), Some(part.to_vec())));
+        count = count.saturating_add(1);
+    }
+    rows.extend((count..slot.rows).map(|chunk| (channel_key(id, chunk), None)));
+    slot.rows = count;
+}
+
+fn channel_key(id: ChannelId, chunk: u16) -> Vec<u8> {
+    let mut key = vec![CHANNEL];
+    key.extend(id.0);
+    key.extend(chunk.to_be_bytes());
+    key
+}
+
+fn channel_of(key: &[u8]) -> Option<(ChannelId, u16)> {
+    let rest = key.strip_prefix(&[CHANNEL])?;
+    let (id, chunk) = rest.split_first_chunk::<32>()?;
+    Some((ChannelId(*id), u16::from_be_bytes(chunk.try_into().ok()?)))
+}
+
+fn followed_key(slice: Slice) -> Vec<u8> {
+    let mut key = vec![FOLLOWED];
+    key.extend(slice.index.to_be_bytes());
+    key.extend(slice.count.to_be_bytes());
+    key
+}
+
+fn slice_of(key: &[u8]) -> Option<Slice> {
+    let rest = key.strip_prefix(&[FOLLOWED])?;
+    let (index, count) = rest.split_first_chunk::<2>()?;
+    let (index, count) = (*index, <[u8; 2]>::try_from(count).ok()?);
+    Some(Slice { index: u16::from_be_bytes(index), count: u16::from_be_bytes(count) })
+}
+
+fn bad(what: &'static str, key: &[u8]) -> BadRow {
+    BadRow { what, key: key.iter().map(|byte| format!("{byte:02x}")).collect() }
+}

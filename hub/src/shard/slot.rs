@@ -1,0 +1,187 @@
+//! One channel with what the hub knows beside it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use settlement::channel::{Answer, Channel, Now, Phase};
+use settlement::reject::Code;
+use settlement::types::{Anchor, ChannelId, Height, PublicKey, Secret};
+
+use super::capacity::Load;
+use super::{Forward, ME};
+
+/// For whom a lock of the hub's own was added, and what has come of it. Kept until the payer's
+/// channel has recorded that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pair {
+    /// The payer's channel and lock.
+    pub(super) incoming: (ChannelId, u64),
+    /// What both were locked to.
+    pub(super) anchor: Anchor,
+    /// The deepest secret that is known.
+    pub(super) secret: Option<Secret>,
+    /// Why the hub's money is back.
+    pub(super) gone: Option<Code>,
+}
+
+/// Where a payer's lock was passed on to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    /// What it was locked to then.
+    pub(super) anchor: Anchor,
+    /// Who shall get it.
+    pub(super) payee: PublicKey,
+    /// The hub's lock, once there is one and it is known here.
+    pub(super) outgoing: Option<(ChannelId, u64)>,
+}
+
+/// A payment that waits for its payee's channel to take it.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) forward: Forward,
+    pub(super) until_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    // What records make.
+    pub(super) channel: Channel,
+    /// By the hub's lock in this channel.
+    pub(super) pairs: BTreeMap<u64, Pair>,
+
+    // What is made anew after a start.
+    /// By the payer's lock in this channel: passed on, and neither failed nor out of the tally.
+    routes: BTreeMap<u64, Route>,
+    /// The same by what makes two payments one.
+    pending: BTreeMap<(Anchor, PublicKey), u64>,
+    pub(super) queue: VecDeque<Queued>,
+    /// Whether the shard will look at the queue's oldest.
+    pub(super) watched: bool,
+    pub(super) connected: bool,
+    /// Whether the wallet has met the hub about this channel on its connection.
+    pub(super) synced: bool,
+    /// An update is wanted even if nothing new goes with it.
+    pub(super) flush: bool,
+    /// When settlements that wait go out by themselves.
+    pub(super) due_ms: Option<u64>,
+    /// The height at which the channel is looked at next.
+    pub(super) wake: Option<Height>,
+    /// When something was last brought before the ledger.
+    pub(super) submitted: Option<Height>,
+    /// Since when a deposit of the hub's is on its way.
+    pub(super) depositing: Option<Height>,
+    pub(super) load_in: Load,
+    pub(super) load_out: Load,
+    /// Whether its rows are older than it is.
+    pub(super) dirty: bool,
+    /// How many rows it has in the index.
+    pub(super) rows: u16,
+}
+
+impl Slot {
+    pub(super) fn new(channel: Channel) -> Slot {
+        Slot {
+            channel,
+            pairs: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            queue: VecDeque::new(),
+            watched: false,
+            connected: false,
+            synced: false,
+            flush: false,
+            due_ms: None,
+            wake: None,
+            submitted: None,
+            depositing: None,
+            load_in: Load::default(),
+            load_out: Load::default(),
+            dirty: false,
+            rows: 0,
+        }
+    }
+
+    pub(super) fn add_route(&mut self, id: u64, route: Route) {
+        self.pending.insert((route.anchor, route.payee), id);
+        self.routes.insert(id, route);
+    }
+
+    pub(super) fn route(&self, id: u64) -> Option<&Route> {
+        self.routes.get(&id)
+    }
+
+    /// Remembers which lock of the hub's a payer's lock was passed on with. Makes the route anew
+    /// when the shard is being restarted.
+    pub(super) fn paired(&mut self, id: u64, anchor: Anchor, outgoing: (ChannelId, u64)) {
+        let Some(known) = self.channel.incoming().locks.get(&id) else { return };
+        if matches!(known.answer, Some(Answer::Failed(_))) {
+            return;
+        }
+        let payee = known.to.wallet;
+        self.add_route(id, Route { anchor, payee, outgoing: Some(outgoing) });
+    }
+
+    pub(super) fn remove_route(&mut self, id: u64) -> Option<Route> {
+        let route = self.routes.remove(&id)?;
+        let key = (route.anchor, route.payee);
+        if self.pending.get(&key) == Some(&id) {
+            self.pending.remove(&key);
+        }
+        Some(route)
+    }
+
+    pub(super) fn is_pending(&self, anchor: Anchor, payee: PublicKey) -> bool {
+        self.pending.contains_key(&(anchor, payee))
+    }
+
+    /// Whether nothing more can come of a payer's lock in this channel: it is out of the tally, was
+    /// failed, or all its steps are known.
+    pub(super) fn is_final(&self, id: u64) -> bool {
+        let incoming = self.channel.incoming();
+        let (Some(lock), Some(known)) = (incoming.tally.lock(id), incoming.locks.get(&id)) else {
+            return true;
+        };
+        match known.answer {
+            Some(Answer::Known { steps, .. }) => steps >= lock.steps,
+            Some(Answer::Failed(_)) => true,
+            Some(Answer::Expired) | None => false,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.channel.phase(), Phase::Closed { .. })
+    }
+
+    /// The next height at which this channel needs a look: something expires, lapses, must be
+    /// brought before the ledger or is waited for there. `None` for a channel at rest, which costs
+    /// nothing however many blocks come.
+    pub(super) fn next_wake(&self, now: &Now<'_>, deposit_wait: u64) -> Option<Height> {
+        let next = now.view.height.after(1);
+        let channel = &self.channel;
+        let expiries = channel.outgoing().standing.iter().filter_map(|(id, standing)| {
+            let expiry = standing.lock.expiry;
+            match standing.answer {
+                None | Some(Answer::Failed(_)) => Some(expiry.max(next)),
+                // The receiver takes the drop only once its own view has come as far.
+                Some(Answer::Expired) => {
+                    let droppable = expiry.after(now.lag);
+                    let stands = channel.outgoing().tip().lock(*id).is_some();
+                    (stands && droppable >= next).then_some(droppable)
+                }
+                Some(Answer::Known { .. }) => None,
+            }
+        });
+        let first = expiries.min();
+        let by_phase = match channel.phase() {
+            Phase::Open => channel.claim_by(now).map(|at| at.max(next)),
+            Phase::Agreed { valid_until } => Some(valid_until.after(1).max(next)),
+            Phase::ClosingSoon | Phase::Closing { .. } => Some(next),
+            Phase::Closed { .. } => None,
+        };
+        let roles = [ME, ME.other()];
+        let agreed = roles.iter().filter_map(|role| channel.escrow(*role).agreed);
+        let lapses = agreed.map(|(_, valid_until)| valid_until.after(1).max(next)).min();
+        let deposit = self.depositing.map(|since| since.after(deposit_wait).max(next));
+        [first, by_phase, lapses, deposit].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,174 @@
+//! The shard itself: what it holds, the one door for inputs, and what can be asked of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use settlement::block::SignedHeader;
+use settlement::channel::{Channel, Now};
+use settlement::params::View;
+use settlement::types::{ChannelId, Height};
+
+use super::capacity::{Capacity, Load};
+use super::slot::Slot;
+use super::{Directory, Input, Output, Pass, ShardConfig, Slice};
+
+/// The single writer of its channels. See the module's page for what it guarantees.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) config: ShardConfig,
+    pub(super) lag: u64,
+    pub(super) capacity: Capacity,
+    pub(super) slots: HashMap<ChannelId, Slot>,
+    /// How far each shard has followed the ledger, as records and rows say.
+    pub(super) followed: BTreeMap<Slice, (Height, u64)>,
+    /// Shards of an earlier count whose rows are to be removed.
+    pub(super) left_slices: Vec<Slice>,
+    pub(super) tip: Option<SignedHeader>,
+    /// Channels to look at when a height is reached. An entry counts only if the channel's own
+    /// `wake` still says so.
+    pub(super) wakes: BTreeMap<Height, BTreeSet<ChannelId>>,
+    /// Channels whose settlements go out by themselves at a time, in order.
+    pub(super) idle: VecDeque<(u64, ChannelId)>,
+    /// Channels whose oldest queued payment is failed at a time.
+    pub(super) waiting: BTreeSet<(u64, ChannelId)>,
+    /// The own clock, never going back: for waits alone.
+    pub(super) clock_ms: u64,
+    pub(super) draining: bool,
+    pub(super) load_in: Load,
+    pub(super) load_out: Load,
+    pub(super) queued: usize,
+    pub(super) dirty: Vec<ChannelId>,
+}
+
+/// How much a shard holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Channels, closed ones included.
+    pub channels: usize,
+    /// Payers' locks that stand in their newest accepted proof.
+    pub locks_in: u64,
+    /// The hub's own locks that stand in its newest proof.
+    pub locks_out: u64,
+    /// Payments that wait for their payee's channel to take them.
+    pub queued: usize,
+    /// Whether new payments are refused.
+    pub draining: bool,
+}
+
+impl Counters {
+    /// Whether no payment is on its way: what a draining hub waits for.
+    pub fn is_quiet(&self) -> bool {
+        self.locks_in == 0 && self.locks_out == 0 && self.queued == 0
+    }
+}
+
+/// What one call writes to.
+pub(super) struct Cx<'a> {
+    pub(super) now_ms: u64,
+    pub(super) out: &'a mut Output,
+}
+
+impl Shard {
+    /// A shard with no channel.
+    pub fn new(config: ShardConfig) -> Shard {
+        let lag = config.policy.lag(&config.genesis);
+        let capacity = Capacity::new(&config.genesis, &config.policy, config.slice);
+        Shard {
+            config,
+            lag,
+            capacity,
+            slots: HashMap::new(),
+            followed: BTreeMap::new(),
+            left_slices: Vec::new(),
+            tip: None,
+            wakes: BTreeMap::new(),
+            idle: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            clock_ms: 0,
+            draining: false,
+            load_in: Load::default(),
+            load_out: Load::default(),
+            queued: 0,
+            dirty: Vec::new(),
+        }
+    }
+
+    /// Takes one input; `now_ms` is the own clock in milliseconds since 1970. Appends to `out`:
+    /// inputs may share one. An input about a channel of another shard changes nothing.
+    pub fn handle(
+        &mut self,
+        input: Input,
+        now_ms: u64,
+        directory: &dyn Directory,
+        out: &mut Output,
+    ) {
+        self.clock_ms = self.clock_ms.max(now_ms);
+        let cx = &mut Cx { now_ms, out };
+        match input {
+            Input::Connected(channel) => self.on_connected(channel),
+            Input::Disconnected(channel) => self.on_disconnected(channel, cx),
+            Input::Message(message) => self.on_message(*message, cx),
+            Input::Update(update) => self.on_update(&update, directory, cx),
+            Input::BadUpdate { channel, seq, code } => self.on_bad_update(channel, seq, code, cx),
+            Input::Block(block) => self.on_block(&block, cx),
+            Input::Tick => self.on_tick(cx),
+            Input::Passed(Pass::Forward(forward)) => self.on_forward(*forward, cx),
+            Input::Passed(Pass::Outcome { incoming, outgoing, outcome }) => {
+                self.on_outcome(incoming, outgoing, outcome, cx);
+            }
+            Input::Passed(Pass::Concluded { outgoing }) => {
+                self.conclude(outgoing);
+            }
+            Input::Withdraw { withdrawal, ticket, .. } => self.on_withdraw(&withdrawal, ticket, cx),
+            Input::Close { close, ticket, .. } => self.on_close(&close, ticket, cx),
+            Input::CloseAlone(channel) => self.on_close_alone(channel, cx),
+            Input::Drain => self.draining = true,
+        }
+    }
+
+    /// The channel with this id, if it is this shard's.
+    pub fn channel(&self, id: &ChannelId) -> Option<&Channel> {
+        self.slots.get(id).map(|slot| &slot.channel)
+    }
+
+    /// All its channels, in no order.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.slots.values().map(|slot| &slot.channel)
+    }
+
+    /// The height at which the hub closes that channel and claims, if its wallet settles nothing
+    /// before.
+    pub fn claim_deadline(&self, id: &ChannelId) -> Option<Height> {
+        self.slots.get(id)?.channel.claim_by(&self.now(0))
+    }
+
+    /// The height and time of the newest block that this shard has followed; zeros before the first.
+    /// The next block that it takes is one above.
+    pub fn followed(&self) -> (Height, u64) {
+        self.followed.get(&self.config.slice).copied().unwrap_or_default()
+    }
+
+    /// How much it holds.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            channels: self.slots.len(),
+            locks_in: self.load_in.locks,
+            locks_out: self.load_out.locks,
+            queued: self.queued,
+            draining: self.draining,
+        }
+    }
+
+    /// The view of the ledger at this time of the own clock.
+    pub(super) fn now(&self, now_ms: u64) -> Now<'_> {
+        let (height, time_ms) = self.followed();
+        let age = now_ms.saturating_sub(time_ms);
+        let fresh = height > Height(0) && age <= self.config.policy.stale_view_ms;
+        Now { view: View { height, fresh }, policy: &self.config.policy, lag: self.lag }
+    }
+
+    /// How long a deposit may take before it counts as lost: well above `inclusion_delay`, so that
+    /// no two are ever on their way.
+    pub(super) fn deposit_wait(&self) -> u64 {
+        self.config.policy.inclusion_delay.saturating_mul(4)
+    }
+}

@@ -1,0 +1,162 @@
+//! What wallets say about their channels.
+
+use settlement::channel::{Channel, Effect, Received, Step, VerifiedUpdate};
+use settlement::proof::SnapshotRef;
+use settlement::reject::Code;
+use settlement::types::{ChannelId, Secret};
+use settlement::wire::Message;
+
+use super::commit::action;
+use super::state::Cx;
+use super::{Action, Directory, Shard};
+
+impl Shard {
+    /// The wallet speaks first: until its `Sync` nothing is said about the channel.
+    pub(super) fn on_connected(&mut self, id: ChannelId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            (slot.connected, slot.synced) = (true, false);
+        }
+    }
+
+    pub(super) fn on_disconnected(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            (slot.connected, slot.synced) = (false, false);
+        }
+        self.fail_queue(id, Code::PayeeOffline, cx);
+    }
+
+    pub(super) fn on_message(&mut self, message: Message, cx: &mut Cx<'_>) {
+        if let Message::Sync { channel, own, yours, .. } = message {
+            return self.on_sync(channel, &own, &yours, cx);
+        }
+        let met = |id: &ChannelId| self.slots.get(id).is_some_and(|slot| slot.synced);
+        if !message.channel().is_some_and(|id| met(&id)) {
+            return;
+        }
+        match message {
+            Message::Ack { channel, seq } => self.on_ack(channel, seq, cx),
+            Message::Reject { channel, seq, code } => self.on_reject(channel, seq, code, cx),
+            Message::Reveal { channel, id, secret } => self.on_reveal(channel, id, &secret, cx),
+            Message::Fail { channel, id, code } => self.on_fail(channel, id, code, cx),
+            // Connections and relays are the shell's; updates come verified; a snapshot is for a
+            // side that has lost state, and this one has not.
+            _ => {}
+        }
+    }
+
+    fn on_sync(&mut self, id: ChannelId, own: &SnapshotRef, yours: &SnapshotRef, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return reject(id, 0, Code::UnknownChannel, cx);
+        };
+        (slot.connected, slot.synced) = (true, true);
+        let outcome = slot.channel.check_sync(own, yours);
+        let suspended = slot.channel.suspended().is_some();
+        let steps = outcome.steps.into_iter();
+        // Meeting with nothing to take back changes nothing, so it is not worth a record.
+        for step in steps.filter(|step| suspended || *step != Step::Resumed) {
+            self.commit(id, step, cx);
+        }
+        self.answer_sync(id, outcome.lost.is_some(), cx);
+        self.settle_if_due(id, cx);
+        self.pump(id, cx);
+    }
+
+    fn answer_sync(&mut self, id: ChannelId, lost: bool, cx: &mut Cx<'_>) {
+        let tip = self.tip;
+        let Some(slot) = self.slots.get(&id) else { return };
+        let (own, yours) = slot.channel.snapshot_refs();
+        cx.out.actions.push(Action::Send(Message::Sync { channel: id, own, yours, tip }));
+        if !lost {
+            let again = slot.channel.to_resend();
+            cx.out.actions.extend(again.iter().filter_map(|effect| action(id, slot, effect)));
+        }
+    }
+
+    /// An update whose signature was checked.
+    pub(super) fn on_update(
+        &mut self,
+        update: &VerifiedUpdate,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
+        let (id, seq) = (update.proof().channel, update.proof().seq);
+        let now = self.now(cx.now_ms);
+        let Some(slot) = self.slots.get(&id) else {
+            return reject(id, seq, Code::UnknownChannel, cx);
+        };
+        if !slot.synced {
+            return;
+        }
+        match slot.channel.check_update(update, &now) {
+            Err(code) => reject(id, seq, code, cx),
+            Ok(Received::Again) => {
+                cx.out.actions.push(Action::Send(Message::Ack { channel: id, seq }));
+            }
+            Ok(Received::New(step)) => {
+                for effect in self.record(id, step, cx) {
+                    self.perform(id, &effect, cx);
+                    if let Effect::Received(change) = &effect {
+                        self.route_change(id, change, directory, cx);
+                    }
+                }
+                self.pump(id, cx);
+            }
+        }
+    }
+
+    pub(super) fn on_bad_update(&mut self, id: ChannelId, seq: u64, code: Code, cx: &mut Cx<'_>) {
+        if self.slots.get(&id).is_none_or(|slot| slot.synced) {
+            reject(id, seq, code, cx);
+        }
+    }
+
+    fn on_ack(&mut self, id: ChannelId, seq: u64, cx: &mut Cx<'_>) {
+        let sent = |channel: &Channel| {
+            let out = channel.outgoing();
+            let refused = out.refused.iter().map(|refused| &refused.flight);
+            out.in_flight.iter().chain(refused).any(|flight| flight.proof.seq == seq)
+        };
+        if self.channel(&id).is_some_and(sent) {
+            self.commit(id, Step::Acked { seq }, cx);
+            self.pump(id, cx);
+        }
+    }
+
+    fn on_reject(&mut self, id: ChannelId, seq: u64, code: Code, cx: &mut Cx<'_>) {
+        let in_flight = |channel: &Channel| Some(channel.outgoing().in_flight.as_ref()?.proof.seq);
+        if self.channel(&id).and_then(in_flight) == Some(seq) {
+            self.commit(id, Step::Rejected { seq, code }, cx);
+            self.pump(id, cx);
+        }
+    }
+
+    fn on_reveal(&mut self, id: ChannelId, lock: u64, secret: &Secret, cx: &mut Cx<'_>) {
+        let now = self.now(cx.now_ms);
+        let Some(channel) = self.channel(&id) else { return };
+        let step = match channel.check_reveal(lock, secret, &now) {
+            Ok(step) => step,
+            // The channel rests until the sides meet again; its connection goes on.
+            Err(code) if channel.usable().is_ok() => Some(channel.suspend(code)),
+            Err(_) => None,
+        };
+        if let Some(step) = step {
+            self.commit(id, step, cx);
+            self.pump(id, cx);
+        }
+    }
+
+    fn on_fail(&mut self, id: ChannelId, lock: u64, code: Code, cx: &mut Cx<'_>) {
+        let step = self.channel(&id).and_then(|channel| channel.check_fail(lock, code));
+        let Some(step) = step else { return };
+        self.commit(id, step, cx);
+        // The payer's money waits for the drop, so it does not wait for an idle second.
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.flush = true;
+        }
+        self.pump(id, cx);
+    }
+}
+
+fn reject(channel: ChannelId, seq: u64, code: Code, cx: &mut Cx<'_>) {
+    cx.out.actions.push(Action::Send(Message::Reject { channel, seq, code }));
+}

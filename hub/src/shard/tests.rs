@@ -1,0 +1,12 @@
+//! A hub's shards between scripted wallets that run the real engine with real keys.
+
+mod agreeing;
+mod crash;
+mod deposits;
+mod ledger;
+mod payment;
+mod play;
+mod refusals;
+mod starting;
+mod wallet;
+mod world;

@@ -1,0 +1,185 @@
+//! Decoding frames and checking signatures, on as many threads as there are cores.
+//!
+//! Each connection has lanes; a channel always uses the same one, so its messages stay in order. A
+//! lane with frames waits in one queue for any worker, which takes a handful and puts it back at the
+//! end if there are more. So work spreads over all workers, and a connection that floods the hub
+//! gets its turn like any other, and no more.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use bytes::Bytes;
+use settlement::channel::VerifiedUpdate;
+use settlement::crypto::BatchCache;
+use settlement::reject::Code;
+use settlement::types::ChannelId;
+use settlement::wire::Message;
+
+use crate::counters::{Counters, add};
+use crate::peer::{Peer, Scheduling};
+use crate::queue::Queue;
+use crate::router::{Router, ShardQueues};
+use crate::shard::Input;
+use crate::shards::Job;
+
+/// Frames that a worker takes from a lane at a time.
+const FRAMES_PER_TURN: usize = 64;
+/// Batch signatures that each worker remembers.
+const BATCHES_REMEMBERED: usize = 256;
+
+/// The workers.
+pub(crate) struct Pool {
+    lanes: Queue<(Arc<Peer>, usize)>,
+    router: Arc<Router>,
+    queues: ShardQueues,
+    counters: Arc<Counters>,
+}
+
+impl Pool {
+    /// A pool without workers yet.
+    pub(crate) fn new(
+        router: Arc<Router>,
+        queues: ShardQueues,
+        counters: Arc<Counters>,
+    ) -> Arc<Pool> {
+        Arc::new(Pool { lanes: Queue::new(usize::MAX), router, queues, counters })
+    }
+
+    /// Starts so many workers.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(crate) fn start(self: &Arc<Pool>, workers: usize) -> io::Result<Vec<JoinHandle<()>>> {
+        let start = |n| {
+            let pool = self.clone();
+            Builder::new().name(format!("verify-{n}")).spawn(move || pool.work())
+        };
+        (0..workers.max(1)).map(start).collect()
+    }
+
+    /// A lane has frames and nobody has it.
+    pub(crate) fn schedule(&self, peer: &Arc<Peer>, lane: usize) {
+        self.lanes.push((peer.clone(), lane));
+    }
+
+    /// How many lanes wait for a worker.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The workers end once no lane waits.
+    pub(crate) fn close(&self) {
+        self.lanes.close();
+    }
+
+    fn work(&self) {
+        let mut worker = Worker {
+            pool: self,
+            cache: BatchCache::new(BATCHES_REMEMBERED),
+            jobs: self.queues.iter().map(|_| Vec::new()).collect(),
+        };
+        let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
+        while let Some((peer, lane)) = self.lanes.take() {
+            peer.take_frames(lane, FRAMES_PER_TURN, &mut frames);
+            for frame in frames.drain(..) {
+                worker.frame(&peer, &frame);
+            }
+            worker.hand_over();
+            if peer.release(lane) == Scheduling::Needed {
+                self.schedule(&peer, lane);
+            }
+        }
+    }
+}
+
+/// The lane that a frame belongs to, read off its bytes before it is decoded: a channel's digest
+/// starts behind the message's number (and the direction, in a snapshot). `None` for messages about
+/// no channel, and for what is none.
+pub(crate) fn lane_of(frame: &Bytes, lanes: usize) -> Option<usize> {
+    let about_a_channel = matches!(frame.first(), Some(1..=7));
+    let byte = frame.get(17).filter(|_| about_a_channel)?;
+    Some(usize::from(*byte) % lanes.max(1))
+}
+
+struct Worker<'a> {
+    pool: &'a Pool,
+    cache: BatchCache,
+    /// For each shard, what goes to it next.
+    jobs: Vec<Vec<Job>>,
+}
+
+impl Worker<'_> {
+    fn frame(&mut self, peer: &Arc<Peer>, frame: &Bytes) {
+        if peer.is_closing() {
+            return;
+        }
+        match Message::from_frame(frame) {
+            Ok(message) => self.message(peer, message),
+            Err(error) => {
+                tracing::debug!(peer = peer.id, %error, "closing a connection");
+                peer.close(error.code());
+            }
+        }
+    }
+
+    fn message(&mut self, peer: &Arc<Peer>, message: Message) {
+        let Some(channel) = message.channel() else { return };
+        let seq = match &message {
+            Message::Update(update) => Some(update.proof.value.seq),
+            Message::Sync { .. } => Some(0),
+            _ => None,
+        };
+        let refuse = |code| {
+            if let Some(seq) = seq {
+                add(&self.pool.counters.refused, 1);
+                peer.send(&Message::Reject { channel, seq, code });
+            }
+        };
+        let Some(route) = self.pool.router.route(&channel) else {
+            return refuse(Code::UnknownChannel);
+        };
+        if !route.is_with(peer) {
+            return refuse(Code::NotSignedIn);
+        }
+        let input = match message {
+            Message::Update(update) => {
+                let checked = VerifiedUpdate::check(update, &route.key, &mut self.cache);
+                self.checked(channel, seq.unwrap_or(0), checked)
+            }
+            // A proof in a snapshot has not been verified, and nothing here restores from one.
+            Message::Snapshot { .. } => return,
+            message => Input::Message(Box::new(message)),
+        };
+        if let Some(jobs) = self.jobs.get_mut(route.shard) {
+            jobs.push(Job::Said(peer.id, channel, input));
+        }
+    }
+
+    fn checked(
+        &self,
+        channel: ChannelId,
+        seq: u64,
+        checked: Result<VerifiedUpdate, Code>,
+    ) -> Input {
+        match checked {
+            Ok(update) => {
+                add(&self.pool.counters.verified, 1);
+                Input::Update(Box::new(update))
+            }
+            Err(code) => {
+                add(&self.pool.counters.refused, 1);
+                Input::BadUpdate { channel, seq, code }
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        for (jobs, queue) in self.jobs.iter_mut().zip(self.pool.queues.iter()) {
+            queue.push_all(jobs);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! One wallet in a process of its own that takes orders as lines of JSON and says what happens in
+//! lines of JSON: what a test starts a thousand payments with, and kills in their middle.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use client_sdk::client::{Client, ClientConfig, ClientError, WalletHandle};
+use client_sdk::wallet::{Event, Payment, Way};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use settlement::api::ChannelPhase;
+use settlement::crypto::SigningKey;
+use settlement::reject::Code;
+use settlement::types::{Amount, AssetId, PublicKey};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// How long a payment waits that is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// One wallet that does what its standard input says.
+#[derive(Parser)]
+struct Args {
+    /// Where the wallet keeps what it knows.
+    #[arg(long)]
+    store: PathBuf,
+    /// The hub's address.
+    #[arg(long)]
+    hub: String,
+    /// Makes the wallet's key.
+    #[arg(long)]
+    key: u8,
+}
+
+/// What a test asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    /// Put this much into a channel.
+    Open { amount: Amount },
+    /// Make so many payments that nobody asked for, some of them at the same time; when patient, try
+    /// again what was refused for a passing reason.
+    Send { payee: PublicKey, amount: Amount, count: u32, at_once: u32, patient: bool },
+    /// Say what the wallet holds, and how its payments stand.
+    Report,
+    /// Close the channel together with the hub.
+    Close,
+}
+
+/// Payments to make.
+struct Work {
+    payee: PublicKey,
+    amount: Amount,
+    count: u32,
+    patient: bool,
+}
+
+fn say(line: &Value) {
+    // A test that has ended reads no more.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
+    let _ = log.with_max_level(tracing::Level::INFO).try_init();
+    tokio::runtime::Runtime::new()?.block_on(run(args))
+}
+
+async fn run(args: Args) -> Result<()> {
+    let key = || SigningKey::from_bytes([args.key; 32]).context("a key");
+    let config = ClientConfig::new(args.hub, args.store);
+    let client = Client::open(config, vec![Arc::new(key()?)]).await?;
+    let wallet = client.add_wallet(key()?).await?;
+    let mut events = wallet.events().context("events")?;
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            if let Event::Payment(payment) = event {
+                say(&json!({ "payment": line_of(&payment) }));
+            }
+        }
+    });
+    say(&json!({ "ready": wallet.public_key() }));
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = orders.next_line().await? {
+        let order: Order = serde_json::from_str(&line).context(line)?;
+        tokio::spawn(obey_and_say(wallet.clone(), order));
+    }
+    client.shutdown().await;
+    Ok(())
+}
+
+fn line_of(payment: &Payment) -> Value {
+    let way = if payment.way == Way::In { "in" } else { "out" };
+    let (anchor, state, fee) = (payment.anchor, payment.state, payment.fee);
+    json!({ "anchor": anchor, "way": way, "state": state, "amount": payment.amount, "fee": fee })
+}
+
+async fn obey_and_say(wallet: WalletHandle, order: Order) {
+    match obey(&wallet, order).await {
+        Ok(line) => say(&line),
+        Err(error) => say(&json!({ "failed": { "code": error.code, "detail": error.detail } })),
+    }
+}
+
+async fn obey(wallet: &WalletHandle, order: Order) -> Result<Value, ClientError> {
+    match order {
+        Order::Open { amount } => {
+            let opened = wallet.open_channel(AssetId(0), amount).await?;
+            wallet.synced().await?;
+            Ok(json!({ "opened": opened.channel, "inbound": opened.inbound }))
+        }
+        Order::Send { payee, amount, count, at_once, patient } => {
+            let work = Work { payee, amount, count, patient };
+            do_all(wallet, work, at_once).await;
+            Ok(json!({ "done": count }))
+        }
+        Order::Report => {
+            let (status, payments) = (wallet.status().await?, wallet.payments().await?);
+            let payments: Vec<Value> = payments.iter().map(line_of).collect();
+            Ok(json!({ "report": { "status": status, "payments": payments } }))
+        }
+        Order::Close => {
+            let status = wallet.status().await?;
+            let open = status.channels.iter().find(|channel| channel.state == ChannelPhase::Open);
+            let channel = open.ok_or_else(|| ClientError::new(Code::NoChannel, "none is open"))?;
+            let closed = wallet.close(channel.id).await?;
+            Ok(
+                json!({ "closed": closed.channel, "wallet": closed.wallet_amount, "hub": closed.hub_amount }),
+            )
+        }
+    }
+}
+
+/// Makes the payments in so many tasks at once, until each of them has ended.
+async fn do_all(wallet: &WalletHandle, work: Work, at_once: u32) {
+    let (work, next) = (Arc::new(work), Arc::new(AtomicU32::new(0)));
+    let tasks = (0..at_once).map(|_| {
+        let (wallet, work, next) = (wallet.clone(), work.clone(), next.clone());
+        tokio::spawn(async move {
+            while next.fetch_add(1, Ordering::Relaxed) < work.count {
+                one(&wallet, &work).await;
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        let _ = task.await;
+    }
+}
+
+/// One payment. What was refused made no payment.
+async fn one(wallet: &WalletHandle, work: &Work) {
+    let mut tries = tokio::time::interval(RETRY);
+    loop {
+        tries.tick().await;
+        match wallet.send(work.payee, AssetId(0), work.amount, "").await {
+            Ok(payment) => return say(&json!({ "ended": line_of(&payment) })),
+            Err(error) if work.patient && error.code.retryable() => {}
+            Err(error) => return say(&json!({ "refused": error.code, "detail": error.detail })),
+        }
+    }
+}
