@@ -36,6 +36,7 @@
 //! - No height answers yes both to "may this still come" and to "is it too late for this": see the
 //!   table in [`boundaries`].
 //! - Each part of a submission stands alone, so nobody spoils another's by being faster.
+//! - Where fees are taken, whoever makes the ledger work pays first: see `fees`.
 //! - What a hub anchors is as good as submitted; entries stand alone, so no wallet spoils another's
 //!   anchor: see `anchor`.
 //! - Every header covers all channels by its state root, so a wallet checks offline how it stands,
@@ -52,7 +53,7 @@
 //!
 //! # What is absent
 //!
-//! Fees with their envelopes are not part of this version.
+//! A price that follows demand: fees are fixed at genesis.
 
 mod anchor;
 mod apply;
@@ -63,6 +64,7 @@ pub mod channel;
 #[cfg(feature = "http")]
 pub mod cli;
 mod dispute;
+mod fees;
 #[cfg(test)]
 mod fixture;
 #[cfg(feature = "http")]

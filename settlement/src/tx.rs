@@ -62,6 +62,106 @@ pub enum AccountAction {
     Anchor(Anchoring),
     /// By a hub: from now on only the process that holds this lease signs for it.
     Lease(Lease),
+    /// An envelope: whoever carries a transaction about a channel to the ledger pays for it.
+    Carry(Box<ChannelTx>),
+}
+
+/// A transaction about a channel, to be carried in an envelope. As in [`Transaction`]; a type of
+/// its own, so that envelopes can't be nested. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChannelTx {
+    /// [`Transaction::Withdraw`].
+    Withdraw {
+        /// What is signed.
+        body: Withdrawal,
+        /// The wallet's.
+        wallet: Signature,
+        /// The hub's.
+        hub: Signature,
+    },
+    /// [`Transaction::CooperativeClose`].
+    CooperativeClose {
+        /// What is signed.
+        body: CooperativeClose,
+        /// The wallet's.
+        wallet: Signature,
+        /// The hub's.
+        hub: Signature,
+    },
+    /// [`Transaction::Submit`].
+    Submit {
+        /// What is signed.
+        body: Submission,
+        /// By the side that `body.by` names.
+        signature: Signature,
+    },
+    /// [`Transaction::Settle`].
+    Settle {
+        /// Which channel.
+        channel: ChannelId,
+    },
+}
+
+impl ChannelTx {
+    /// What is to be carried; `None` for transactions that are an account's own, or the ledger's.
+    pub fn of(tx: Transaction) -> Option<ChannelTx> {
+        match tx {
+            Transaction::Withdraw { body, wallet, hub } => {
+                Some(ChannelTx::Withdraw { body, wallet, hub })
+            }
+            Transaction::CooperativeClose { body, wallet, hub } => {
+                Some(ChannelTx::CooperativeClose { body, wallet, hub })
+            }
+            Transaction::Submit { body, signature } => Some(ChannelTx::Submit { body, signature }),
+            Transaction::Settle { channel } => Some(ChannelTx::Settle { channel }),
+            Transaction::Account { .. } | Transaction::Mint { .. } => None,
+        }
+    }
+}
+
+/// A transaction about a channel, whether it came in an envelope or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChannel<'a> {
+    /// With the wallet's and the hub's signature.
+    Withdraw(&'a Withdrawal, &'a Signature, &'a Signature),
+    /// With the wallet's and the hub's signature.
+    CooperativeClose(&'a CooperativeClose, &'a Signature, &'a Signature),
+    /// With the signature of the side that it names.
+    Submit(&'a Submission, &'a Signature),
+    /// By anybody.
+    Settle(&'a ChannelId),
+}
+
+impl OnChannel<'_> {
+    /// Which channel.
+    pub fn channel(&self) -> ChannelId {
+        match self {
+            OnChannel::Withdraw(body, ..) => body.channel,
+            OnChannel::CooperativeClose(body, ..) => body.channel,
+            OnChannel::Submit(body, _) => body.channel,
+            OnChannel::Settle(channel) => **channel,
+        }
+    }
+}
+
+impl<'a> From<&'a ChannelTx> for OnChannel<'a> {
+    fn from(tx: &'a ChannelTx) -> OnChannel<'a> {
+        match tx {
+            ChannelTx::Withdraw { body, wallet, hub } => OnChannel::Withdraw(body, wallet, hub),
+            ChannelTx::CooperativeClose { body, wallet, hub } => {
+                OnChannel::CooperativeClose(body, wallet, hub)
+            }
+            ChannelTx::Submit { body, signature } => OnChannel::Submit(body, signature),
+            ChannelTx::Settle { channel } => OnChannel::Settle(channel),
+        }
+    }
+}
+
+impl AccountAction {
+    /// An envelope around this transaction; `None` if it is an account's own, or the ledger's.
+    pub fn carry(tx: Transaction) -> Option<AccountAction> {
+        ChannelTx::of(tx).map(|tx| AccountAction::Carry(Box::new(tx)))
+    }
 }
 
 /// The most entries of one anchor. As bytes count too, entries with proofs from large batches are
@@ -214,18 +314,41 @@ impl Transaction {
         Transaction::Submit { body, signature }
     }
 
+    /// Whose nonce it spends; `Some(None)` for the ledger's own count of mints.
+    pub fn spends(&self) -> Option<Option<PublicKey>> {
+        match self {
+            Transaction::Account { body, .. } => Some(Some(body.account)),
+            Transaction::Mint { .. } => Some(None),
+            _ => None,
+        }
+    }
+
     /// The channel it is about, if it is about one that exists already.
     pub fn channel(&self) -> Option<ChannelId> {
         match self {
-            Transaction::Withdraw { body, .. } => Some(body.channel),
-            Transaction::CooperativeClose { body, .. } => Some(body.channel),
-            Transaction::Submit { body, .. } => Some(body.channel),
-            Transaction::Settle { channel } => Some(*channel),
-            Transaction::Account { body, .. } => match body.action {
-                AccountAction::Deposit { channel, .. } => Some(channel),
+            Transaction::Account { body, .. } => match &body.action {
+                AccountAction::Deposit { channel, .. } => Some(*channel),
+                AccountAction::Carry(tx) => Some(OnChannel::from(tx.as_ref()).channel()),
                 _ => None,
             },
-            Transaction::Mint { .. } => None,
+            other => other.on_channel().map(|tx| tx.channel()),
         }
+    }
+
+    /// The transaction about a channel that this is, or carries.
+    pub fn on_channel(&self) -> Option<OnChannel<'_>> {
+        Some(match self {
+            Transaction::Withdraw { body, wallet, hub } => OnChannel::Withdraw(body, wallet, hub),
+            Transaction::CooperativeClose { body, wallet, hub } => {
+                OnChannel::CooperativeClose(body, wallet, hub)
+            }
+            Transaction::Submit { body, signature } => OnChannel::Submit(body, signature),
+            Transaction::Settle { channel } => OnChannel::Settle(channel),
+            Transaction::Account { body, .. } => match &body.action {
+                AccountAction::Carry(tx) => OnChannel::from(tx.as_ref()),
+                _ => return None,
+            },
+            Transaction::Mint { .. } => return None,
+        })
     }
 }

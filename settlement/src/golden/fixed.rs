@@ -270,6 +270,7 @@ pub(super) fn actions() -> Vec<AccountAction> {
         AccountAction::Deposit { channel: channel(), role: Role::Hub, amount: Amount(50) },
         AccountAction::Anchor(anchoring()),
         AccountAction::Lease(Lease { epoch: 3, holder: Holder([0x71; 16]) }),
+        AccountAction::carry(Transaction::submit(&key(1), submission())).unwrap(),
     ]
 }
 
@@ -324,6 +325,7 @@ pub(super) fn action_name(action: &AccountAction) -> &'static str {
         AccountAction::Deposit { .. } => "Deposit",
         AccountAction::Anchor(_) => "Anchor",
         AccountAction::Lease(_) => "Lease",
+        AccountAction::Carry(_) => "Carry",
     }
 }
 

@@ -86,8 +86,8 @@ fn structs_have_the_fields_and_tags_that_the_page_says() {
     };
     let [_, (_, Op::Add { to, .. }), ..] = &fixed::ops()[..] else { panic!("the second adds") };
     let account = fixed::account(fixed::actions().remove(0));
-    let [.., AccountAction::Anchor(anchor), _] = &fixed::actions()[..] else {
-        panic!("the last but one anchors")
+    let [.., AccountAction::Anchor(anchor), _, _] = &fixed::actions()[..] else {
+        panic!("the last but two anchors")
     };
     let entry = anchor.entries[0].clone();
     let expected = [

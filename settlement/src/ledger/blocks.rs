@@ -4,7 +4,7 @@
 //! running digest covers every row that was written. A replay that computes something else is
 //! noticed in the very block where it does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::apply::Ahead;
 use super::channel::ClosedChannel;
@@ -17,7 +17,7 @@ use crate::crypto::merkle_root;
 use crate::proof::OpenTerms;
 use crate::reject::Code;
 use crate::tx::{AccountAction, Transaction};
-use crate::types::{ChannelId, Hash, Height, TxId};
+use crate::types::{ChannelId, Hash, Height, PublicKey, TxId};
 
 /// What applying a block did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct Applied {
     pub rows: Vec<Row>,
     /// The channels that were paid out.
     pub closed: Vec<ClosedChannel>,
-    /// Transactions that did not fit in, in their order: the first that was too much for the
-    /// block's bytes or hashes, and all after it.
+    /// Transactions that did not fit in, in their order: those that were too much for the block's
+    /// bytes or hashes, and those of the same accounts behind them.
     pub left_over: Vec<VerifiedTx>,
 }
 
@@ -117,17 +117,8 @@ impl Ledger {
         self.check_time(time_ms)?;
         let height = self.tip().height.after(1);
         let mut filling = Filling::new(self, height);
-        let mut waiting = transactions.into_iter();
-        let mut left_over: Vec<VerifiedTx> = Vec::new();
-        for tx in waiting.by_ref() {
-            if !filling.fits(&tx) {
-                left_over.push(tx);
-                break;
-            }
-            filling.push(tx);
-        }
-        left_over.extend(waiting);
-        let Filling { transactions, outcomes, mut events, .. } = filling;
+        transactions.into_iter().for_each(|tx| filling.push(tx));
+        let Filling { transactions, outcomes, mut events, left_over, .. } = filling;
         self.settle_due(height, &mut events);
         let rows = self.state.take_changes();
         let closed = self.state.take_closed();
@@ -225,6 +216,7 @@ impl Ledger {
             ledger: self.id(),
             ledger_key: &self.key,
             development: self.parameters().development,
+            free: self.parameters().fees.is_free(),
             tip: self.tip().height,
             terms: &terms,
             in_block: true,
@@ -248,6 +240,7 @@ impl Ledger {
             ledger: self.id(),
             ledger_key: &self.key,
             development: self.parameters().development,
+            free: self.parameters().fees.is_free(),
             tip: self.tip().height,
             terms: &|id| self.terms_of(id),
             in_block: false,
@@ -269,7 +262,7 @@ impl Ledger {
 
     /// The same for a transaction behind others of its account.
     pub(super) fn check_behind(&self, tx: &VerifiedTx, ahead: Ahead) -> Result<(), Code> {
-        self.plan(tx.tx(), self.tip().height.after(1), ahead)
+        self.plan(tx, self.tip().height.after(1), ahead)
     }
 }
 
@@ -289,6 +282,12 @@ struct Filling<'a> {
     height: Height,
     bytes_left: usize,
     hashes_left: u64,
+    /// Of the hashes, for locks of more than one step: half of a block's are kept for single
+    /// payments, so that claims on streams can't crowd them out.
+    streams_left: u64,
+    left_over: Vec<VerifiedTx>,
+    /// Accounts of which a transaction was left over: what follows it would have a wrong nonce.
+    behind: HashSet<Option<PublicKey>>,
     transactions: Vec<Transaction>,
     outcomes: Vec<(TxId, Result<(), Code>)>,
     events: Vec<LedgerEvent>,
@@ -301,6 +300,9 @@ impl Filling<'_> {
             height,
             bytes_left: usize::try_from(genesis.block_bytes).unwrap_or(usize::MAX),
             hashes_left: u64::from(genesis.block_hashes),
+            streams_left: u64::from(genesis.block_hashes / 2),
+            left_over: Vec::new(),
+            behind: HashSet::new(),
             ledger,
             transactions: Vec::new(),
             outcomes: Vec::new(),
@@ -308,24 +310,22 @@ impl Filling<'_> {
         }
     }
 
-    /// What its claims may cost is known before a single hash is made.
-    fn hashes(&self, tx: &VerifiedTx) -> u64 {
-        match tx.tx() {
-            Transaction::Submit { body, .. } => {
-                let plan = self.ledger.plan_submit(body, self.height);
-                plan.map_or(0, |plan| plan.hashes)
-            }
-            _ => 0,
-        }
-    }
-
-    fn fits(&self, tx: &VerifiedTx) -> bool {
-        tx.bytes() <= self.bytes_left && self.hashes(tx) <= self.hashes_left
-    }
-
+    /// Applies a transaction, or leaves it over.
     fn push(&mut self, tx: VerifiedTx) {
+        let cost = self.ledger.cost(&tx, self.height);
+        let spends = tx.tx().spends();
+        let waits = spends.is_some_and(|by| self.behind.contains(&by));
+        let fits = tx.bytes() <= self.bytes_left
+            && cost.hashes <= self.hashes_left
+            && cost.streams <= self.streams_left;
+        if waits || !fits {
+            self.behind.extend(spends);
+            self.left_over.push(tx);
+            return;
+        }
         self.bytes_left = self.bytes_left.saturating_sub(tx.bytes());
-        self.hashes_left = self.hashes_left.saturating_sub(self.hashes(&tx));
+        self.hashes_left = self.hashes_left.saturating_sub(cost.hashes);
+        self.streams_left = self.streams_left.saturating_sub(cost.streams);
         let outcome = self.ledger.execute(&tx, self.height, &mut self.events);
         if let Err(code) = outcome {
             let tx = tx.id();

@@ -292,10 +292,9 @@ impl Direction {
         }
     }
 
-    /// How many hashes it may cost to measure the known claims against other locks.
-    pub(super) fn cost_to_measure(&self, locks: &[Lock]) -> u64 {
-        let known = |lock: &&Lock| self.claims.contains_key(&lock.id);
-        locks.iter().filter(known).map(|l| u64::from(l.steps)).sum()
+    /// Those of these locks on which known claims would be measured again.
+    pub(super) fn measured_again<'a>(&self, locks: &'a [Lock]) -> impl Iterator<Item = &'a Lock> {
+        locks.iter().filter(|lock| self.claims.contains_key(&lock.id))
     }
 }
 

@@ -30,7 +30,36 @@ pub(super) struct Plan {
     /// Claims worth measuring, by their place.
     claims: Vec<(u64, Secret)>,
     /// How many hashes it may cost at most.
+    pub(super) cost: Cost,
+    /// The nearest height after which a part of it no longer counts.
+    pub(super) protects: Option<Height>,
+}
+
+/// How many hashes something may cost at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Cost {
+    /// All of them.
     pub(super) hashes: u64,
+    /// Those on locks of more than one step.
+    pub(super) streams: u64,
+}
+
+impl Cost {
+    /// Of measuring a secret on each of these locks.
+    fn of<'a>(locks: impl IntoIterator<Item = &'a Lock>) -> Cost {
+        locks.into_iter().fold(Cost::default(), |sum, lock| {
+            let steps = u64::from(lock.steps);
+            let streams = if lock.steps > 1 { steps } else { 0 };
+            sum.and(Cost { hashes: steps, streams })
+        })
+    }
+
+    fn and(self, other: Cost) -> Cost {
+        Cost {
+            hashes: self.hashes.saturating_add(other.hashes),
+            streams: self.streams.saturating_add(other.streams),
+        }
+    }
 }
 
 impl Ledger {
@@ -42,12 +71,18 @@ impl Ledger {
         let in_time = channel.takes_proofs(block);
         let better = proof_of(body).is_some_and(|proof| direction.improved_by(proof, &body.locks));
         let mut plan = Plan::new(body, direction, block, closes, in_time && better);
+        if let (true, Some(closing)) = (plan.stands, channel.closing) {
+            let window =
+                plan.protects.map_or(closing.proofs_until, |h| h.min(closing.proofs_until));
+            plan.protects = Some(window);
+        }
         let open = channel.closing.is_none() && !closes;
         if open {
             // A secret shown before its time would pay for a lock that both sides still count on
             // settling, or dropping, between themselves.
             plan.claims.clear();
-            plan.hashes = 0;
+            plan.cost = Cost::default();
+            plan.protects = None;
         }
         if plan.closes || plan.stands || !plan.claims.is_empty() {
             return Ok(plan);
@@ -94,9 +129,9 @@ impl Plan {
     ) -> Plan {
         let (locks, measured) = if stands {
             let locks = body.locks.as_slice();
-            (locks, direction.cost_to_measure(locks))
+            (locks, Cost::of(direction.measured_again(locks)))
         } else {
-            (direction.locks.as_slice(), 0)
+            (direction.locks.as_slice(), Cost::default())
         };
         let claimable = |(id, secret): &(u64, Secret)| -> Option<&Lock> {
             let lock = find(locks, *id)?;
@@ -107,13 +142,13 @@ impl Plan {
             (counts && !same && !full).then_some(lock)
         };
         let worth = |claim: &&(u64, Secret)| claimable(claim).is_some();
-        let costs = body.claims.iter().filter_map(claimable);
-        let costs: u64 = costs.map(|lock| u64::from(lock.steps)).sum();
+        let claimed = || body.claims.iter().filter_map(claimable);
         Plan {
             closes,
             stands,
             claims: body.claims.iter().filter(worth).copied().collect(),
-            hashes: measured.saturating_add(costs),
+            cost: measured.and(Cost::of(claimed())),
+            protects: claimed().map(|lock| lock.expiry).min(),
         }
     }
 

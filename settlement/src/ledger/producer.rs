@@ -112,8 +112,9 @@ impl Producer {
         if self.store.tip().is_some() && now_ms < self.next_time_ms() {
             return Ok(None);
         }
-        let limit = self.ledger.parameters().block_bytes;
-        let waiting = self.mempool.take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let genesis = self.ledger.parameters();
+        let bytes = usize::try_from(genesis.block_bytes).unwrap_or(usize::MAX);
+        let waiting = self.mempool.take(bytes, u64::from(genesis.block_hashes / 2));
         let mut applied = match self.ledger.apply(waiting, now_ms) {
             Ok(applied) => applied,
             Err(error) => return Err(self.unmade(error)),

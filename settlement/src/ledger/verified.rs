@@ -17,7 +17,7 @@ use crate::proof::{BalanceProof, OpenTerms};
 use crate::reject::Code;
 use crate::tx::{
     ANCHOR_ENTRIES_MAX, AccountAction, AccountTx, AnchorEntry, Anchoring, CLAIMS_MAX, Mint,
-    Submission, Transaction,
+    OnChannel, Submission, Transaction,
 };
 use crate::types::{Amount, ChannelId, Height, LedgerId, PublicKey, Role, Signature, TxId};
 
@@ -38,6 +38,8 @@ pub(super) struct Keys<'a> {
     pub(super) ledger: LedgerId,
     pub(super) ledger_key: &'a VerifyingKey,
     pub(super) development: bool,
+    /// Whether nothing costs a fee, so that nothing needs an envelope.
+    pub(super) free: bool,
     /// The newest block's height.
     pub(super) tip: Height,
     /// The terms of a channel and the height of its opening, if there is one.
@@ -87,15 +89,20 @@ impl Keys<'_> {
     fn verify(&self, tx: &Transaction) -> Result<(), Code> {
         match tx {
             Transaction::Account { body, signature } => self.account(body, signature),
-            Transaction::Withdraw { body, wallet, hub } => {
-                self.both(&body.channel, body, wallet, hub)
-            }
-            Transaction::CooperativeClose { body, wallet, hub } => {
-                self.both(&body.channel, body, wallet, hub)
-            }
-            Transaction::Submit { body, signature } => self.submission(body, signature),
-            Transaction::Settle { .. } => Ok(()),
             Transaction::Mint { body, signature } => self.mint(body, signature),
+            _ if !self.free => Err(Code::EnvelopeNeeded),
+            bare => bare.on_channel().map_or(Ok(()), |tx| self.on_channel(tx)),
+        }
+    }
+
+    fn on_channel(&self, tx: OnChannel<'_>) -> Result<(), Code> {
+        match tx {
+            OnChannel::Withdraw(body, wallet, hub) => self.both(&body.channel, body, wallet, hub),
+            OnChannel::CooperativeClose(body, wallet, hub) => {
+                self.both(&body.channel, body, wallet, hub)
+            }
+            OnChannel::Submit(body, signature) => self.submission(body, signature),
+            OnChannel::Settle(_) => Ok(()),
         }
     }
 
@@ -120,6 +127,12 @@ impl Keys<'_> {
             }
             AccountAction::Anchor(anchor) => self.anchor(&body.account, anchor)?,
             AccountAction::Lease(_) => {}
+            AccountAction::Carry(tx) => {
+                // The envelope first: what it carries may be refused in a block for a channel that
+                // is gone, and then nobody looks at the rest.
+                signed_by(&body.account, body, signature)?;
+                return self.on_channel(tx.as_ref().into());
+            }
         }
         signed_by(&body.account, body, signature)
     }

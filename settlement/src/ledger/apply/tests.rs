@@ -10,7 +10,7 @@ use crate::crypto::Signable;
 use crate::params::Genesis;
 use crate::proof::Net;
 use crate::tx::Submission;
-use crate::types::{LedgerId, Salt, Secret, Signature};
+use crate::types::{LedgerId, PublicKey, Salt, Secret, Signature};
 
 /// An open channel, a closing one and one whose window is over but whose lock is not.
 struct Cases {
@@ -251,7 +251,7 @@ fn the_table_names_every_code_of_transactions() {
     let cases = cases();
     let mut named: BTreeSet<Code> = table(&cases).into_iter().map(|(_, _, code)| code).collect();
     // Each in a test of its own below.
-    named.extend([Code::NoFaucet, Code::QueueFull, Code::ChannelExists]);
+    named.extend([Code::NoFaucet, Code::QueueFull, Code::ChannelExists, Code::EnvelopeNeeded]);
     let all = Code::ALL.iter().filter(|code| (400..500).contains(&code.number()));
     let missing: Vec<_> = all.filter(|code| !named.contains(code)).collect();
     assert!(missing.is_empty(), "{missing:?}");
