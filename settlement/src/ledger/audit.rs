@@ -18,7 +18,7 @@ mod books;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::store::replay_one;
 use super::{Applied, Ledger, LedgerError, Tip};
@@ -64,10 +64,16 @@ pub struct AuditReport {
 pub struct Held {
     /// Which.
     pub asset: AssetId,
-    /// In accounts.
+    /// In accounts; a decimal string in JSON, as all amounts.
+    #[serde(serialize_with = "as_text")]
     pub accounts: i128,
-    /// In channels.
+    /// In channels; a decimal string too.
+    #[serde(serialize_with = "as_text")]
     pub escrow: i128,
+}
+
+fn as_text<S: Serializer>(sum: &i128, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(sum)
 }
 
 /// The first block that is wrong.
