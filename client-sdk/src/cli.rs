@@ -18,8 +18,8 @@ mod socket;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use settlement::reject::Code;
 use tokio::sync::mpsc;
 
@@ -37,6 +37,11 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const OUT_OF_REACH: u8 = 3;
+
+/// How the command line is understood, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {

@@ -26,6 +26,7 @@ mod members;
 mod pipe;
 mod setup;
 mod start;
+mod status;
 mod store;
 mod submit;
 
@@ -56,7 +57,8 @@ use store::{Setup, Store};
 pub use connection::Link;
 pub use error::ClientError;
 pub use flows::{Closed, Opened};
-pub use handle::{Events, Status, StatusChannel, WalletHandle};
+pub use handle::{Events, WalletHandle};
+pub use status::{Status, StatusChannel};
 
 /// How a client is opened.
 #[derive(Clone)]

@@ -1,14 +1,16 @@
 //! The `hub` command.
 
+mod health;
 mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, Source, load};
+use crate::demo::{self, DemoArgs};
 use crate::home::Home;
 
 #[derive(Parser)]
@@ -27,6 +29,10 @@ enum Command {
     /// Look at the settings without starting anything.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Run a hub, a ledger and many wallets that pay each other, and check every unit.
+    Demo(DemoArgs),
+    /// Ask a running hub whether it takes payments; its settings say where it listens.
+    Health(Settings),
 }
 
 #[derive(Subcommand)]
@@ -85,22 +91,35 @@ impl Settings {
     }
 }
 
+/// How the command line is understood, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command; the binary, and every other one that wraps it, calls this.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(settings) => settings.load().and_then(run::run),
-        Command::Init(settings) => settings.load().and_then(|config| init(&config)),
+        Command::Run(settings) => settings.load().and_then(run::run).map(success),
+        Command::Init(settings) => settings.load().and_then(|config| init(&config)).map(success),
         Command::Config(ConfigCommand::Check(settings)) => {
-            settings.load().and_then(|config| print_settings(&config))
+            settings.load().and_then(|config| print_settings(&config)).map(success)
+        }
+        Command::Demo(args) => {
+            run::log_to_stderr("warn");
+            demo::run(&args)
+        }
+        Command::Health(settings) => {
+            settings.load().and_then(|config| health::ask(config.admin_listen)).map(success)
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            run::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        run::complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn success((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 fn init(config: &Config) -> Result<()> {

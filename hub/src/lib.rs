@@ -19,6 +19,7 @@ mod committer;
 pub mod config;
 mod connect;
 mod counters;
+mod demo;
 mod desk;
 mod embedded;
 mod follow;

@@ -28,8 +28,8 @@
 //!   learns at the last moment still leaves time to claim.
 //! - Blocks may be followed twice after a crash within one: each event sets what it says, in order.
 //!
-//! What is absent: leaping after lost state, anchors, leases, and streams in strides of more than
-//! 4,096 steps.
+//! What is absent: leaping after lost state, anchors, leases, and a payee that reveals more than 4,096
+//! steps of a stream in one message.
 
 mod agree;
 mod blocks;

@@ -15,11 +15,12 @@ use common::{Line, Wallet, config_in, event, hub_in, open_request, opening, post
 use settlement::block::LedgerEvent;
 use settlement::crypto::{Signable, SigningKey};
 use settlement::encoding::encode;
-use settlement::proof::Net;
-use settlement::proof::OpenTerms;
+use settlement::proof::{Net, OpenTerms};
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Hash, Height, LedgerId, Role, Secret};
 use settlement::wire::{FRAME_MAX, Hello, Message};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Error;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wallet_opens_pays_and_finds_its_channel_after_a_restart() {
@@ -379,5 +380,23 @@ async fn a_payment_goes_through_the_hub_to_a_wallet_on_another_shard() {
     // After an idle second the hub settles with the payee.
     payee.until_updated(&mut to).await;
     assert_eq!(payee.channel.balance(Role::Wallet), Amount(1_100));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_connections_are_refused_and_one_that_leaves_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.connections.most = 1;
+    let hub = hub::start(config).await.unwrap();
+    let first = Line::open(&hub).await;
+    let url = hub.url().replace("http://", "ws://") + "/v1/connect";
+    let Err(Error::Http(refused)) = soon(connect_async(&url)).await else { panic!("taken") };
+    assert_eq!(refused.status().as_u16(), 503);
+    let problem: serde_json::Value =
+        serde_json::from_slice(refused.body().as_deref().unwrap()).unwrap();
+    assert_eq!(problem["code"], Code::TooManyConnections.number());
+    drop(first);
+    soon(async { while connect_async(&url).await.is_err() {} }).await;
     hub.stop().await;
 }

@@ -159,6 +159,7 @@ pub fn http_status(code: Code) -> u16 {
         Code::Internal => 500,
         Code::QueueFull
         | Code::Overloaded
+        | Code::TooManyConnections
         | Code::LedgerUnavailable
         | Code::LedgerStalled
         | Code::Draining

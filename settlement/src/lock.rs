@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{Tag, chain_to, digest};
+use crate::crypto::{Tag, chain_step, chain_to, digest};
 use crate::types::{Amount, Anchor, Hash, Height, Secret};
 
 /// The most steps of one lock: 2^16.
@@ -69,6 +69,20 @@ impl Lock {
         self.redeemed(secret, steps)
     }
 
+    /// The secrets on the way from the anchor to one that is `steps` before it, in this order and at
+    /// most `stride` apart; the last is `secret` itself.
+    pub fn strides(secret: &Secret, steps: u32, stride: u32) -> Vec<Secret> {
+        let (mut way, mut value) = (vec![*secret], secret.0);
+        let mut left = steps.saturating_sub(stride);
+        while left > 0 && stride > 0 {
+            value = (0..stride).fold(value, |value, _| chain_step(&value));
+            way.push(Secret(value));
+            left = left.saturating_sub(stride);
+        }
+        way.reverse();
+        way
+    }
+
     /// What `secret` redeems when it is known to be `steps` before the anchor; no hash is made.
     pub fn redeemed(&self, secret: &Secret, steps: u32) -> Option<Redeemed> {
         let amount = self.unit.checked_mul(steps)?;
@@ -91,7 +105,6 @@ pub fn locked_total(locks: &[Lock]) -> Option<Amount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::chain_step;
 
     fn lock(secret: [u8; 32], steps: u32) -> Lock {
         let anchor = (0..steps).fold(secret, |value, _| chain_step(&value));
@@ -117,6 +130,21 @@ mod tests {
         assert!(short.redeem_within(&Secret([2; 32]), 3).is_none());
         short.steps = 3;
         assert!(short.redeem(&Secret([2; 32])).is_none());
+    }
+
+    #[test]
+    fn a_deep_secret_is_reached_in_strides() {
+        for (steps, expected) in [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)] {
+            let lock = lock([5; 32], steps);
+            let way = Lock::strides(&Secret([5; 32]), steps, 4);
+            assert_eq!((way.len(), way.last()), (expected, Some(&Secret([5; 32]))));
+            let mut known = 0;
+            for secret in way {
+                let redeemed = lock.redeem_within(&secret, known + 4).unwrap();
+                assert!(redeemed.steps > known);
+                known = redeemed.steps;
+            }
+        }
     }
 
     #[test]

@@ -82,7 +82,6 @@ codes! {
     125 DropNotAllowed "drop_not_allowed" true "the lock has neither expired nor been given up by its receiver";
     126 TotalsMismatch "totals_mismatch" false "the totals or the locks root are not what the operations make";
     127 Overdraft "overdraft" false "the update spends more than the sender's side of the channel holds";
-    128 FollowsRejected "follows_rejected" false "the update builds on one that was refused";
 
     // 2xx: why a payment failed.
     201 UnknownPayee "unknown_payee" false "the payee has no channel with this hub in this asset";

@@ -9,3 +9,4 @@
 
 pub mod process;
 pub mod world;
+pub mod written;

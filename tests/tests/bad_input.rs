@@ -6,15 +6,14 @@
     reason = "helpers of tests fail by a panic"
 )]
 
-use serde_json::{Value, json};
 use settlement::crypto::{SigningKey, chain_step};
 use settlement::lock::{LOCKS_MAX, Lock, STEPS_MAX};
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId, Hash, Height, PublicKey, Role, Secret};
 use settlement::update::{Destination, Op, Payload, Update};
 use settlement::wire::{FRAME_MAX, Message};
-use tests::process::hub::Hub;
 use tests::process::raw::RawWallet;
+use tests::process::stage::Stage;
 
 const DEPOSIT: Amount = Amount(100_000_000);
 const SECRET: Secret = Secret([5; 32]);
@@ -25,34 +24,6 @@ fn anchor(secret: Secret) -> Anchor {
 
 fn somebody() -> PublicKey {
     SigningKey::from_bytes([200; 32]).unwrap().public()
-}
-
-struct Stage {
-    _dir: tempfile::TempDir,
-    hub: Hub,
-    mallory: RawWallet,
-    payee: RawWallet,
-}
-
-impl Stage {
-    fn set() -> Stage {
-        let dir = tempfile::tempdir().unwrap();
-        let hub = Hub::start(&tests::programs!(), dir.path());
-        let mallory = RawWallet::open(&hub.http, 1, DEPOSIT);
-        let payee = RawWallet::open(&hub.http, 2, DEPOSIT);
-        Stage { _dir: dir, hub, mallory, payee }
-    }
-
-    /// The hub lives, and so do the channel, the connection and the way to the payee.
-    fn all_is_as_before(&mut self, number: u8) {
-        let (mine, theirs) = (self.mallory.balance(), self.payee.balance());
-        let fee = self.mallory.info().fees.fee(Amount(10)).unwrap();
-        self.mallory.pay(&mut self.payee, Amount(10), Secret([number; 32]));
-        assert_eq!(self.mallory.balance().0, mine.0 - 10 - fee.0);
-        assert_eq!(self.payee.balance().0, theirs.0 + 10);
-        let log = self.hub.process.log();
-        assert!(!log.contains("panicked"), "{log}");
-    }
 }
 
 fn lock(wallet: &RawWallet, change: impl FnOnce(&mut Lock)) -> Op {
@@ -126,7 +97,7 @@ const FORGERIES: &[(Code, Forgery)] = &[
 
 #[test]
 fn every_bad_update_is_refused_by_its_number_and_changes_nothing() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     // Something in both directions, so that numbers and totals can fall.
     stage.all_is_as_before(10);
     for (code, forgery) in FORGERIES {
@@ -139,7 +110,7 @@ fn every_bad_update_is_refused_by_its_number_and_changes_nothing() {
 
 #[test]
 fn the_newest_update_again_is_acknowledged_again_and_an_older_one_refused() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     let pay = settlement::channel::NewOp::Pay { amount: Amount(5), memo: Default::default() };
     let (older, seq) = stage.mallory.make(std::slice::from_ref(&pay));
     stage.mallory.say(&Message::Update(older.clone()));
@@ -155,7 +126,7 @@ fn the_newest_update_again_is_acknowledged_again_and_an_older_one_refused() {
 
 #[test]
 fn a_lock_can_be_neither_settled_with_a_wrong_secret_nor_dropped_at_will() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     let pending = Secret([6; 32]);
     let add = stage.mallory.add(anchor(pending), stage.payee.public(), Amount(1_000));
     assert!(stage.mallory.offer(&[add]).is_ok());
@@ -178,7 +149,7 @@ fn a_lock_can_be_neither_settled_with_a_wrong_secret_nor_dropped_at_will() {
 
 #[test]
 fn a_payment_that_can_not_be_passed_on_fails_with_why_and_the_money_is_back() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     let unit = Amount(1_000);
     let (payee, me) = (stage.payee.public(), stage.mallory.public());
     let fee = stage.mallory.info().fees.fee(unit).unwrap();
@@ -212,13 +183,14 @@ fn a_payment_that_can_not_be_passed_on_fails_with_why_and_the_money_is_back() {
 
 #[test]
 fn a_secret_that_does_not_fit_suspends_the_channel_until_the_next_meeting() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     let secret = Secret([8; 32]);
     let add = stage.mallory.add(anchor(secret), stage.payee.public(), Amount(1_000));
     assert!(stage.mallory.offer(&[add]).is_ok());
     let id = stage.payee.hear_lock(anchor(secret));
     let channel = stage.payee.channel.id();
     stage.payee.say(&Message::Reveal { channel, id, secret: Secret([9; 32]) });
+    assert_eq!(stage.payee.answer_to(0), Err(Code::SecretMismatch));
     let forged = stage.payee.forge(vec![RawWallet::op_pay(1)], |_| {});
     assert_eq!(stage.payee.refused(forged), Code::ChannelSuspended);
     // The connection stands: meeting again on it is enough.
@@ -232,13 +204,14 @@ fn a_secret_that_does_not_fit_suspends_the_channel_until_the_next_meeting() {
 
 #[test]
 fn a_frame_that_can_not_be_decoded_closes_its_connection_alone() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     let (update, seq) = stage.mallory.make(&[]);
     let whole = Message::Update(update.clone()).to_frame();
     let cut = whole[..whole.len() - 1].to_vec();
     let longer = [whole.as_slice(), &[0]].concat();
     let frames = [
         (Code::FrameTooLarge, vec![0; FRAME_MAX + 1]),
+        (Code::FrameTooLarge, vec![1; 16 * FRAME_MAX]),
         (Code::MalformedFrame, cut),
         (Code::MalformedFrame, longer),
         (Code::MalformedFrame, vec![0xff; 64]),
@@ -250,6 +223,11 @@ fn a_frame_that_can_not_be_decoded_closes_its_connection_alone() {
         stage.payee.pays_as_before();
         stage.mallory.connect();
     }
+    stage.mallory.say_text("{\"update\": 1}");
+    assert_eq!(stage.mallory.hear_goodbye(), Code::MalformedFrame);
+    stage.mallory.connect();
+    stage.mallory.hang_up_in_the_middle_of(&whole);
+    stage.mallory.connect();
     stage.mallory.say(&Message::Update(update));
     assert_eq!(stage.mallory.answer_to(seq), Ok(seq), "nothing was lost");
     stage.all_is_as_before(16);
@@ -257,7 +235,7 @@ fn a_frame_that_can_not_be_decoded_closes_its_connection_alone() {
 
 #[test]
 fn a_key_signs_in_with_its_own_signature_over_this_challenge() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
     stage.mallory.hang_up();
     stage.mallory.dial();
     stage.mallory.hear("the hub's greeting", |message| matches!(message, Message::Hello(_)));
@@ -268,26 +246,26 @@ fn a_key_signs_in_with_its_own_signature_over_this_challenge() {
 }
 
 #[test]
-fn garbage_over_http_gets_a_problem_with_a_number() {
-    let mut stage = Stage::set();
-    let http = stage.hub.http.clone();
-    let channel = stage.mallory.channel.id();
-    let (close, withdraw) =
-        (format!("/v1/channels/{channel}/close"), format!("/v1/channels/{channel}/withdraw"));
-    let garbage: [&[u8]; 4] = [b"", b"{", b"\xff\xfe", b"[1, 2"];
-    for path in ["/v1/channels", &close, &withdraw, "/v1/ledger/transactions"] {
-        for body in garbage {
-            let problem = http.request("POST", path, body).problem();
-            assert_eq!(problem.code, Code::MalformedRequest, "{path}: {}", problem.detail);
-        }
-        let wrong: Value = json!({ "nothing": "of the kind" });
-        assert_eq!(http.post(path, &wrong).problem().code, Code::MalformedRequest, "{path}");
-    }
-    let transaction = json!({ "transaction": "00ff00ff" });
-    let problem = http.post("/v1/channels", &transaction).problem();
-    assert_eq!(problem.code, Code::MalformedTransaction);
-    assert_eq!(http.get("/v1/nothing").problem().code, Code::NotFound);
-    let unknown = format!("/v1/channels/{}", "ab".repeat(32));
-    assert!((400..500).contains(&http.get(&unknown).problem().status));
+fn a_channel_is_out_of_reach_of_those_who_are_not_signed_in_for_it() {
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
+    let secret = Secret([8; 32]);
+    let add = stage.mallory.add(anchor(secret), stage.payee.public(), Amount(1_000));
+    assert!(stage.mallory.offer(&[add]).is_ok());
+    let id = stage.payee.hear_lock(anchor(secret));
+    // Mallory speaks for the payee's channel: takes it over, spends from it, gives its lock up.
+    let channel = stage.payee.channel.id();
+    let (own, yours) = stage.payee.channel.snapshot_refs();
+    stage.mallory.say(&Message::Sync { channel, own, yours, tip: None });
+    assert_eq!(stage.mallory.answer_to(0), Err(Code::NotSignedIn));
+    let theirs = stage.payee.forge(vec![RawWallet::op_pay(1)], |_| {});
+    assert_eq!(stage.mallory.refused(theirs), Code::NotSignedIn);
+    stage.mallory.say(&Message::Fail { channel, id, code: Code::RefusedByPayee });
+    stage.mallory.say(&Message::Reveal { channel, id, secret: Secret([9; 32]) });
+    stage.mallory.pays_as_before();
+    // The payee has not noticed.
+    stage.payee.reveal(id, secret);
+    stage.mallory.hear("the secret", |m| matches!(m, Message::Reveal { .. }));
+    assert!(stage.mallory.offer(&[]).is_ok());
+    stage.payee.hear_settled(id);
     stage.all_is_as_before(18);
 }

@@ -46,7 +46,7 @@ fn a_second_hub_on_the_same_directory_is_refused_with_one_clear_line() {
     let dir = tempfile::tempdir().unwrap();
     let programs = tests::programs!();
     let hub = Hub::start(&programs, dir.path());
-    let mut second = Hub::launch(&programs, dir.path(), &[], "127.0.0.1:0");
+    let mut second = Hub::launch(&programs, dir.path(), "127.0.0.1:0");
     let status = second.wait(PATIENCE);
     assert_eq!(status.code(), Some(1), "{}", second.log());
     assert_eq!(second.out(), "", "it serves nothing");

@@ -1,4 +1,4 @@
-//! Nothing leaves the hub before what it rests on is durable, seen from outside: in a trace of its
+//! Nothing leaves a process before what it rests on is durable, seen from outside: in a trace of its
 //! system calls during one payment.
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,8 @@ use settlement::types::{Amount, Anchor, Secret};
 use settlement::wire::Message;
 use tests::process::hub::Hub;
 use tests::process::raw::RawWallet;
-use tests::process::{PATIENCE, eventually, strace};
+use tests::process::wallet::Wallet;
+use tests::process::{BLOCKS_PATIENCE, PATIENCE, strace};
 
 const SECRET: Secret = Secret(*b"a secret that is found in traces");
 
@@ -26,7 +27,7 @@ struct Payment {
 }
 
 #[test]
-fn update_lock_and_secret_are_synced_before_they_are_answered() {
+fn the_hub_syncs_update_lock_and_secret_before_it_sends_what_rests_on_them() {
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("trace");
     let hub = Hub::start_traced(&tests::programs!(), &dir.path().join("hub"), &trace);
@@ -34,12 +35,9 @@ fn update_lock_and_secret_are_synced_before_they_are_answered() {
     let mut payee = RawWallet::open(&hub.http, 2, Amount(100_000));
     let payment = pay(&mut payer, &mut payee);
 
-    // The trace is written behind the calls; the settlement comes after all that is looked at.
-    let settled = "the trace of the whole payment";
-    let calls = eventually(settled, PATIENCE, || {
-        let calls = strace::parse(&std::fs::read_to_string(&trace).unwrap_or_default());
-        let revealed = calls.iter().any(|call| call.to_socket() && call.wrote(&SECRET.0));
-        revealed.then_some(calls)
+    // The secret to the payer comes after all else that is looked at.
+    let calls = strace::read_until(&trace, "the secret in the trace", |calls| {
+        calls.iter().any(|call| call.to_socket() && call.wrote(&SECRET.0))
     });
     let steps = [
         ("the payer's update", &payment.update, &payment.ack),
@@ -67,4 +65,32 @@ fn pay(payer: &mut RawWallet, payee: &mut RawWallet) -> Payment {
     payee.reveal(id, SECRET);
     payer.hear("the secret", |message| matches!(message, Message::Reveal { .. }));
     Payment { update: signature, ack, lock }
+}
+
+#[test]
+fn the_wallets_sync_lock_and_secret_before_they_send_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = tests::programs!();
+    let hub = Hub::start(&programs, &dir.path().join("hub"));
+    let wallet = |name: &str| Wallet::init(&programs, &dir.path().join(name), &hub.url);
+    let (alice, bob) = (wallet("alice"), wallet("bob"));
+    alice.fund(10_000);
+    bob.fund(10_000);
+    let (of_alice, of_bob) = (dir.path().join("trace of alice"), dir.path().join("trace of bob"));
+    let listening = bob.start_traced(&["listen"], &of_bob);
+    listening.wait_for("that it listens", 0, PATIENCE, |line| line["event"] == "listening");
+    let mut sending = alice.start_traced(&["send", &bob.key.to_string(), "700"], &of_alice);
+    assert!(sending.wait(BLOCKS_PATIENCE).success(), "{} {}", sending.out(), sending.log());
+    let sent = &sending.json_from(0)[0];
+    let bytes = |field: &str| hex::decode(sent[field].as_str().unwrap()).unwrap();
+
+    // Nobody but the two could know the secret of a payment that was not asked for.
+    for (what, trace, needle) in
+        [("the payer's lock", of_alice, bytes("payment")), ("the secret", of_bob, bytes("secret"))]
+    {
+        let calls = strace::read_until(&trace, what, |calls| {
+            calls.iter().any(|call| call.to_socket() && call.wrote(&needle))
+        });
+        assert_eq!(strace::durable_before_sent(&calls, &needle, &needle), Ok(()), "{what}");
+    }
 }

@@ -18,8 +18,8 @@ fn every_unit_is_where_the_rules_say_whatever_breaks() {
         add(&mut sum, run(plan).unwrap_or_else(|story| panic!("{story}")));
     }
     // A world in which nothing happens proves nothing.
-    assert!(sum.settled > 500 && sum.failed > 100, "{sum:?}");
-    assert!(sum.crashes > 500 && sum.disconnects > 500, "{sum:?}");
+    assert!(sum.settled > 500 && sum.failed > 200, "{sum:?}");
+    assert!(sum.crashes > 150 && sum.disconnects > 100, "{sum:?}");
 }
 
 #[test]

@@ -63,6 +63,7 @@ impl Session {
     /// Gives what is under way a moment, so that balances are what they will be.
     pub(super) async fn settle(&self) {
         // What takes longer is told as locked.
+        let _ = self.wallet.flush().await;
         let _ = self.wallet.quiet(SETTLE).await;
     }
 

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use settlement::api::{AccountView, ChannelPhase};
-use settlement::channel::{Answer, Channel, Phase};
+use settlement::api::AccountView;
+use settlement::channel::{Answer, Channel};
 use settlement::crypto::SigningKey;
 use settlement::reject::Code;
-use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Role, Secret};
+use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
 use tokio::sync::{broadcast, oneshot};
 use tokio::time::timeout;
 
 use super::connection::Link;
 use super::core::{CoreInput, Watch};
-use super::{ClientError, Shared};
+use super::{ClientError, Shared, Status, StatusChannel};
 use crate::wallet::{Command, Event, Payment, PaymentState, Wallet};
 
 /// A wallet. Clones are the same wallet.
@@ -23,67 +22,6 @@ pub struct WalletHandle {
     pub(super) shared: Arc<Shared>,
     pub(super) index: u32,
     pub(super) key: Arc<SigningKey>,
-}
-
-/// What a wallet holds, as it knows itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// Its key.
-    pub public_key: PublicKey,
-    /// The newest block that it has followed.
-    pub height: Height,
-    /// Its channels, closed ones included.
-    pub channels: Vec<StatusChannel>,
-}
-
-/// One channel of a [`Status`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatusChannel {
-    /// Its id.
-    pub id: ChannelId,
-    /// Its asset.
-    pub asset: AssetId,
-    /// How far its life has come.
-    pub state: ChannelPhase,
-    /// What belongs to the wallet, pending locks not counted; once closed, what it was paid.
-    pub wallet_amount: Amount,
-    /// What belongs to the hub, in the same way.
-    pub hub_amount: Amount,
-    /// The sum of the pending locks of both directions.
-    pub locked: Amount,
-    /// The newest proof that the wallet has made.
-    pub seq: u64,
-}
-
-impl StatusChannel {
-    /// A channel as its wallet sees it.
-    pub fn of(channel: &Channel) -> StatusChannel {
-        let (state, paid) = match channel.phase() {
-            Phase::Open | Phase::Agreed { .. } => (ChannelPhase::Open, None),
-            Phase::ClosingSoon | Phase::Closing { .. } => (ChannelPhase::Closing, None),
-            Phase::Closed { wallet, hub } => (ChannelPhase::Closed, Some((wallet, hub))),
-        };
-        let own = (channel.balance(Role::Wallet), channel.balance(Role::Hub));
-        // A balance counts what was paid and not what is locked; a lock belongs to nobody yet.
-        let (wallet_amount, hub_amount) = paid.unwrap_or_else(|| less_locks(channel, own));
-        let locked = if paid.is_some() { Amount::ZERO } else { channel.locked() };
-        StatusChannel {
-            id: channel.id(),
-            asset: channel.terms().asset,
-            state,
-            wallet_amount,
-            hub_amount,
-            locked,
-            seq: channel.outgoing().last_seq,
-        }
-    }
-}
-
-fn less_locks(channel: &Channel, (wallet, hub): (Amount, Amount)) -> (Amount, Amount) {
-    let out = channel.outgoing().tip().locked();
-    let inc = channel.incoming().tally.locked();
-    let less = |amount: Amount, locked| amount.checked_sub(locked).unwrap_or(Amount::ZERO);
-    (less(wallet, out), less(hub, inc))
 }
 
 /// What happens to a wallet, as it happens.
@@ -279,6 +217,25 @@ impl WalletHandle {
             error = broken => Err(error),
             met = self.until(all_met) => met,
         }
+    }
+
+    /// Settles now, in every open channel, what would otherwise wait up to a second for an update to
+    /// ride in. Nothing to settle, or no hub to settle it with, is no failure.
+    ///
+    /// # Errors
+    /// When the client has been shut down.
+    pub async fn flush(&self) -> Result<(), ClientError> {
+        let open = |wallet: &Wallet| {
+            let open = wallet.channels().filter(|channel| channel.usable().is_ok());
+            open.map(Channel::id).collect::<Vec<_>>()
+        };
+        for channel in self.look(open).await? {
+            match self.command(Command::Flush { channel }).await {
+                Err(error) if error.code == Code::Internal => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Waits until nothing is on its way any more that the next moments would settle: no update

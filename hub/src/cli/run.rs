@@ -49,7 +49,8 @@ pub(super) fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }
 
-fn log_to_stderr(filter: &str) {
+/// What happens, on stderr; `RUST_LOG` wins over `filter`.
+pub(super) fn log_to_stderr(filter: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
     let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);

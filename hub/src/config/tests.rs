@@ -44,6 +44,24 @@ fn an_unknown_key_is_named_with_its_source() {
 }
 
 #[test]
+fn a_table_may_set_some_of_its_keys_and_leave_the_others() {
+    for (table, key) in [
+        ("fees", "base"),
+        ("channels", "deposit_min"),
+        ("payments", "queue_max"),
+        ("connections", "most"),
+        ("storage", "cache_bytes"),
+    ] {
+        let (_dir, path) = file(&format!("[{table}]\n{key} = 7\n"));
+        let one = load(&Source { file: Some(path), ..Source::default() });
+        assert!(one.is_ok(), "{table}: {one:?}");
+        let (_dir, path) = file(&format!("[{table}]\n"));
+        let none = load(&Source { file: Some(path), ..Source::default() });
+        assert_eq!(none.unwrap(), Config::default(), "{table}");
+    }
+}
+
+#[test]
 fn what_an_orchestrator_sets_for_a_service_called_hub_is_left_alone() {
     let own = env(&[("HUB_PORT", "tcp://10.0.0.1:7400"), ("HUB_SERVICE_HOST", "10.0.0.1")]);
     assert!(load(&Source { env: own, ..Source::default() }).is_ok());

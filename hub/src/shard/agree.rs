@@ -17,11 +17,18 @@ impl Shard {
         self.answer_request(wanted.channel, agreed, ticket, cx);
     }
 
+    /// An acknowledgment that is owed does not stand in the way of the last agreement of all; and
+    /// the wallet, which has signed the close, would not take it any more.
     pub(super) fn on_close(&mut self, wanted: &CooperativeClose, ticket: u64, cx: &mut Cx<'_>) {
-        let agreed = self.quiet(wanted.channel, cx).and_then(|()| {
-            let channel = self.channel(&wanted.channel).ok_or(Code::UnknownChannel)?;
-            channel.agree_close(wanted, &self.now(cx.now_ms))
+        self.settle_if_due(wanted.channel, cx);
+        let agreed = self.slots.get(&wanted.channel).ok_or(Code::UnknownChannel).and_then(|slot| {
+            let due = slot.flush.then_some(Code::NotAgreed);
+            due.map_or(Ok(()), Err)?;
+            slot.channel.agree_close(wanted, &self.now(cx.now_ms))
         });
+        if agreed.is_err() {
+            self.pump(wanted.channel, cx);
+        }
         self.answer_request(wanted.channel, agreed, ticket, cx);
     }
 

@@ -74,7 +74,7 @@ fn millionths(amount: Amount, ppm: u32) -> Amount {
 
 /// Bounds of a shard's queues and waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The most payments that wait for one payee's channel to take them.
     pub queue_max: usize,

@@ -31,12 +31,19 @@ impl Shard {
     /// Shows a payer the secret of the one lock that was paired, and claims it at once if the
     /// ledger has to settle it.
     fn pass_on(&mut self, (id, lock): (ChannelId, u64), secret: &Secret, cx: &mut Cx<'_>) {
-        let step = self.channel(&id).map(|channel| channel.reveal(lock, secret));
-        // `Ok(None)` is known already; an error is a lock that the payer has settled or dropped.
-        let Some(Ok(Some(step))) = step else { return };
-        self.commit(id, step, cx);
-        cx.out.actions.push(Action::Count { completed: true });
-        self.protect(id, lock, cx);
+        let strides = self.channel(&id).map(|channel| channel.strides_to(lock, secret));
+        let before = cx.out.records.len();
+        for secret in strides.unwrap_or_default() {
+            let step = self.channel(&id).map(|channel| channel.reveal(lock, &secret));
+            // `Ok(None)` is known already; an error is a lock that the payer has settled or dropped.
+            if let Some(Ok(Some(step))) = step {
+                self.commit(id, step, cx);
+            }
+        }
+        if cx.out.records.len() > before {
+            cx.out.actions.push(Action::Count { completed: true });
+            self.protect(id, lock, cx);
+        }
     }
 
     /// Sees to it that a lock whose secret is known is claimed in time.

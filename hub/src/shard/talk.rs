@@ -135,9 +135,13 @@ impl Shard {
         let Some(channel) = self.channel(&id) else { return };
         let step = match channel.check_reveal(lock, secret, &now) {
             Ok(step) => step,
-            // The channel rests until the sides meet again; its connection goes on.
-            Err(code) if channel.usable().is_ok() => Some(channel.suspend(code)),
-            Err(_) => None,
+            // The channel rests until the sides meet again; its connection goes on. The refusal
+            // says why, and is of no update: those count from 1.
+            Err(code) => {
+                let rests = channel.usable().is_ok().then(|| channel.suspend(code));
+                reject(id, 0, code, cx);
+                rests
+            }
         };
         if let Some(step) = step {
             self.commit(id, step, cx);

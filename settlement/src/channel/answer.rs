@@ -65,6 +65,15 @@ impl Channel {
         Ok(answer.map(|answer| Step::Answered { id, answer }))
     }
 
+    /// What is shown one after the other so that the other side, which looks no further than
+    /// [`HASHES_PER_MESSAGE`] in one message, takes in a secret of this depth, as one that was
+    /// claimed with on the ledger. Just the secret when it does not fit.
+    pub fn strides_to(&self, id: u64, secret: &Secret) -> Vec<Secret> {
+        let redeemed = self.inc.tally.lock(id).and_then(|lock| lock.redeem(secret));
+        let steps = redeemed.map_or(0, |redeemed| redeemed.steps);
+        Lock::strides(secret, steps, HASHES_PER_MESSAGE)
+    }
+
     /// This side gives up a lock of the other side's direction. Never once its secret is known
     /// here: that is folded first.
     ///

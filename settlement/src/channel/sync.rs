@@ -1,6 +1,7 @@
 //! Meeting again: what each side shows the other first, and what follows from it.
 
-use super::{Answer, Channel, Effect, Step};
+use super::{Answer, Channel, Effect, HASHES_PER_MESSAGE, Step};
+use crate::lock::Lock;
 use crate::proof::SnapshotRef;
 use crate::reject::Code;
 use crate::types::{Amount, PublicKey};
@@ -62,10 +63,15 @@ impl Channel {
     /// side's direction does not show yet. Saying it twice does no harm.
     pub fn to_resend(&self) -> Vec<Effect> {
         let update = self.out.in_flight.as_ref().map(|_| Effect::SendUpdate);
-        let answers = self.inc.locks.iter().filter_map(|(id, lock)| match lock.answer? {
-            Answer::Known { secret, .. } => Some(Effect::SendReveal { id: *id, secret }),
-            Answer::Failed(code) => Some(Effect::SendFail { id: *id, code }),
-            Answer::Expired => None,
+        let answers = self.inc.locks.iter().flat_map(|(id, lock)| match lock.answer {
+            Some(Answer::Known { secret, steps }) => {
+                Lock::strides(&secret, steps, HASHES_PER_MESSAGE)
+                    .into_iter()
+                    .map(|secret| Effect::SendReveal { id: *id, secret })
+                    .collect()
+            }
+            Some(Answer::Failed(code)) => vec![Effect::SendFail { id: *id, code }],
+            Some(Answer::Expired) | None => Vec::new(),
         });
         update.into_iter().chain(answers).collect()
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -72,6 +72,11 @@ struct Audit {
     /// Print what was found as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// How the command line is understood, for whoever checks what is written about it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program; `settlement`'s binary and every other one that wraps it call this.

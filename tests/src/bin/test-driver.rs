@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,6 +21,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// How long a payment waits that is tried again.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// For how many blocks an invoice can be paid.
+const LIFE: u64 = 3_600;
 
 /// One wallet that does what its standard input says.
 #[derive(Parser)]
@@ -44,7 +47,11 @@ enum Order {
     Open { amount: Amount },
     /// Make so many payments that nobody asked for, some of them at the same time; when patient, try
     /// again what was refused for a passing reason.
-    Send { payee: PublicKey, amount: Amount, count: u32, at_once: u32, patient: bool },
+    Send { payee: PublicKey, amount: Amount, count: usize, at_once: usize, patient: bool },
+    /// Make invoices.
+    Invoice { amount: Amount, count: usize },
+    /// Pay invoices, some of them at the same time, with patience.
+    Pay { invoices: Vec<String>, at_once: usize },
     /// Say what the wallet holds, and how its payments stand.
     Report,
     /// Close the channel together with the hub.
@@ -53,10 +60,14 @@ enum Order {
 
 /// Payments to make.
 struct Work {
-    payee: PublicKey,
-    amount: Amount,
-    count: u32,
+    what: What,
+    count: usize,
     patient: bool,
+}
+
+enum What {
+    Send(PublicKey, Amount),
+    Pay(Vec<String>),
 }
 
 fn say(line: &Value) {
@@ -115,9 +126,20 @@ async fn obey(wallet: &WalletHandle, order: Order) -> Result<Value, ClientError>
             Ok(json!({ "opened": opened.channel, "inbound": opened.inbound }))
         }
         Order::Send { payee, amount, count, at_once, patient } => {
-            let work = Work { payee, amount, count, patient };
-            do_all(wallet, work, at_once).await;
-            Ok(json!({ "done": count }))
+            let what = What::Send(payee, amount);
+            Ok(do_all(wallet, Work { what, count, patient }, at_once).await)
+        }
+        Order::Pay { invoices, at_once } => {
+            let (count, what) = (invoices.len(), What::Pay(invoices));
+            Ok(do_all(wallet, Work { what, count, patient: true }, at_once).await)
+        }
+        Order::Invoice { amount, count } => {
+            let mut invoices = Vec::new();
+            for _ in 0..count {
+                let (invoice, payment) = wallet.invoice(AssetId(0), amount, LIFE, "").await?;
+                invoices.push(json!({ "invoice": invoice, "anchor": payment.anchor }));
+            }
+            Ok(json!({ "invoices": invoices }))
         }
         Order::Report => {
             let (status, payments) = (wallet.status().await?, wallet.payments().await?);
@@ -136,28 +158,40 @@ async fn obey(wallet: &WalletHandle, order: Order) -> Result<Value, ClientError>
     }
 }
 
-/// Makes the payments in so many tasks at once, until each of them has ended.
-async fn do_all(wallet: &WalletHandle, work: Work, at_once: u32) {
-    let (work, next) = (Arc::new(work), Arc::new(AtomicU32::new(0)));
+/// Makes the payments in so many tasks at once, and says so when each of them has ended.
+async fn do_all(wallet: &WalletHandle, work: Work, at_once: usize) -> Value {
+    let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
     let tasks = (0..at_once).map(|_| {
         let (wallet, work, next) = (wallet.clone(), work.clone(), next.clone());
         tokio::spawn(async move {
-            while next.fetch_add(1, Ordering::Relaxed) < work.count {
-                one(&wallet, &work).await;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= work.count {
+                    return;
+                }
+                one(&wallet, &work, number).await;
             }
         })
     });
     for task in tasks.collect::<Vec<_>>() {
         let _ = task.await;
     }
+    json!({ "done": work.count })
 }
 
 /// One payment. What was refused made no payment.
-async fn one(wallet: &WalletHandle, work: &Work) {
+async fn one(wallet: &WalletHandle, work: &Work, number: usize) {
     let mut tries = tokio::time::interval(RETRY);
     loop {
         tries.tick().await;
-        match wallet.send(work.payee, AssetId(0), work.amount, "").await {
+        let paid = match &work.what {
+            What::Send(payee, amount) => wallet.send(*payee, AssetId(0), *amount, "").await,
+            What::Pay(invoices) => match invoices.get(number) {
+                Some(invoice) => wallet.pay(invoice).await,
+                None => return,
+            },
+        };
+        match paid {
             Ok(payment) => return say(&json!({ "ended": line_of(&payment) })),
             Err(error) if work.patient && error.code.retryable() => {}
             Err(error) => return say(&json!({ "refused": error.code, "detail": error.detail })),

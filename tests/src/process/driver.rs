@@ -102,6 +102,15 @@ impl Driver {
         self.process = process;
     }
 
+    /// Has it make invoices: the text of each, by anchor.
+    pub fn invoices(&mut self, count: usize, worth: u64) -> HashMap<String, String> {
+        let order = json!({ "invoice": { "amount": worth.to_string(), "count": count } });
+        let made = self.ask(&order, "invoices");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let made = made["invoices"].as_array().unwrap().iter();
+        made.map(|made| (text(&made["anchor"]), text(&made["invoice"]))).collect()
+    }
+
     /// Gives it an order and returns what it says to it, the first line that has this field.
     ///
     /// # Panics

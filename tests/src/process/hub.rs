@@ -31,20 +31,32 @@ impl Hub {
     /// # Panics
     /// When it does not.
     pub fn start(programs: &Programs, data: &Path) -> Hub {
-        Hub::serve(programs, data, &[], "127.0.0.1:0")
+        Hub::serving(programs, data, Hub::launch(programs, data, "127.0.0.1:0"))
     }
 
-    /// The same, with `strace` writing every write and fsync of it to a file.
+    /// The same, with a trace of every write and fsync of it.
     ///
     /// # Panics
     /// When there is no `strace`, or the hub does not serve.
     pub fn start_traced(programs: &Programs, data: &Path, trace: &Path) -> Hub {
-        strace::require();
-        Hub::serve(programs, data, &strace::arguments(trace), "127.0.0.1:0")
+        let dir = data.display().to_string();
+        let args = Hub::arguments(&dir, "127.0.0.1:0");
+        Hub::serving(programs, data, strace::start("hub", &programs.hub, &args, trace))
     }
 
-    fn serve(programs: &Programs, data: &Path, tracer: &[String], listen: &str) -> Hub {
-        let process = Hub::launch(programs, data, tracer, listen);
+    /// Starts a hub's process on this directory and waits for nothing.
+    pub fn launch(programs: &Programs, data: &Path, listen: &str) -> Child {
+        let dir = data.display().to_string();
+        Child::start("hub", &programs.hub, &Hub::arguments(&dir, listen))
+    }
+
+    fn arguments<'a>(dir: &'a str, listen: &'a str) -> Vec<&'a str> {
+        let admin = "127.0.0.1:0";
+        let settings = ["run", "--development", "--data-dir", dir];
+        [&settings, ["--listen", listen, "--admin-listen", admin].as_slice()].concat()
+    }
+
+    fn serving(programs: &Programs, data: &Path, process: Child) -> Hub {
         let serving = |line: &Value| line["listening"].is_string();
         let (line, _) = process.wait_for("its address", 0, PATIENCE, serving);
         let url = line["listening"].as_str().unwrap().to_owned();
@@ -53,25 +65,11 @@ impl Hub {
         Hub { programs, data, process, http: Http::new(&url), url, key }
     }
 
-    /// Starts a hub's process on this directory and waits for nothing.
-    pub fn launch(programs: &Programs, data: &Path, tracer: &[String], listen: &str) -> Child {
-        let (hub, data) = (programs.hub.display().to_string(), data.display().to_string());
-        let mut line: Vec<String> = Vec::new();
-        if !tracer.is_empty() {
-            line.push("strace".to_owned());
-            line.extend_from_slice(tracer);
-        }
-        line.extend([hub, "run".to_owned(), "--data-dir".to_owned(), data]);
-        line.extend(["--listen", listen, "--admin-listen", "127.0.0.1:0"].map(str::to_owned));
-        line.extend(["--development"].map(str::to_owned));
-        let args: Vec<&str> = line.iter().skip(1).map(String::as_str).collect();
-        Child::start("hub", Path::new(&line[0]), &args)
-    }
-
     /// Starts it again on the same directory and the same address, after it has ended.
     pub fn start_again(&mut self) {
         let listen = self.http.host().to_owned();
-        *self = Hub::serve(&self.programs, &self.data, &[], &listen);
+        let process = Hub::launch(&self.programs, &self.data, &listen);
+        *self = Hub::serving(&self.programs, &self.data, process);
     }
 
     /// Ends it at once and starts it again.

@@ -1,11 +1,13 @@
 //! `kill -9` in the middle of 1,000 payments, and what has to be true when the process is back.
 //!
+//! Half of the payments are of invoices, half are such that nobody asked for.
+//!
 //! One hub and two wallets live through all runs of a test, so that each run also starts from what
 //! the kills before it have left. The last word has the ledger: both channels are closed together
 //! with the hub, which signs only what its own state says, and every account must hold what the
 //! payments make, to the unit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
@@ -19,14 +21,18 @@ use super::{BLOCKS_PATIENCE, PATIENCE, Programs, eventually};
 
 /// Payments of each run.
 const PAYMENTS: usize = 1_000;
-/// Payments that are on their way at the same time.
-const AT_ONCE: usize = 64;
+/// How many of them are of invoices.
+const INVOICES: usize = PAYMENTS / 2;
+/// Payments of each kind that are on their way at the same time.
+const AT_ONCE: usize = 32;
 /// What each of them is worth to the payee.
 const WORTH: u64 = 7;
 /// What each wallet puts into its channel.
 const DEPOSIT: u64 = 1_000_000;
 /// Runs, unless `PAYHUB_KILL_RUNS` says otherwise.
 const RUNS: u64 = 20;
+/// Towns that the runs are shared out to, side by side: much of a run is waiting.
+const TOWNS: u64 = 2;
 /// Blocks that the end of a payment may take beyond its lock's life: to see the last block, and to
 /// hear the other side's word on it.
 const SLACK_BLOCKS: u64 = 20;
@@ -73,18 +79,34 @@ pub fn survive(programs: &Programs, victim: Victim) {
     let runs = number("PAYHUB_KILL_RUNS").unwrap_or(RUNS);
     let seed = number("PAYHUB_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("PAYHUB_KILL_SEED={seed}: {victim:?}, {runs} runs");
+    let shares = (0..TOWNS).map(|town| (runs + town) / TOWNS);
+    std::thread::scope(|scope| {
+        let towns: Vec<_> = (seed..)
+            .zip(shares)
+            .map(|(seed, runs)| scope.spawn(move || live(programs, victim, seed, runs)))
+            .collect();
+        for town in towns {
+            if let Err(panic) = town.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
+}
+
+/// The life of one town.
+fn live(programs: &Programs, victim: Victim, seed: u64, runs: u64) {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let dir = tempfile::tempdir().unwrap();
     let mut town = Town::found(programs, dir.path());
     let mut settled = 0;
     for run in 1..=runs {
-        let after = dice.random_range(1..PAYMENTS - AT_ONCE);
+        let after = dice.random_range(1..PAYMENTS - 2 * AT_ONCE);
         let ended = town.run(victim, after);
-        println!("run {run}: killed when {after} had settled, {ended} of {PAYMENTS} did");
+        println!("seed {seed}, run {run}: killed after {after}, {ended} of {PAYMENTS} settled");
         settled += ended;
     }
     // A town in which nothing is paid proves nothing.
-    assert!(settled as u64 > runs * PAYMENTS as u64 / 10, "only {settled} payments settled");
+    assert!(settled as u64 >= runs * PAYMENTS as u64 / 10, "only {settled} payments settled");
     town.close();
 }
 
@@ -148,36 +170,50 @@ impl Town {
         Town { hub, payer, payee, counted: HashSet::new(), fees: 0 }
     }
 
-    /// Has the payer make so many payments.
-    fn order(&mut self, count: usize) {
+    /// Has the payer make so many payments that nobody asked for, and pay these invoices.
+    fn order(&mut self, sends: usize, invoices: Vec<&String>) {
         let (payee, worth) = (self.payee.driver.key, WORTH.to_string());
         let send = json!({
-            "payee": payee, "amount": worth, "count": count, "at_once": AT_ONCE, "patient": true,
+            "payee": payee, "amount": worth, "count": sends, "at_once": AT_ONCE, "patient": true,
         });
-        self.payer.driver.process.tell(&json!({ "send": send }));
+        let pay = json!({ "invoices": invoices, "at_once": AT_ONCE });
+        let payer = &mut self.payer.driver.process;
+        payer.tell(&json!({ "send": send }));
+        payer.tell(&json!({ "pay": pay }));
+    }
+
+    /// The rest of a run's orders, for a payer that has forgotten them.
+    fn order_the_rest(&mut self, invoices: &HashMap<String, String>) {
+        let made = self.payer.driver.report().payments;
+        let unpaid = invoices.iter().filter(|(anchor, _)| !made.contains_key(*anchor));
+        let unpaid: Vec<&String> = unpaid.map(|(_, invoice)| invoice).collect();
+        let missing = (self.counted.len() + PAYMENTS).saturating_sub(made.len());
+        self.order(missing.saturating_sub(unpaid.len()), unpaid);
     }
 
     /// One run; returns how many payments settled.
     fn run(&mut self, victim: Victim, after: usize) -> usize {
+        let invoices = self.payee.driver.invoices(INVOICES, WORTH);
         let mut from = self.payer.driver.process.printed();
         let seen = self.payer.seen.len();
-        self.order(PAYMENTS);
+        self.order(PAYMENTS - INVOICES, invoices.values().collect());
         self.payer.wait_settled(seen + after);
         match victim {
             Victim::Hub => self.hub.kill_and_start_again(),
             Victim::Payee => self.payee.kill_and_start_again(),
             Victim::Payer => {
                 self.payer.kill_and_start_again();
-                let made = self.payer.driver.report().payments.len() - self.counted.len();
-                from = self.payer.driver.process.printed();
-                self.order(PAYMENTS.saturating_sub(made));
+                from = 0;
+                self.order_the_rest(&invoices);
             }
         }
         let life = self.hub.info().policy.lock_life;
         let last = self.hub.http.height().after(life).after(SLACK_BLOCKS);
-        let done = |line: &Value| line.get("done").is_some();
-        let process = &self.payer.driver.process;
-        process.wait_for("that all are made", from, BLOCKS_PATIENCE, done);
+        for _both in 0..2 {
+            let done = |line: &Value| line.get("done").is_some();
+            let process = &self.payer.driver.process;
+            (_, from) = process.wait_for("that all are made", from, BLOCKS_PATIENCE, done);
+        }
         let (payer, payee) = self.wait_ended();
         let height = self.hub.http.height();
         assert!(height <= last, "the locks ended at {last}, the payments at {height}");
@@ -189,7 +225,8 @@ impl Town {
     fn wait_ended(&mut self) -> (Report, Report) {
         eventually("the end of every payment", BLOCKS_PATIENCE, || {
             let reports = (self.payer.driver.report(), self.payee.driver.report());
-            (reports.0.all_ended() && reports.1.all_ended()).then_some(reports)
+            // An invoice may wait for its payment for ever.
+            (reports.0.all_ended() && reports.1.locked == 0).then_some(reports)
         })
     }
 
@@ -201,7 +238,7 @@ impl Town {
             assert!(lost.is_empty(), "complete once and not any more: {lost:?}");
         }
         let all: HashSet<String> = payer.payments.keys().cloned().collect();
-        assert!(all.len() >= self.counted.len() + PAYMENTS, "payments were forgotten");
+        assert_eq!(all.len(), self.counted.len() + PAYMENTS, "payments forgotten, or made twice");
         let mut settled = 0;
         for anchor in paid.difference(&self.counted) {
             let stands = &payer.payments[anchor];

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
+use super::child::Child;
+use super::{PATIENCE, eventually};
+
 /// The system calls that write to files and sockets and that make files durable.
 const TRACED: &str = "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,fdatasync,fsync";
 
@@ -26,9 +29,11 @@ pub struct Call {
 }
 
 impl Call {
-    /// Whether it wrote these bytes.
+    /// Whether it wrote these bytes, as they are or in a WebSocket frame of a client's, which are
+    /// masked.
     pub fn wrote(&self, needle: &[u8]) -> bool {
-        self.data.windows(needle.len()).any(|at| at == needle)
+        let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|at| at == needle);
+        holds(&self.data) || self.to_socket() && unmasked(&self.data).iter().any(|it| holds(it))
     }
 
     /// Whether it was to a socket.
@@ -41,19 +46,61 @@ impl Call {
     }
 }
 
-/// `strace`'s arguments, up to the program that it shall run. The program stays the direct child,
-/// so that its end is the trace's end and a signal reaches it.
-pub fn arguments(output: &Path) -> Vec<String> {
-    let file = output.display().to_string();
-    let list = ["-D", "-f", "-tt", "-y", "-xx", "-s", "1000000", "-e", TRACED, "-o", &file];
-    list.map(str::to_owned).to_vec()
+/// Starts a program with `strace` writing every write and fsync of it to a file. The program is the
+/// direct child, so that its end is the trace's end and a signal reaches it.
+///
+/// # Panics
+/// When there is no `strace`, or the program can't be started.
+pub fn start(name: &str, program: &Path, args: &[&str], trace: &Path) -> Child {
+    require();
+    let (program, trace) = (program.display().to_string(), trace.display().to_string());
+    let options = ["-D", "-f", "-tt", "-y", "-xx", "-s", "1000000", "-e", TRACED, "-o", &trace];
+    let line = [&options, [program.as_str()].as_slice(), args].concat();
+    Child::start(name, Path::new("strace"), &line)
+}
+
+/// Reads a trace, again and again until it has come as far as is wanted: it is written behind the
+/// calls.
+///
+/// # Panics
+/// When it does not come so far.
+pub fn read_until(trace: &Path, what: &str, far: impl Fn(&[Call]) -> bool) -> Vec<Call> {
+    eventually(what, PATIENCE, || {
+        let calls = parse(&std::fs::read_to_string(trace).unwrap_or_default());
+        far(&calls).then_some(calls)
+    })
+}
+
+/// The payloads of the binary frames of a WebSocket client that begin and end in these bytes.
+fn unmasked(data: &[u8]) -> Vec<Vec<u8>> {
+    let frame = |at: usize| {
+        let (&[first, second], rest) = data[at..].split_first_chunk()?;
+        if first != 0x82 || second & 0x80 == 0 {
+            return None;
+        }
+        let (length, rest) = match second & 0x7f {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (usize::from(u16::from_be_bytes(*length)), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)
+            }
+            short => (usize::from(short), rest),
+        };
+        let (mask, rest) = rest.split_first_chunk::<4>()?;
+        let payload = rest.get(..length)?;
+        Some(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect())
+    };
+    (0..data.len()).filter_map(frame).collect()
 }
 
 /// Makes sure that there is an `strace`.
 ///
 /// # Panics
 /// When there is none, with what to do.
-pub fn require() {
+fn require() {
     let found = Command::new("strace").arg("-V").output();
     let works = found.is_ok_and(|output| output.status.success());
     assert!(works, "this test watches system calls: install strace (apt-get install strace)");
@@ -175,6 +222,15 @@ mod tests {
         assert_eq!(calls.len(), 4);
         assert_eq!((calls[0].result, calls[0].begun, calls[0].ended), (Some(3), 1, 3));
         assert_eq!(calls[3].data, [0x82, 2, 3]);
+    }
+
+    #[test]
+    fn what_a_client_masks_is_read_too() {
+        let trace =
+            r#"7 1:00 sendto(3<socket:[5]>, "\x00\x82\x83\x01\x02\x03\x04\x0b\x0d\x0a", 10) = 10"#;
+        let calls = parse(trace);
+        assert!(calls[0].wrote(&[0x0a, 0x0f, 0x09]), "{calls:?}");
+        assert!(!calls[0].wrote(&[0x0a, 0x0f, 0x0a]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use settlement::types::{Amount, PublicKey};
 
 use super::child::Child;
-use super::{BLOCKS_PATIENCE, Programs};
+use super::{BLOCKS_PATIENCE, Programs, strace};
 
 /// A wallet's home and its hub.
 pub struct Wallet {
@@ -92,6 +92,18 @@ impl Wallet {
         let mut all = vec!["--home", &home, "--hub", &self.hub, "--json"];
         all.extend_from_slice(args);
         Child::start(&format!("wallet {} {}", self.name, args.join(" ")), &self.program, &all)
+    }
+
+    /// The same, with a trace of every write and fsync of it.
+    pub fn start_traced(&self, args: &[&str], trace: &Path) -> Child {
+        let home = self.home.display().to_string();
+        let all = [&["--home", &home, "--hub", &self.hub, "--json"], args].concat();
+        strace::start(
+            &format!("wallet {} {}", self.name, args.join(" ")),
+            &self.program,
+            &all,
+            trace,
+        )
     }
 
     /// Runs a command to its end.

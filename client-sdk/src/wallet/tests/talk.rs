@@ -278,3 +278,17 @@ fn channels_of_others_are_not_ours() {
     }
     assert_eq!(world.wallet.channels().count(), 0);
 }
+
+/// What waits for an update that the hub does not answer is bounded; the rest is overloaded.
+#[test]
+fn more_payments_than_may_wait_are_refused_as_overloaded() {
+    let mut world = World::new();
+    let direct = Command::PayHub { channel: world.id(), amount: Amount(1), memo: String::new() };
+    // The first flies, and nobody answers it; as many as may wait do.
+    for _ in 0..=WANTED_MAX {
+        world.command(direct.clone());
+    }
+    assert_eq!(world.refused(), None);
+    world.command(direct);
+    assert_eq!(world.refused().unwrap().0, Code::Overloaded);
+}

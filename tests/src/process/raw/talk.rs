@@ -1,5 +1,6 @@
 //! What goes over the socket: signing in, meeting again, and taking in what the hub says.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -124,8 +125,16 @@ impl RawWallet {
 
     /// Sends a frame of any bytes. That the hub has closed meanwhile is no failure.
     pub fn say_bytes(&mut self, frame: Vec<u8>) {
+        self.say_frame(tungstenite::Message::Binary(frame.into()));
+    }
+
+    /// Sends a frame of text, which the protocol does not have.
+    pub fn say_text(&mut self, text: &str) {
+        self.say_frame(tungstenite::Message::Text(text.into()));
+    }
+
+    fn say_frame(&mut self, frame: tungstenite::Message) {
         let socket = self.socket.as_mut().expect("connected");
-        let frame = tungstenite::Message::Binary(frame.into());
         match socket.send(frame) {
             Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Io(_)) => {}
             Err(error) => panic!("can't send: {error}"),
@@ -134,6 +143,17 @@ impl RawWallet {
 
     /// Breaks the connection off without a word.
     pub fn hang_up(&mut self) {
+        self.socket = None;
+    }
+
+    /// Breaks the connection off after the first bytes of a frame that announces more.
+    pub fn hang_up_in_the_middle_of(&mut self, frame: &[u8]) {
+        let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+        // A binary frame, masked as a client's must be, with a mask that changes nothing.
+        let head = [0x82, 0xfe, length[0], length[1], 0, 0, 0, 0];
+        let socket = self.socket.as_mut().expect("connected").get_mut();
+        socket.write_all(&head).unwrap();
+        socket.write_all(&frame[..frame.len() / 2]).unwrap();
         self.socket = None;
     }
 
