@@ -207,7 +207,8 @@ mod tests {
     fn header(height: u64, parent: Hash, time_ms: u64) -> Header {
         let (tx_root, writes) = (Hash::ZERO, Hash::ZERO);
         let height = Height(height);
-        Header { ledger: LEDGER, height, parent, time_ms, tx_root, tx_count: 0, writes }
+        let state_root = Hash::ZERO;
+        Header { ledger: LEDGER, height, parent, time_ms, tx_root, tx_count: 0, writes, state_root }
     }
 
     fn sign(header: Header) -> SignedHeader {

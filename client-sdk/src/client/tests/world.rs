@@ -103,7 +103,7 @@ impl LedgerClient for TestLedger {
     }
 
     fn account(&self, account: &AccountId) -> Answer<'_, AccountView> {
-        let view = AccountView { account: *account, nonce: 0, balances: Vec::new() };
+        let view = AccountView { account: *account, nonce: 0, balances: Vec::new(), lease: None };
         Box::pin(async move { Ok(view) })
     }
 
@@ -185,6 +185,7 @@ impl World {
             tx_root: Hash::ZERO,
             tx_count: 0,
             writes: Hash::ZERO,
+            state_root: Hash::ZERO,
         };
         blocks.push(BlockEvents { header: SignedHeader::sign(&key(77), header), events });
         self.ledger.height.send_replace(blocks.len());
