@@ -51,7 +51,10 @@ async fn close_together(wallet: &WalletHandle) -> Result<bool> {
 }
 
 /// Closes without the hub, and waits for the challenge windows; returns how long that took.
-async fn close_alone(wallets: &[&WalletHandle], progress: &Progress) -> Result<Duration> {
+pub(super) async fn close_alone(
+    wallets: &[&WalletHandle],
+    progress: &Progress,
+) -> Result<Duration> {
     if wallets.is_empty() {
         return Ok(Duration::ZERO);
     }

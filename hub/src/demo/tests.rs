@@ -34,3 +34,25 @@ fn a_small_demo_loses_nothing() {
     assert!(object["payments_completed"].as_u64().unwrap() > 10, "{object}");
     assert_eq!(object["supply_before"], object["supply_after"]);
 }
+
+/// Where closing together fails, the demo closes without the hub: the same accounts, later.
+#[test]
+fn channels_closed_without_the_hub_pay_out_the_same() {
+    let place = Place::of(None).unwrap();
+    let progress = Progress::new();
+    let ended = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let scene = Scene::set(3, place.path(), &progress).await.unwrap();
+        let before = scene.holdings().await.unwrap();
+        scene.open_channels(&progress).await.unwrap();
+        let paid = traffic::run(&scene, 1, Duration::from_millis(300), &progress).await.unwrap();
+        let all: Vec<_> = scene.wallets.iter().collect();
+        let waited = closing::close_alone(&all, &progress).await.unwrap();
+        let after = scene.holdings().await.unwrap();
+        scene.strike().await;
+        (paid.completed, waited, Audit::of(&paid.books, &before, &after))
+    });
+    let (completed, waited, audit) = ended;
+    assert!(completed > 0);
+    assert!(audit.conserved(), "{audit:?}");
+    assert!(waited > Duration::from_secs(5), "50 blocks of 200 ms were waited for: {waited:?}");
+}
