@@ -32,7 +32,8 @@ impl LedgerClient for Scripted {
         Box::pin(std::future::pending())
     }
     fn account(&self, account: &AccountId) -> Answer<'_, AccountView> {
-        let view = AccountView { account: *account, nonce: self.nonce, balances: Vec::new() };
+        let view =
+            AccountView { account: *account, nonce: self.nonce, balances: Vec::new(), lease: None };
         Box::pin(async move { Ok(view) })
     }
     fn channel(&self, _: &ChannelId) -> Answer<'_, ChannelView> {
@@ -146,6 +147,7 @@ async fn what_was_taken_in_and_refused_in_a_block_is_counted_if_it_is_of_this_hu
         tx_root: Hash::ZERO,
         tx_count: 2,
         writes: Hash::ZERO,
+        state_root: Hash::ZERO,
     };
     let header = SignedHeader::sign(&SigningKey::from_bytes([2; 32]).unwrap(), header);
     let refused = |tx| LedgerEvent::Refused { tx, code: Code::WindowOver };

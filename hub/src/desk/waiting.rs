@@ -41,7 +41,8 @@ impl LedgerClient for Scripted {
     }
 
     fn account(&self, account: &AccountId) -> Answer<'_, AccountView> {
-        let view = AccountView { account: *account, nonce: self.nonce, balances: Vec::new() };
+        let view =
+            AccountView { account: *account, nonce: self.nonce, balances: Vec::new(), lease: None };
         Box::pin(async move { Ok(view) })
     }
 

@@ -173,7 +173,7 @@ fn prepare(
     remote: Option<Remote>,
 ) -> Result<Prepared> {
     let source = match remote {
-        Some(remote) => Source::Remote(remote),
+        Some(remote) => Source::Remote(Box::new(remote)),
         None => Source::Embedded(Box::new(open_ledger(home, &config, key)?)),
     };
     let genesis = source.genesis().clone();
@@ -208,7 +208,7 @@ enum Source {
     /// In this process, not running yet.
     Embedded(Box<Producer>),
     /// In one of its own.
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl Source {
