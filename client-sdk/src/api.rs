@@ -34,6 +34,10 @@ pub struct HubInfo {
     pub hub: PublicKey,
     /// Which ledger.
     pub ledger: LedgerId,
+    /// Where that ledger is, such as `http://127.0.0.1:7500`; none if the hub's own address serves
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_url: Option<String>,
     /// The ledger's assets, by id.
     pub assets: Vec<Asset>,
     /// The margins that the hub keeps.

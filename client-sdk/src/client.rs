@@ -46,11 +46,10 @@ use tokio::task::AbortHandle;
 use crate::api::HubInfo;
 use crate::hub_http::HttpHub;
 use crate::ledger_client::LedgerClient;
-use crate::ledger_http::HttpLedger;
 use connection::Peer;
 use core::{CoreInput, CoreQueue};
 use members::Members;
-use setup::{find_setup, wallet_config};
+use setup::{Found, find_setup, wallet_config};
 use start::Parts;
 use store::{Setup, Store};
 
@@ -65,7 +64,7 @@ pub use status::{Status, StatusChannel};
 pub struct ClientConfig {
     /// The hub's address, such as `http://127.0.0.1:7400`.
     pub hub_url: String,
-    /// The ledger, where it is not the one that the hub's address serves.
+    /// The ledger, where it is not the one that the hub names or serves itself.
     pub ledger: Option<Arc<dyn LedgerClient>>,
     /// The store's directory. One process owns it.
     pub store_dir: PathBuf,
@@ -79,7 +78,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// One connection, and the ledger that the hub's address serves.
+    /// One connection, and the ledger that the hub names or serves itself.
     pub fn new(hub_url: impl Into<String>, store_dir: impl Into<PathBuf>) -> ClientConfig {
         ClientConfig {
             hub_url: hub_url.into(),
@@ -130,11 +129,7 @@ impl Client {
         keys: Vec<Arc<SigningKey>>,
     ) -> Result<Client, ClientError> {
         let hub = HttpHub::new(&config.hub_url)?;
-        let ledger = match &config.ledger {
-            Some(ledger) => ledger.clone(),
-            None => Arc::new(HttpLedger::new(&config.hub_url)?) as Arc<dyn LedgerClient>,
-        };
-        let (setup, newest) = find_setup(&config, &hub, ledger.as_ref()).await?;
+        let Found { setup, ledger, newest } = find_setup(&config, &hub).await?;
         let dir = config.store_dir.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
         let store = store.map_err(|_| ClientError::stopped())??;

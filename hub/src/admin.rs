@@ -25,11 +25,11 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
         .layer(from_fn(as_problems))
 }
 
-/// Ready while new payments are taken on.
+/// Ready while new payments are taken on; otherwise the check that failed, and why.
 async fn ready(State(hub): State<Arc<Hub>>) -> Response {
     let reason = match (hub.is_draining(), hub.is_fresh()) {
-        (true, _) => "draining\n",
-        (false, false) => "the view of the ledger is not fresh\n",
+        (true, _) => "draining: the hub is stopping\n".to_owned(),
+        (false, false) => format!("ledger: the view is not fresh: {}\n", hub.staleness()),
         (false, true) => return "ready\n".into_response(),
     };
     (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()

@@ -7,7 +7,7 @@
 //! | `POST /v1/channels` | a signed opening; answered when the hub serves the channel |
 //! | `POST /v1/channels/{id}/deposit` | a signed deposit |
 //! | `POST /v1/channels/{id}/withdraw`, `…/close` | what the hub shall sign too |
-//! | `/v1/ledger/…` | the embedded ledger |
+//! | `/v1/ledger/…` | the embedded ledger, if there is one |
 //!
 //! Refusals are RFC 9457 problems with the numbered code.
 
@@ -58,6 +58,7 @@ async fn info(State(hub): State<Arc<Hub>>) -> Json<HubInfo> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hub: hub.key.public(),
         ledger: hub.ledger_id,
+        ledger_url: hub.config.ledger_for_wallets(),
         assets: hub.genesis.assets.clone(),
         policy: hub.policy,
         fees: hub.config.fee_policy(),

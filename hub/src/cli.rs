@@ -56,10 +56,13 @@ struct Settings {
     /// Where operators look: health and metrics [default: 127.0.0.1:7401].
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<String>,
+    /// The address of a ledger in a process of its own [default: an embedded ledger].
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
     /// Listen on an address that others can reach: put a proxy that ends TLS in front.
     #[arg(long)]
     allow_public: bool,
-    /// Make a key and a ledger with a faucet on the first start. Never for real money.
+    /// Make a key, and a ledger with a faucet unless --ledger names one, on the first start. Never for real money.
     #[arg(long)]
     development: bool,
 }
@@ -71,6 +74,7 @@ impl Settings {
             ("data_dir", &self.data_dir),
             ("listen", &self.listen),
             ("admin_listen", &self.admin_listen),
+            ("ledger", &self.ledger),
         ];
         for (key, text) in texts {
             if let Some(text) = text {

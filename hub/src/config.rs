@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use client_sdk::api::FeePolicy;
+use client_sdk::ledger_http::HttpLedger;
 use serde::{Deserialize, Serialize};
 use settlement::params::{Genesis, Policy};
 use settlement::types::Amount;
@@ -37,6 +38,11 @@ pub struct Config {
     pub allow_public: bool,
     /// Make a key and a development ledger with a faucet on the first start. Never for real money.
     pub development: bool,
+    /// The address of a ledger in a process of its own, such as `http://127.0.0.1:7500`; without,
+    /// the hub embeds one.
+    pub ledger: Option<String>,
+    /// What wallets are told of where that ledger is, if they reach it under another address.
+    pub ledger_public: Option<String>,
     /// Threads that keep channels, 1 to 64. May change from one start to the next.
     pub shards: u16,
     /// Threads that check signatures; 0 is one for each core.
@@ -120,6 +126,8 @@ impl Default for Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 7401)),
             allow_public: false,
             development: false,
+            ledger: None,
+            ledger_public: None,
             shards: 1,
             verify_workers: 0,
             log: "info".to_owned(),
@@ -186,6 +194,7 @@ impl Config {
                 );
             }
         }
+        self.check_ledger()?;
         let rules = [
             ((1..=SHARDS_MAX).contains(&self.shards), "shards must be 1 to 64"),
             (self.fees.ppm <= 1_000_000, "fees.ppm must be at most 1000000"),
@@ -209,6 +218,23 @@ impl Config {
             Some((_, rule)) => bail!("{rule}"),
             None => Ok(()),
         }
+    }
+
+    fn check_ledger(&self) -> Result<()> {
+        for (key, url) in [("ledger", &self.ledger), ("ledger_public", &self.ledger_public)] {
+            if let Some(url) = url {
+                HttpLedger::new(url).with_context(|| key.to_owned())?;
+            }
+        }
+        if self.ledger.is_none() && self.ledger_public.is_some() {
+            bail!("ledger_public says where wallets find the ledger that `ledger` names: set both");
+        }
+        Ok(())
+    }
+
+    /// Where wallets find the ledger; none if the hub embeds it.
+    pub fn ledger_for_wallets(&self) -> Option<String> {
+        self.ledger_public.clone().or_else(|| self.ledger.clone())
     }
 
     /// The margins: the defaults that go with the ledger, with what is set here in their place.

@@ -37,6 +37,8 @@ pub struct Counters {
     pub signatures: AtomicU64,
     /// Transactions that the ledger took from this hub.
     pub submitted: AtomicU64,
+    /// Transactions of this hub that the ledger refused, at once or in a block.
+    pub refused_by_ledger: AtomicU64,
 }
 
 /// Adds to a figure.
@@ -66,6 +68,12 @@ impl Counters {
             ("updates_refused_total", "Updates refused unverified.", true, of(&self.refused)),
             ("batch_signatures_total", "Batch signatures made.", true, of(&self.signatures)),
             ("transactions_total", "Transactions the ledger took.", true, of(&self.submitted)),
+            (
+                "transactions_refused_total",
+                "Transactions the ledger refused.",
+                true,
+                of(&self.refused_by_ledger),
+            ),
         ]
     }
 }

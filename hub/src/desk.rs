@@ -3,7 +3,11 @@
 //! Deposits spend the nonces of the hub's account, so they go one after the other. Everything else
 //! carries no nonce and may go side by side; handing the same in again does no harm. An errand is
 //! tried until the ledger answers, and one that is put off holds up no other: claims have deadlines.
-//! What is lost with the process the shards ask for again.
+//! What is lost with the process the shards ask for again, and so they do with what the ledger
+//! refuses, at once or in a block, as long as it is needed.
+
+mod deposits;
+mod handed;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,21 +16,24 @@ use std::time::Duration;
 use client_sdk::api::Cosigned;
 use client_sdk::ledger_client::{LedgerClient, LedgerError};
 use settlement::api::Problem;
+use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::crypto::{Signable, SigningKey};
 use settlement::reject::Code;
-use settlement::tx::{AccountAction, AccountTx, Submission, Transaction};
-use settlement::types::{Amount, ChannelId, LedgerId, Role, TxId};
+use settlement::tx::{Submission, Transaction};
+use settlement::types::{Amount, ChannelId, LedgerId, TxId};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::counters::{Counters, add};
 use crate::tickets::{Body, Request};
+use deposits::Deposits;
+use handed::{HandedIn, What};
 
 /// How long a retry waits.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Requests to the ledger that are under way at once.
 const AT_ONCE: usize = 64;
-/// How often a deposit is tried whose nonce was taken.
-const NONCE_TRIES: u32 = 8;
 
 /// Something to bring to the ledger.
 pub(crate) enum Errand {
@@ -44,7 +51,8 @@ pub(crate) struct Desk {
     errands: mpsc::UnboundedSender<Errand>,
 }
 
-struct Clerk {
+/// Runs the errands.
+pub(crate) struct Clerk {
     ledger: Arc<dyn LedgerClient>,
     id: LedgerId,
     key: Arc<SigningKey>,
@@ -53,6 +61,9 @@ struct Clerk {
     places: Semaphore,
     /// Channels of which a submission is on its way: shards repeat them until they are in a block.
     submitting: Mutex<HashSet<ChannelId>>,
+    deposits: Deposits,
+    /// Whom a refusal in a block concerns.
+    handed_in: Mutex<HandedIn>,
 }
 
 impl Desk {
@@ -61,27 +72,45 @@ impl Desk {
         let _ = self.errands.send(errand);
     }
 
-    /// Opens the desk. Its task ends when the last handle is dropped.
-    pub(crate) fn open(
-        ledger: Arc<dyn LedgerClient>,
-        id: LedgerId,
-        key: Arc<SigningKey>,
-        counters: Arc<Counters>,
-    ) -> (Desk, tokio::task::JoinHandle<()>) {
+    /// Opens the desk; `blocks` are those that the hub follows. Its tasks end with the last handle
+    /// and with the blocks.
+    pub(crate) fn open(clerk: Clerk, blocks: Receiver<Arc<BlockEvents>>) -> Desk {
         let (errands, waiting) = mpsc::unbounded_channel();
-        let (places, submitting) = (Semaphore::new(AT_ONCE), Mutex::default());
-        let clerk = Arc::new(Clerk { ledger, id, key, counters, places, submitting });
-        (Desk { errands }, tokio::spawn(clerk.serve(waiting)))
+        let clerk = Arc::new(clerk);
+        tokio::spawn(clerk.clone().watch(blocks));
+        tokio::spawn(clerk.serve(waiting));
+        Desk { errands }
     }
 }
 
 impl Clerk {
+    /// A clerk who signs with the hub's key.
+    pub(crate) fn new(
+        ledger: Arc<dyn LedgerClient>,
+        id: LedgerId,
+        key: Arc<SigningKey>,
+        counters: Arc<Counters>,
+    ) -> Clerk {
+        Clerk {
+            ledger,
+            id,
+            key,
+            counters,
+            places: Semaphore::new(AT_ONCE),
+            submitting: Mutex::default(),
+            deposits: Deposits::default(),
+            handed_in: Mutex::default(),
+        }
+    }
+
     async fn serve(self: Arc<Clerk>, mut waiting: mpsc::UnboundedReceiver<Errand>) {
         let (deposits, queue) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().deposit_all(queue));
         while let Some(errand) = waiting.recv().await {
             if let Errand::Deposit { channel, amount } = errand {
-                let _ = deposits.send((channel, amount));
+                if self.deposits.begin(channel) {
+                    let _ = deposits.send((channel, amount));
+                }
                 continue;
             }
             if let Errand::Submit(submission) = &errand
@@ -94,6 +123,43 @@ impl Clerk {
         }
     }
 
+    fn handed_in(&self) -> std::sync::MutexGuard<'_, HandedIn> {
+        self.handed_in.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks in blocks for transactions of this hub that were taken in and then refused.
+    async fn watch(self: Arc<Clerk>, mut blocks: Receiver<Arc<BlockEvents>>) {
+        loop {
+            let block = match blocks.recv().await {
+                Ok(block) => block,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            for event in &block.events {
+                let LedgerEvent::Refused { tx, code } = event else { continue };
+                let what = self.handed_in().find(tx);
+                if let Some(what) = what {
+                    self.refused(what, *code).await;
+                }
+            }
+        }
+    }
+
+    /// Says what the ledger refused and is not merely late or done already.
+    async fn refused(&self, what: What, code: Code) {
+        add(&self.counters.refused_by_ledger, 1);
+        match (what, code) {
+            // Somebody else, or this hub before, has brought all of it already.
+            (What::Submission(channel), Code::ChangesNothing) => {
+                tracing::debug!(?channel, "a submission brings nothing new");
+            }
+            (What::Deposit(channel), Code::InsufficientFunds) => self.needs_money(channel).await,
+            (What::Submission(channel) | What::Deposit(channel) | What::Agreement(channel), _) => {
+                tracing::warn!(?what, %channel, %code, "the ledger refused a transaction");
+            }
+        }
+    }
+
     fn submitting(&self) -> std::sync::MutexGuard<'_, HashSet<ChannelId>> {
         self.submitting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,8 +169,9 @@ impl Clerk {
             Errand::Submit(submission) => {
                 let channel = submission.channel;
                 let transaction = Transaction::submit(&self.key, *submission);
-                if let Err(problem) = self.bring(&transaction).await {
-                    tracing::debug!(?channel, code = %problem.code, "a submission was refused");
+                let what = What::Submission(channel);
+                if let Err(problem) = self.bring(&transaction, what).await {
+                    self.refused(what, problem.code).await;
                 }
                 self.submitting().remove(&channel);
             }
@@ -115,22 +182,26 @@ impl Clerk {
 
     async fn cosign(&self, request: Request) {
         let wallet = request.wallet;
-        let (signature, transaction) = match request.body {
+        let (channel, signature, transaction) = match request.body {
             Body::Withdraw(body) => {
                 let hub = self.key.sign(&body.digest());
-                (hub, Transaction::Withdraw { body, wallet, hub })
+                (body.channel, hub, Transaction::Withdraw { body, wallet, hub })
             }
             Body::Close(body) => {
                 let hub = self.key.sign(&body.digest());
-                (hub, Transaction::CooperativeClose { body, wallet, hub })
+                (body.channel, hub, Transaction::CooperativeClose { body, wallet, hub })
             }
         };
-        let answer = self.bring(&transaction).await.map(|tx| Cosigned { signature, tx });
+        let answer = self
+            .bring(&transaction, What::Agreement(channel))
+            .await
+            .map(|tx| Cosigned { signature, tx });
         let _ = request.answer.send(answer);
     }
 
     /// Brings a transaction to the ledger until it answers.
-    async fn bring(&self, transaction: &Transaction) -> Result<TxId, Problem> {
+    async fn bring(&self, transaction: &Transaction, what: What) -> Result<TxId, Problem> {
+        self.handed_in().remember(transaction.id(), what);
         loop {
             let answer = {
                 // The semaphore is never closed. No place is kept while waiting to try again.
@@ -150,57 +221,6 @@ impl Clerk {
             tokio::time::sleep(PAUSE).await;
         }
     }
-
-    async fn deposit_all(
-        self: Arc<Clerk>,
-        mut queue: mpsc::UnboundedReceiver<(ChannelId, Amount)>,
-    ) {
-        let mut nonce = 0;
-        while let Some((channel, amount)) = queue.recv().await {
-            for _ in 0..NONCE_TRIES {
-                match self.deposit(channel, amount, &mut nonce).await {
-                    Ok(()) => break,
-                    Err(problem) if problem.code == Code::BadNonce => {
-                        tracing::debug!(?channel, "the account's nonce has moved");
-                    }
-                    Err(problem) => {
-                        tracing::warn!(?channel, %amount, code = %problem.code, "no deposit");
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    /// One try, with the nonce after the last one or, if the ledger knows better, that one.
-    async fn deposit(
-        &self,
-        channel: ChannelId,
-        amount: Amount,
-        nonce: &mut u64,
-    ) -> Result<(), Problem> {
-        let account = self.key.public();
-        if let Ok(view) = self.ledger.account(&account).await {
-            *nonce = view.nonce.max(*nonce);
-        }
-        let action = AccountAction::Deposit { channel, role: Role::Hub, amount };
-        let body = AccountTx { ledger: self.id, account, nonce: *nonce, action };
-        let brought = self.bring(&Transaction::account(&self.key, body)).await;
-        match brought {
-            Ok(_) => {
-                *nonce = nonce.saturating_add(1);
-                Ok(())
-            }
-            Err(problem) => {
-                // What was handed in before may have been refused, so count from the ledger again.
-                *nonce = 0;
-                if problem.code == Code::BadNonce {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(problem)
-            }
-        }
-    }
 }
 
 /// Whether a refusal is a passing lack of the ledger's, and nothing about the transaction.
@@ -210,3 +230,5 @@ fn passes(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting;

@@ -115,6 +115,8 @@ pub(crate) struct Follower {
     pub(crate) height: watch::Sender<Height>,
     /// Every block, for requests that wait for something in it.
     pub(crate) blocks: broadcast::Sender<Arc<BlockEvents>>,
+    /// What keeps the next block away.
+    pub(crate) trouble: watch::Sender<Option<String>>,
 }
 
 impl Follower {
@@ -122,18 +124,36 @@ impl Follower {
     pub(crate) async fn run(mut self) {
         loop {
             match self.ledger.events_from(self.chain.next(), WAIT).await {
-                Ok(blocks) => {
-                    if let Err(bad) = self.take(blocks).await {
-                        tracing::error!(%bad, "a block of the ledger is not used");
-                        tokio::time::sleep(PAUSE).await;
-                    }
+                Ok(blocks) if blocks.is_empty() => {
+                    self.tell(Some(format!("it makes no block {}", self.chain.next())));
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "the ledger is asked again");
-                    tokio::time::sleep(PAUSE).await;
-                }
+                Ok(blocks) => match self.take(blocks).await {
+                    Ok(()) => self.tell(None),
+                    Err(bad) => self.pause(format!("a block of it can't be used: {bad}")).await,
+                },
+                Err(error) => self.pause(error.to_string()).await,
             }
         }
+    }
+
+    async fn pause(&self, trouble: String) {
+        self.tell(Some(trouble));
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// Once for each change, so that an hour without a ledger is one line.
+    fn tell(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|before| {
+            if *before == trouble {
+                return false;
+            }
+            match &trouble {
+                Some(why) => tracing::warn!(why, "the ledger can't be followed"),
+                None => tracing::info!("the ledger is followed again"),
+            }
+            *before = trouble.clone();
+            true
+        });
     }
 
     async fn take(&mut self, blocks: Vec<BlockEvents>) -> Result<(), BadHeader> {
@@ -187,7 +207,8 @@ mod tests {
     fn header(height: u64, parent: Hash, time_ms: u64) -> Header {
         let (tx_root, writes) = (Hash::ZERO, Hash::ZERO);
         let height = Height(height);
-        Header { ledger: LEDGER, height, parent, time_ms, tx_root, tx_count: 0, writes }
+        let state_root = Hash::ZERO;
+        Header { ledger: LEDGER, height, parent, time_ms, tx_root, tx_count: 0, writes, state_root }
     }
 
     fn sign(header: Header) -> SignedHeader {

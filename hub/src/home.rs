@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/hub.key     the hub's private key, 64 hex digits, readable by its owner alone
+//! DIR/genesis.json what the ledger started from that the channels here are on
 //! DIR/LOCK        held by the process that runs the hub
 //! DIR/hub/journal every change of every channel
 //! DIR/hub/index   the channels as of some record
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use settlement::crypto::SigningKey;
+use settlement::ledger::home::read_genesis;
+use settlement::params::Genesis;
 use zeroize::Zeroizing;
 
 /// A hub's data directory. See the module.
@@ -51,6 +54,61 @@ impl Home {
 
     fn key_path(&self) -> PathBuf {
         self.dir.join("hub.key")
+    }
+
+    fn genesis_path(&self) -> PathBuf {
+        self.dir.join("genesis.json")
+    }
+
+    /// The genesis of the ledger that the channels here are on; none before the first start.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn pinned(&self) -> Result<Option<Genesis>> {
+        let path = self.genesis_path();
+        if path.exists() {
+            let text = fs::read_to_string(&path);
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+            let genesis = serde_json::from_str(&text);
+            let genesis = genesis.with_context(|| format!("{} is no genesis", path.display()))?;
+            return Ok(Some(genesis));
+        }
+        // Versions that could only embed their ledger pinned it there alone.
+        let embedded = self.ledger().join("genesis.toml");
+        if embedded.exists() { read_genesis(&embedded).map(Some) } else { Ok(None) }
+    }
+
+    /// Refuses another ledger than the one that the channels here are on: heights, accounts and
+    /// proofs of one mean nothing on the other. `at` says where it was found.
+    ///
+    /// # Errors
+    /// When it is another one.
+    pub fn refuse_other(&self, genesis: &Genesis, at: &str) -> Result<()> {
+        match self.pinned()? {
+            Some(pinned) if pinned != *genesis => bail!(
+                "the channels in {} are on ledger {}, and {at} is ledger {}: name the first with \
+                 --ledger, or use another --data-dir",
+                self.dir.display(),
+                pinned.ledger_id(),
+                genesis.ledger_id()
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps for good which ledger the channels here are on.
+    ///
+    /// # Errors
+    /// When they are on another one, or it can't be written.
+    pub fn pin(&self, genesis: &Genesis, at: &str) -> Result<()> {
+        self.refuse_other(genesis, at)?;
+        let path = self.genesis_path();
+        if path.exists() {
+            return Ok(());
+        }
+        let text = serde_json::to_vec_pretty(genesis).context("a genesis that is no JSON")?;
+        let written = write_new(&path, &text);
+        written.with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Keeps other processes out until the file is dropped.
@@ -161,6 +219,36 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         mode(0o640);
         assert!(home.key().unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn the_first_ledger_is_kept_and_no_other_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let key = SigningKey::from_bytes([1; 32]).unwrap().public();
+        let genesis = |salt| Genesis::development("test", key, salt);
+        assert_eq!(home.pinned().unwrap(), None);
+        home.pin(&genesis(1), "here").unwrap();
+        home.pin(&genesis(1), "here").unwrap();
+        assert_eq!(home.pinned().unwrap(), Some(genesis(1)));
+        for refused in [home.pin(&genesis(2), "there"), home.refuse_other(&genesis(2), "there")] {
+            let refused = refused.unwrap_err().to_string();
+            for part in ["--ledger", "there is ledger", &genesis(1).ledger_id().to_string()] {
+                assert!(refused.contains(part), "{refused}");
+            }
+        }
+        assert_eq!(home.pinned().unwrap(), Some(genesis(1)));
+    }
+
+    #[test]
+    fn a_directory_with_an_embedded_ledger_belongs_to_that_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let ledger = settlement::ledger::home::Home::at(home.ledger()).unwrap();
+        let genesis = ledger.genesis(None, true, &ledger.key().unwrap()).unwrap();
+        assert_eq!(home.pinned().unwrap(), Some(genesis.clone()));
+        let other = Genesis { salt: genesis.salt ^ 1, ..genesis };
+        assert!(home.pin(&other, "there").is_err());
     }
 
     #[test]

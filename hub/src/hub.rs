@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     pub(crate) counters: Arc<Counters>,
     pub(crate) height: watch::Receiver<Height>,
     pub(crate) blocks: broadcast::Sender<Arc<BlockEvents>>,
+    /// What keeps the ledger's next block away, as far as it is known.
+    pub(crate) trouble: watch::Receiver<Option<String>>,
     pub(crate) draining: AtomicBool,
     pub(crate) peers: Peers,
 }
@@ -42,6 +44,23 @@ impl Hub {
     pub(crate) fn is_fresh(&self) -> bool {
         let newest = self.counters.block_time_ms.load(Relaxed);
         now_ms().saturating_sub(newest) <= self.policy.stale_view_ms
+    }
+
+    /// Why the view is not fresh, for operators.
+    pub(crate) fn staleness(&self) -> String {
+        let newest = self.counters.block_time_ms.load(Relaxed);
+        let height = self.counters.height.load(Relaxed);
+        let seen = if newest == 0 {
+            "no block was seen since the start".to_owned()
+        } else {
+            let age = now_ms().saturating_sub(newest);
+            let most = self.policy.stale_view_ms;
+            format!("the newest block, {height}, is {age} ms old, and {most} ms is fresh")
+        };
+        match &*self.trouble.borrow() {
+            Some(trouble) => format!("{seen}: {trouble}"),
+            None => seen,
+        }
     }
 
     /// Whether the hub is stopping.

@@ -28,6 +28,7 @@ mod hub;
 mod outbox;
 mod peer;
 mod queue;
+mod remote;
 mod router;
 mod run;
 mod serve;

@@ -35,8 +35,9 @@ pub struct RunningHub {
     servers: Vec<JoinHandle<()>>,
 }
 
-/// Starts a hub: takes its data directory, starts the embedded ledger, rebuilds every channel, and
-/// serves. A first start with `development` set makes a key and a ledger.
+/// Starts a hub: takes its data directory, starts the embedded ledger or finds the one that the
+/// settings name, rebuilds every channel, and serves. A first start with `development` set makes a
+/// key, and a ledger if none is named.
 ///
 /// # Errors
 /// When a file, an address or a setting can't be used; each error says what to do.
@@ -89,8 +90,8 @@ impl RunningHub {
         self.hub.ledger_id
     }
 
-    /// The embedded ledger.
-    pub fn ledger(&self) -> LedgerHandle {
+    /// The embedded ledger, if there is one.
+    pub fn ledger(&self) -> Option<LedgerHandle> {
         self.opened.ledger()
     }
 

@@ -9,6 +9,7 @@ use crate::block::{BlockEvents, SignedHeader};
 use crate::params::Genesis;
 use crate::proof::OpenTerms;
 use crate::reject::Code;
+use crate::tx::Lease;
 use crate::types::{Amount, AssetId, ChannelId, Height, LedgerId, PerRole, PublicKey, Role, TxId};
 
 /// `GET /v1/ledger/info`.
@@ -40,6 +41,9 @@ pub struct AccountView {
     pub nonce: u64,
     /// What it holds, assets with nothing left out.
     pub balances: Vec<AssetBalance>,
+    /// The newest lease of a hub; none for others.
+    #[serde(default)]
+    pub lease: Option<Lease>,
 }
 
 /// How far a channel's life on the ledger has come.

@@ -4,12 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Signable, SignatureError, SigningKey, Tag, VerifyingKey};
+use crate::liabilities::Liabilities;
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, OpenTerms};
 use crate::reject::Code;
 use crate::tx::Transaction;
 use crate::types::{
-    Amount, AssetId, ChannelId, Hash, Height, LedgerId, PublicKey, Role, Secret, Signature, TxId,
+    Amount, AssetId, ChannelId, Hash, Height, Holder, LedgerId, PublicKey, Role, Secret, Signature,
+    TxId,
 };
 
 /// What a block's maker signs.
@@ -29,6 +31,8 @@ pub struct Header {
     pub tx_count: u32,
     /// Running digest of everything the ledger wrote up to and in this block.
     pub writes: Hash,
+    /// Over all channels that are not paid out; see [`crate::state_proof`].
+    pub state_root: Hash,
 }
 
 impl Signable for Header {
@@ -164,6 +168,30 @@ pub enum LedgerEvent {
         /// Why.
         code: Code,
     },
+    /// A hub has anchored a channel. A wallet proof that came with it and stands now has a
+    /// [`LedgerEvent::ProofRecorded`] of its own, before this.
+    Anchored {
+        /// Which.
+        channel: ChannelId,
+        /// What the hub has certainly paid by now: a floor that only rises.
+        hub_transferred: Amount,
+    },
+    /// A hub has signed what it owes.
+    LiabilitiesAnchored {
+        /// Which hub.
+        hub: PublicKey,
+        /// What it signed.
+        liabilities: Liabilities,
+    },
+    /// A process has taken a hub's lease: every other one stops for good.
+    Leased {
+        /// Which hub.
+        hub: PublicKey,
+        /// The lease's number.
+        epoch: u64,
+        /// Who holds it.
+        holder: Holder,
+    },
 }
 
 impl LedgerEvent {
@@ -176,9 +204,12 @@ impl LedgerEvent {
             | LedgerEvent::Withdrawn { channel, .. }
             | LedgerEvent::CloseStarted { channel, .. }
             | LedgerEvent::ClaimShown { channel, .. }
+            | LedgerEvent::Anchored { channel, .. }
             | LedgerEvent::Settled { channel, .. } => Some(*channel),
             LedgerEvent::Minted { .. }
             | LedgerEvent::Transferred { .. }
+            | LedgerEvent::LiabilitiesAnchored { .. }
+            | LedgerEvent::Leased { .. }
             | LedgerEvent::Refused { .. } => None,
         }
     }

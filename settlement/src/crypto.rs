@@ -7,10 +7,13 @@
 mod batch;
 mod hash;
 mod key;
+mod way;
 
 pub use batch::{BATCH_MAX, BatchCache, MerklePath, Signed, Verified, batch_root, sign_batch};
+pub(crate) use hash::node;
 pub use hash::{Tag, chain_step, chain_to, digest, hash_many, merkle_root};
 pub use key::{NotAKey, SigningKey, VerifyingKey};
+pub(crate) use way::{Beside, way_up};
 
 use crate::types::Hash;
 

@@ -48,6 +48,7 @@ mod file;
 pub(crate) mod files;
 mod format;
 mod memory;
+mod read;
 mod recover;
 
 pub use archive::read_segment;
@@ -55,6 +56,7 @@ pub use error::{JournalError, abort_on};
 pub use file::{FileJournal, JournalConfig, JournalStats};
 pub use format::{FORMAT_VERSION, Kind, MAX_RECORD_BYTES};
 pub use memory::{CrashPoint, Disk, MemoryJournal};
+pub use read::{JournalReader, Records, TornTail};
 
 /// Position of a record: 1 for the first ever appended; 0 means "nothing".
 pub type Lsn = u64;

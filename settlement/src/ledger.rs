@@ -3,19 +3,21 @@
 //!
 //! # Layers
 //!
-//! [`Ledger`] is pure: no clock, randomness, thread or file. [`blocks`] makes and checks blocks,
-//! `apply` and `dispute` hold what each transaction does, [`boundaries`] every "in time or too
-//! late", [`payout`] the formula, `rows` the canonical form of the state. Around it stand the
-//! [`mempool`], the [`producer`] that makes a block, writes it and only then shows it, and the
-//! [`store`] with journal and index. With the feature `http` come [`service`] (a thread and its
-//! handle), [`http`] (the routes) and [`cli`] (the program).
+//! [`Ledger`] is pure: no clock, randomness or file, and no thread but to check the signatures of
+//! a block on all cores, which changes no result. [`blocks`] makes and checks blocks, `apply` and
+//! `dispute` hold what each transaction does, [`boundaries`] every "in time or too late",
+//! [`payout`] the formula, `rows` the canonical form of the state. Around it stand the
+//! [`mempool`], the [`producer`] that makes a block, writes it and only then shows it, the
+//! [`store`] with journal and index, and the [`audit`] that does everything again. With the feature
+//! `http` come [`service`] (a thread and its handle), [`http`] (the routes) and [`cli`] (the
+//! program).
 //!
 //! # Rules
 //!
 //! A channel is open, then perhaps closing, then gone. While it is open, money comes in
 //! (`Deposit`) and goes out (`Withdraw`, by both sides). `CooperativeClose`, by both sides, pays it
-//! out at any time. `Submit` with `close` starts the challenge window; within it each side brings
-//! the other side's newest proof. Among the proofs of a direction that of the highest `seq`
+//! out at any time. `Submit` without `close` records the other side's proof. With `close` it starts
+//! the challenge window; within it each side brings the other side's newest proof. Among the proofs of a direction that of the highest `seq`
 //! stands. Claims show secrets of its locks, each before that lock's expiry. When the window is
 //! over and each lock has expired or is claimed in full, the ledger pays out by itself, after the
 //! transactions of a block.
@@ -34,6 +36,11 @@
 //! - No height answers yes both to "may this still come" and to "is it too late for this": see the
 //!   table in [`boundaries`].
 //! - Each part of a submission stands alone, so nobody spoils another's by being faster.
+//! - Where fees are taken, whoever makes the ledger work pays first: see `fees`.
+//! - What a hub anchors is as good as submitted; entries stand alone, so no wallet spoils another's
+//!   anchor: see `anchor`.
+//! - Every header covers all channels by its state root, so a wallet checks offline how it stands,
+//!   with one signed header and one path: [`crate::state_proof`].
 //! - Money is never made or lost: every block ends with the check that accounts and escrow are
 //!   what was issued, and a payout is clamped to what the channel holds, in `i128`.
 //!
@@ -46,17 +53,18 @@
 //!
 //! # What is absent
 //!
-//! Recording a proof on an open channel, anchors, leases, fees with their envelopes, and a state
-//! root in the header are not part of this version. A submission without `close` on an open
-//! channel is refused.
+//! A price that follows demand: fees are fixed at genesis.
 
+mod anchor;
 mod apply;
+pub mod audit;
 pub mod blocks;
 pub mod boundaries;
 pub mod channel;
 #[cfg(feature = "http")]
 pub mod cli;
 mod dispute;
+mod fees;
 #[cfg(test)]
 mod fixture;
 #[cfg(feature = "http")]
@@ -64,6 +72,7 @@ pub mod home;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod mempool;
+mod parallel;
 pub mod payout;
 pub mod producer;
 mod rows;
@@ -71,6 +80,7 @@ mod rows;
 pub mod service;
 mod state;
 pub mod store;
+mod tree;
 mod verified;
 
 use std::collections::BTreeMap;
@@ -82,9 +92,10 @@ pub use rows::Row;
 pub use state::AccountState;
 pub use verified::{TX_BYTES_MAX, VerifiedTx};
 
-use crate::block::Header;
+use crate::block::{Header, SignedHeader};
 use crate::crypto::{Signable, VerifyingKey};
 use crate::params::{BadParameters, Genesis};
+use crate::state_proof::StateProof;
 use crate::types::{AssetId, ChannelId, Hash, Height, LedgerId, PublicKey};
 use state::State;
 
@@ -109,6 +120,17 @@ pub struct Tip {
     pub time_ms: u64,
     /// The running digest of all writes.
     pub writes: Hash,
+}
+
+impl Tip {
+    fn of(header: &Header) -> Tip {
+        Tip {
+            height: header.height,
+            digest: header.digest(),
+            time_ms: header.time_ms,
+            writes: header.writes,
+        }
+    }
 }
 
 /// Why there is no ledger.
@@ -161,13 +183,12 @@ impl Ledger {
             loaded.map_err(|why| LedgerError::State(format!("row {}: {why}", hex::encode(key))))?;
         }
         state.finish_loading().map_err(LedgerError::State)?;
+        if state.tree.root() != header.state_root {
+            let other = "its channels are not those under the newest header";
+            return Err(LedgerError::State(other.to_owned()));
+        }
         ledger.state = state;
-        ledger.tip = Tip {
-            height: header.height,
-            digest: header.digest(),
-            time_ms: header.time_ms,
-            writes: header.writes,
-        };
+        ledger.tip = Tip::of(header);
         Ok(ledger)
     }
 
@@ -204,6 +225,17 @@ impl Ledger {
     /// A channel that is open or closing. One that was paid out is gone.
     pub fn channel(&self, id: &ChannelId) -> Option<&ChannelState> {
         self.state.channels.get(id)
+    }
+
+    /// A channel's state under `header`, which must be the newest, for somebody who trusts nobody.
+    pub(crate) fn state_proof(&self, id: &ChannelId, header: &SignedHeader) -> Option<StateProof> {
+        let channel = self.state.channels.get(id)?;
+        Some(StateProof {
+            header: *header,
+            leaf: channel.leaf(),
+            count: self.state.opened,
+            siblings: self.state.tree.siblings(channel.index),
+        })
     }
 
     /// How many channels are open or closing.

@@ -20,10 +20,12 @@ pub mod index;
 pub mod journal;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+pub mod liabilities;
 pub mod lock;
 pub mod params;
 pub mod proof;
 pub mod reject;
+pub mod state_proof;
 pub mod tx;
 pub mod types;
 pub mod update;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Tag, digest};
+use crate::lock::STEPS_MAX;
 use crate::types::{Amount, AssetId, Height, LedgerId, PublicKey};
 
 /// An asset of the ledger. Its id is its place in the list.
@@ -26,6 +27,44 @@ pub struct Allocation {
     pub asset: AssetId,
     /// How much.
     pub amount: Amount,
+}
+
+/// What a transaction costs, in base units of one asset; the ledger's own account gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fees {
+    /// Which asset.
+    pub asset: AssetId,
+    /// For any transaction.
+    pub flat: Amount,
+    /// For each begun kilobyte (1,024 bytes) of it.
+    pub per_kilobyte: Amount,
+    /// For each begun 1,000 chain hashes that its claims may cost.
+    pub per_kilohash: Amount,
+}
+
+/// More bytes than a transaction has that brings one claim: envelope, proof, lock and secret.
+const CLAIM_BYTES: usize = 1_024;
+
+impl Fees {
+    /// Whether everything is free. Then transactions on channels need no envelope either.
+    pub fn is_free(&self) -> bool {
+        [self.flat, self.per_kilobyte, self.per_kilohash] == [Amount::ZERO; 3]
+    }
+
+    /// What a transaction of so many bytes and hashes costs.
+    pub fn of(&self, bytes: usize, hashes: u64) -> Amount {
+        let kilobytes = u64::try_from(bytes.div_ceil(1_024)).unwrap_or(u64::MAX);
+        let bytes = self.per_kilobyte.0.saturating_mul(kilobytes);
+        let hashes = self.per_kilohash.0.saturating_mul(hashes.div_ceil(1_000));
+        Amount(self.flat.0.saturating_add(bytes).saturating_add(hashes))
+    }
+
+    /// What a claim of all steps of a lock may cost at most: a lock worth less is not worth
+    /// claiming.
+    pub fn of_claim(&self) -> Amount {
+        self.of(CLAIM_BYTES, u64::from(STEPS_MAX))
+    }
 }
 
 /// Everything that a ledger starts from. Its digest is the ledger's id.
@@ -56,6 +95,9 @@ pub struct Genesis {
     pub block_bytes: u32,
     /// The most chain hashes that a block's claims may cost.
     pub block_hashes: u32,
+    /// What transactions cost.
+    #[serde(default)]
+    pub fees: Fees,
 }
 
 impl Genesis {
@@ -74,6 +116,7 @@ impl Genesis {
             challenge_blocks_max: 1_209_600,
             block_bytes: 4 << 20,
             block_hashes: 8_000_000,
+            fees: Fees::default(),
         }
     }
 
@@ -127,7 +170,13 @@ impl Genesis {
                 "challenge_blocks_min >= 140 outside development",
             ),
             (self.block_bytes >= 256 << 10, "block_bytes >= 262144"),
-            (self.block_hashes >= 2 << 20, "block_hashes >= 2097152"),
+            // Half of them is for claims on streams, and the dearest submission costs 2^21.
+            (self.block_hashes >= 4 << 20, "block_hashes >= 4194304"),
+            (
+                (self.fees.asset.0 as usize) < self.assets.len(),
+                "fees are in an asset of the ledger",
+            ),
+            (!self.development || self.fees.is_free(), "a development ledger takes no fees"),
         ];
         first_broken(&rules)
     }
@@ -245,6 +294,10 @@ impl Policy {
             (self.lock_life <= self.lock_life_max, "lock_life <= lock_life_max"),
             (self.lock_life_max <= self.stream_life_max, "lock_life_max <= stream_life_max"),
             (self.min_lock >= Amount(1), "min_lock >= 1"),
+            (
+                self.min_lock >= genesis.fees.of_claim(),
+                "min_lock >= the fee of a claim of all its steps",
+            ),
         ];
         first_broken(&rules)
     }
@@ -283,77 +336,4 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_view_is_fresh_when_its_block_is_near_on_either_side() {
-        let policy = Policy::development();
-        let (time, stale) = (1_000_000, policy.stale_view_ms);
-        let fresh = |height, now_ms| View::at(Height(height), time, now_ms, &policy).fresh;
-        assert!(fresh(1, time) && fresh(1, time + stale) && fresh(1, time - stale));
-        assert!(!fresh(1, time + stale + 1) && !fresh(1, time - stale - 1));
-        assert!(!fresh(0, time), "no block at all");
-    }
-    use crate::types::Amount;
-
-    fn genesis() -> Genesis {
-        Genesis::standard("test", PublicKey([2; 33]), 0)
-    }
-
-    #[test]
-    fn the_defaults_hold() {
-        let real = genesis();
-        let development = Genesis::development("test", PublicKey([2; 33]), 0);
-        assert_eq!((real.check(), development.check()), (Ok(()), Ok(())));
-        assert_eq!(Policy::standard().check(&real), Ok(()));
-        assert_eq!(Policy::development().check(&development), Ok(()));
-        assert_eq!(Policy::standard().lag(&real), 20);
-        assert_eq!(Policy::development().lag(&development), 20);
-        assert!(Policy::development().check(&real).is_err());
-    }
-
-    #[test]
-    fn each_inequality_is_named_when_it_breaks() {
-        let good = Policy::standard();
-        let cases = [
-            (Policy { margin: 4, ..good }, "margin >= 5"),
-            (Policy { stale_view_ms: 1_999, ..good }, "stale_view_ms"),
-            (Policy { claim_margin: 54, ..good }, "claim_margin >="),
-            (Policy { expiry_delta: 169, ..good }, "expiry_delta >="),
-            (Policy { settle_grace: 21, ..good }, "settle_grace >="),
-            (Policy { challenge_blocks: 139, ..good }, "challenge_blocks >="),
-            (Policy { challenge_blocks: 2_000_000, ..good }, "challenge_blocks within"),
-            (Policy { lock_life: 330, ..good }, "lock_life >"),
-            (Policy { lock_life: 3_601, ..good }, "lock_life <="),
-            (Policy { stream_life_max: 3_599, ..good }, "lock_life_max <="),
-            (Policy { min_lock: Amount(0), ..good }, "min_lock"),
-        ];
-        for (policy, rule) in cases {
-            let broken = policy.check(&genesis()).expect_err(rule);
-            assert!(broken.0.starts_with(rule), "{broken} instead of {rule}");
-        }
-    }
-
-    #[test]
-    fn a_genesis_out_of_range_is_refused() {
-        let asset = |code: &str, scale| Asset { code: code.into(), scale };
-        let everything =
-            Allocation { account: PublicKey([2; 33]), asset: AssetId(0), amount: Amount(u64::MAX) };
-        let one_more = Allocation { amount: Amount(1), ..everything.clone() };
-        let cases = [
-            Genesis { assets: vec![], ..genesis() },
-            Genesis { assets: vec![asset("EUR", 10)], ..genesis() },
-            Genesis { assets: vec![asset("", 2)], ..genesis() },
-            Genesis { allocations: vec![everything, one_more], ..genesis() },
-            Genesis { challenge_blocks_min: 139, ..genesis() },
-            Genesis { block_interval_ms: 100, ..genesis() },
-            Genesis { least_interval_ms: 0, ..genesis() },
-            Genesis { block_bytes: 1, ..genesis() },
-            Genesis { block_hashes: 1, ..genesis() },
-        ];
-        for genesis in cases {
-            assert!(genesis.check().is_err(), "{genesis:?} was taken");
-        }
-    }
-}
+mod tests;

@@ -146,6 +146,9 @@ codes! {
     422 QueueFull "queue_full" true "too many transactions are waiting for a block";
     423 ChannelExists "channel_exists" false "a channel with these terms was opened before";
     424 WindowOver "window_over" false "the challenge window is over";
+    425 StaleEpoch "stale_epoch" false "another process holds the hub's lease by now";
+    426 BadAnchor "bad_anchor" false "the anchor is as of a height that is not there yet, or an entry is not of a channel of its signer";
+    427 EnvelopeNeeded "envelope_needed" false "this ledger takes fees, so a transaction about a channel has to come in the envelope of an account that pays";
 
     // 5xx: a request to a hub or ledger.
     501 MalformedRequest "malformed_request" false "the request can't be read";

@@ -7,10 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Signable, Signed, SigningKey, Tag, digest};
+use crate::liabilities::Liabilities;
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
 use crate::types::{
-    Amount, AssetId, ChannelId, LedgerId, PublicKey, Role, Secret, Signature, TxId,
+    Amount, AssetId, ChannelId, Holder, LedgerId, PublicKey, Role, Secret, Signature, TxId,
 };
 
 /// The most claims in one submission: one for each lock.
@@ -57,6 +58,148 @@ pub enum AccountAction {
         /// How much, at least 1.
         amount: Amount,
     },
+    /// By a hub: what has moved in its channels, so that it can't be undone by a stale close.
+    Anchor(Anchoring),
+    /// By a hub: from now on only the process that holds this lease signs for it.
+    Lease(Lease),
+    /// An envelope: whoever carries a transaction about a channel to the ledger pays for it.
+    Carry(Box<ChannelTx>),
+}
+
+/// A transaction about a channel, to be carried in an envelope. As in [`Transaction`]; a type of
+/// its own, so that envelopes can't be nested. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChannelTx {
+    /// [`Transaction::Withdraw`].
+    Withdraw {
+        /// What is signed.
+        body: Withdrawal,
+        /// The wallet's.
+        wallet: Signature,
+        /// The hub's.
+        hub: Signature,
+    },
+    /// [`Transaction::CooperativeClose`].
+    CooperativeClose {
+        /// What is signed.
+        body: CooperativeClose,
+        /// The wallet's.
+        wallet: Signature,
+        /// The hub's.
+        hub: Signature,
+    },
+    /// [`Transaction::Submit`].
+    Submit {
+        /// What is signed.
+        body: Submission,
+        /// By the side that `body.by` names.
+        signature: Signature,
+    },
+    /// [`Transaction::Settle`].
+    Settle {
+        /// Which channel.
+        channel: ChannelId,
+    },
+}
+
+impl ChannelTx {
+    /// What is to be carried; `None` for transactions that are an account's own, or the ledger's.
+    pub fn of(tx: Transaction) -> Option<ChannelTx> {
+        match tx {
+            Transaction::Withdraw { body, wallet, hub } => {
+                Some(ChannelTx::Withdraw { body, wallet, hub })
+            }
+            Transaction::CooperativeClose { body, wallet, hub } => {
+                Some(ChannelTx::CooperativeClose { body, wallet, hub })
+            }
+            Transaction::Submit { body, signature } => Some(ChannelTx::Submit { body, signature }),
+            Transaction::Settle { channel } => Some(ChannelTx::Settle { channel }),
+            Transaction::Account { .. } | Transaction::Mint { .. } => None,
+        }
+    }
+}
+
+/// A transaction about a channel, whether it came in an envelope or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChannel<'a> {
+    /// With the wallet's and the hub's signature.
+    Withdraw(&'a Withdrawal, &'a Signature, &'a Signature),
+    /// With the wallet's and the hub's signature.
+    CooperativeClose(&'a CooperativeClose, &'a Signature, &'a Signature),
+    /// With the signature of the side that it names.
+    Submit(&'a Submission, &'a Signature),
+    /// By anybody.
+    Settle(&'a ChannelId),
+}
+
+impl OnChannel<'_> {
+    /// Which channel.
+    pub fn channel(&self) -> ChannelId {
+        match self {
+            OnChannel::Withdraw(body, ..) => body.channel,
+            OnChannel::CooperativeClose(body, ..) => body.channel,
+            OnChannel::Submit(body, _) => body.channel,
+            OnChannel::Settle(channel) => **channel,
+        }
+    }
+}
+
+impl<'a> From<&'a ChannelTx> for OnChannel<'a> {
+    fn from(tx: &'a ChannelTx) -> OnChannel<'a> {
+        match tx {
+            ChannelTx::Withdraw { body, wallet, hub } => OnChannel::Withdraw(body, wallet, hub),
+            ChannelTx::CooperativeClose { body, wallet, hub } => {
+                OnChannel::CooperativeClose(body, wallet, hub)
+            }
+            ChannelTx::Submit { body, signature } => OnChannel::Submit(body, signature),
+            ChannelTx::Settle { channel } => OnChannel::Settle(channel),
+        }
+    }
+}
+
+impl AccountAction {
+    /// An envelope around this transaction; `None` if it is an account's own, or the ledger's.
+    pub fn carry(tx: Transaction) -> Option<AccountAction> {
+        ChannelTx::of(tx).map(|tx| AccountAction::Carry(Box::new(tx)))
+    }
+}
+
+/// The most entries of one anchor. As bytes count too, entries with proofs from large batches are
+/// fewer.
+pub const ANCHOR_ENTRIES_MAX: usize = 256;
+
+/// What a hub puts on the ledger every so often, in chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchoring {
+    /// Of the hub's newest lease; 0 if it never took one.
+    pub epoch: u64,
+    /// What moved, at most [`ANCHOR_ENTRIES_MAX`] and each channel once.
+    pub entries: Vec<AnchorEntry>,
+    /// What the hub owes in all channels of one asset, and the height as of which all this is: not
+    /// above the newest block's. Entries of channels that were opened later are left out.
+    pub liabilities: Liabilities,
+}
+
+/// One channel in an anchor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorEntry {
+    /// Which.
+    pub channel: ChannelId,
+    /// The wallet's newest proof, if it is newer than what is recorded. It counts as the hub's
+    /// submission with its locks unopened.
+    pub wallet_proof: Option<Signed<BalanceProof>>,
+    /// `transferred` of the newest update of the hub's that the wallet has acknowledged: from now
+    /// on a floor under what the hub has paid.
+    pub hub_transferred: Amount,
+}
+
+/// Which process signs for a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Above that of every lease before.
+    pub epoch: u64,
+    /// Fresh randomness of the process that takes it.
+    pub holder: Holder,
 }
 
 impl Signable for AccountTx {
@@ -171,18 +314,41 @@ impl Transaction {
         Transaction::Submit { body, signature }
     }
 
+    /// Whose nonce it spends; `Some(None)` for the ledger's own count of mints.
+    pub fn spends(&self) -> Option<Option<PublicKey>> {
+        match self {
+            Transaction::Account { body, .. } => Some(Some(body.account)),
+            Transaction::Mint { .. } => Some(None),
+            _ => None,
+        }
+    }
+
     /// The channel it is about, if it is about one that exists already.
     pub fn channel(&self) -> Option<ChannelId> {
         match self {
-            Transaction::Withdraw { body, .. } => Some(body.channel),
-            Transaction::CooperativeClose { body, .. } => Some(body.channel),
-            Transaction::Submit { body, .. } => Some(body.channel),
-            Transaction::Settle { channel } => Some(*channel),
-            Transaction::Account { body, .. } => match body.action {
-                AccountAction::Deposit { channel, .. } => Some(channel),
+            Transaction::Account { body, .. } => match &body.action {
+                AccountAction::Deposit { channel, .. } => Some(*channel),
+                AccountAction::Carry(tx) => Some(OnChannel::from(tx.as_ref()).channel()),
                 _ => None,
             },
-            Transaction::Mint { .. } => None,
+            other => other.on_channel().map(|tx| tx.channel()),
         }
+    }
+
+    /// The transaction about a channel that this is, or carries.
+    pub fn on_channel(&self) -> Option<OnChannel<'_>> {
+        Some(match self {
+            Transaction::Withdraw { body, wallet, hub } => OnChannel::Withdraw(body, wallet, hub),
+            Transaction::CooperativeClose { body, wallet, hub } => {
+                OnChannel::CooperativeClose(body, wallet, hub)
+            }
+            Transaction::Submit { body, signature } => OnChannel::Submit(body, signature),
+            Transaction::Settle { channel } => OnChannel::Settle(channel),
+            Transaction::Account { body, .. } => match &body.action {
+                AccountAction::Carry(tx) => OnChannel::from(tx.as_ref()),
+                _ => return None,
+            },
+            Transaction::Mint { .. } => return None,
+        })
     }
 }

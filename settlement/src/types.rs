@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use bytes::{
-    AccountId, Anchor, ChannelId, Hash, LedgerId, PublicKey, Salt, Secret, Signature, TxId,
+    AccountId, Anchor, ChannelId, Hash, Holder, LedgerId, PublicKey, Salt, Secret, Signature, TxId,
 };
 
 /// Whole base units of an asset, 0 to 2^64 − 1. Sums over many are made in `i128`.

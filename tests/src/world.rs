@@ -3,8 +3,12 @@
 //! crashes.
 //!
 //! A seed fixes everything that happens. A run makes random payments while connections break and
-//! processes die at their writes; then it lets everything heal, closes the channels, one with the
-//! hub and one without, and checks on the ledger that every unit is where the rules say.
+//! processes die at their writes, and nights fall in which one wallet is out of reach while blocks
+//! come; then it lets everything heal, closes the channels, one with the hub and one without, and
+//! checks on the ledger that every unit is where the rules say.
+//!
+//! In some worlds wallet 1 is a thief: at a moment of its choice it closes with any proof that it
+//! ever took, and claims with every secret that it ever had.
 
 mod actions;
 mod check;
@@ -14,6 +18,7 @@ mod hub_node;
 mod ledger_node;
 mod net;
 mod node;
+mod thief;
 mod wallet_node;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -33,6 +38,7 @@ use check::Story;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
 use net::Net;
+use thief::Thief;
 use wallet_node::WalletNode;
 
 /// The one asset.
@@ -69,6 +75,8 @@ pub struct Report {
     pub crashes: u64,
     /// Connections broken.
     pub disconnects: u64,
+    /// Thieves that struck.
+    pub thefts: u64,
 }
 
 /// The world. See the module.
@@ -86,6 +94,8 @@ pub struct World {
     invoices: [VecDeque<String>; 2],
     introduced: BTreeSet<ChannelId>,
     closing: Option<(CooperativeClose, Signature)>,
+    /// Wallet 1, in worlds in which it steals.
+    thief: Option<Thief>,
     /// What was found wrong while acting.
     wrong: Option<String>,
 }
@@ -134,6 +144,7 @@ impl World {
             invoices: Default::default(),
             introduced: BTreeSet::new(),
             closing: None,
+            thief: (plan.faults && rng.random_bool(0.4)).then(Thief::default),
             wrong: None,
             rng,
         };
@@ -193,6 +204,8 @@ impl World {
             920..930 if faults => self.disconnect_one(),
             930..937 if faults => self.crash_one(),
             937..945 if faults => self.plan_crash(),
+            945..947 if faults => self.night(),
+            947..958 if faults => self.steal(),
             _ => self.revive(),
         }
     }
@@ -224,6 +237,20 @@ impl World {
         self.story.tell(self.now_ms, || format!("wallet {who} loses its connection"));
         self.report.disconnects += 1;
         self.disconnect(who);
+    }
+
+    /// A wallet is out of the hub's reach for long. All go on following the ledger: whoever sleeps
+    /// through its deadlines may lose.
+    fn night(&mut self) {
+        let who = self.rng.random_range(0..2);
+        let blocks = self.rng.random_range(20..280);
+        self.story
+            .tell(self.now_ms, || format!("wallet {who} is out of reach for {blocks} blocks"));
+        self.disconnect(who);
+        for _ in 0..blocks {
+            self.everybody_up(Some(who));
+            self.beat();
+        }
     }
 
     fn crash_one(&mut self) {

@@ -8,6 +8,7 @@ fn add(sum: &mut Report, report: Report) {
     sum.failed += report.failed;
     sum.crashes += report.crashes;
     sum.disconnects += report.disconnects;
+    sum.thefts += report.thefts;
 }
 
 #[test]
@@ -19,7 +20,7 @@ fn every_unit_is_where_the_rules_say_whatever_breaks() {
     }
     // A world in which nothing happens proves nothing.
     assert!(sum.settled > 500 && sum.failed > 200, "{sum:?}");
-    assert!(sum.crashes > 150 && sum.disconnects > 100, "{sum:?}");
+    assert!(sum.crashes > 150 && sum.disconnects > 100 && sum.thefts > 10, "{sum:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The hub's address; `init` remembers it [default: http://127.0.0.1:7400]
     #[arg(long, global = true, env = "WALLET_HUB", value_name = "URL")]
     pub(super) hub: Option<String>,
-    /// The ledger's address, where it is not the hub's; `init` remembers it
+    /// The ledger's address, where it is not the one that the hub says; `init` remembers it
     #[arg(long, global = true, env = "WALLET_LEDGER", value_name = "URL")]
     pub(super) ledger: Option<String>,
     /// Print one JSON object instead of text

@@ -31,15 +31,19 @@ impl Session {
         let key = Arc::new(home.key()?);
         let hub_url = args.hub.clone().unwrap_or_else(|| remembered.hub.clone());
         let ledger_url = args.ledger.clone().or_else(|| remembered.ledger.clone());
-        let ledger = HttpLedger::new(ledger_url.as_deref().unwrap_or(&hub_url))?;
+        let given = ledger_url.as_deref().map(HttpLedger::new).transpose()?;
         let connects = args.command.connects();
         let config = ClientConfig {
-            ledger: Some(Arc::new(ledger.clone()) as Arc<dyn LedgerClient>),
+            ledger: given.clone().map(|ledger| Arc::new(ledger) as Arc<dyn LedgerClient>),
             connect: connects,
             new_keys: remembered.made_here,
-            ..ClientConfig::new(hub_url, home.store())
+            ..ClientConfig::new(hub_url.clone(), home.store())
         };
         let client = Client::open(config, vec![key]).await?;
+        let ledger = match given {
+            Some(ledger) => ledger,
+            None => HttpLedger::new(client.hub().ledger_url.as_deref().unwrap_or(&hub_url))?,
+        };
         home.opened(&remembered)?;
         let wallet = client
             .wallets()

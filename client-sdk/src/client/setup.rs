@@ -17,6 +17,7 @@ use crate::api::{FeePolicy, HubInfo};
 use crate::follower::{BadGenesis, check_genesis};
 use crate::hub_http::HttpHub;
 use crate::ledger_client::LedgerClient;
+use crate::ledger_http::HttpLedger;
 use crate::wallet::WalletConfig;
 
 /// How long hub and ledger may take to say who they are when the store knows them already.
@@ -33,28 +34,59 @@ pub(super) fn wallet_config(
     WalletConfig { key, genesis, hub, policy, fees }
 }
 
+/// What a client needs to know of hub and ledger.
+pub(super) struct Found {
+    pub(super) setup: Setup,
+    pub(super) ledger: Arc<dyn LedgerClient>,
+    /// The newest block's header, if the ledger answered.
+    pub(super) newest: Option<SignedHeader>,
+}
+
 /// What the store knows of hub and ledger, brought up to date as far as they answer.
-pub(super) async fn find_setup(
-    config: &ClientConfig,
-    hub: &HttpHub,
-    ledger: &dyn LedgerClient,
-) -> Result<(Setup, Option<SignedHeader>), ClientError> {
+pub(super) async fn find_setup(config: &ClientConfig, hub: &HttpHub) -> Result<Found, ClientError> {
     let known = read_setup(&config.store_dir)?;
-    let answers = async { tokio::join!(hub.info(), ledger.info()) };
-    let (info, of_ledger) = match &known {
-        None => answers.await,
-        Some(known) => match tokio::time::timeout(REFRESH_WAIT, answers).await {
-            Ok(answers) => answers,
-            Err(_) => return Ok((known.clone(), None)),
-        },
-    };
-    let info = match (info, &known) {
+    let info = match (answer(known.is_some(), hub.info()).await, &known) {
         (Ok(info), Some(known)) => same_hub(info, &known.hub)?,
         (Ok(info), None) => info,
         (Err(_), Some(known)) => known.hub.clone(),
         (Err(error), None) => return Err(error),
     };
-    let (genesis, newest) = match (of_ledger, &known) {
+    let ledger = ledger_of(config, &info)?;
+    let (setup, newest) = with_genesis(config, ledger.as_ref(), info, known).await?;
+    Ok(Found { setup, ledger, newest })
+}
+
+/// An answer that is waited for only shortly if it can be done without.
+async fn answer<T, E>(
+    is_known: bool,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, ClientError>
+where
+    ClientError: From<E>,
+{
+    if !is_known {
+        return Ok(answer.await?);
+    }
+    let late = |_| ClientError::new(Code::Unanswered, "no answer in time");
+    Ok(tokio::time::timeout(REFRESH_WAIT, answer).await.map_err(late)??)
+}
+
+/// The ledger that the caller names, else the one that the hub names, else the hub's own.
+fn ledger_of(config: &ClientConfig, info: &HubInfo) -> Result<Arc<dyn LedgerClient>, ClientError> {
+    if let Some(ledger) = &config.ledger {
+        return Ok(ledger.clone());
+    }
+    let url = info.ledger_url.as_deref().unwrap_or(&config.hub_url);
+    Ok(Arc::new(HttpLedger::new(url)?))
+}
+
+async fn with_genesis(
+    config: &ClientConfig,
+    ledger: &dyn LedgerClient,
+    info: HubInfo,
+    known: Option<Setup>,
+) -> Result<(Setup, Option<SignedHeader>), ClientError> {
+    let (genesis, newest) = match (answer(known.is_some(), ledger.info()).await, &known) {
         (Ok(answer), _) => {
             let wrong = |error: BadGenesis| ClientError::new(Code::WrongLedger, error.to_string());
             let key = check_genesis(&answer, &info.ledger).map_err(wrong)?;
@@ -62,7 +94,7 @@ pub(super) async fn find_setup(
             (answer.genesis, tip)
         }
         (Err(_), Some(known)) => (known.genesis.clone(), None),
-        (Err(error), None) => return Err(error.into()),
+        (Err(error), None) => return Err(error),
     };
     let unsafe_policy = |error: BadParameters| {
         ClientError::new(Code::PolicyRefused, format!("the hub's policy: {error}"))

@@ -18,7 +18,8 @@ fn header(height: u64, parent: Hash, time_ms: u64) -> Header {
     let ledger = genesis().ledger_id();
     let height = Height(height);
     let (tx_root, tx_count, writes) = (Hash::ZERO, 0, Hash::ZERO);
-    Header { ledger, height, parent, time_ms, tx_root, tx_count, writes }
+    let state_root = Hash::ZERO;
+    Header { ledger, height, parent, time_ms, tx_root, tx_count, writes, state_root }
 }
 
 fn block(key: &SigningKey, header: Header) -> BlockEvents {

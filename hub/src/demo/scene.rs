@@ -35,6 +35,7 @@ const BLOCKS_WAIT: Duration = Duration::from_secs(60);
 /// See the module.
 pub(super) struct Scene {
     hub: RunningHub,
+    ledger: LedgerHandle,
     client: Client,
     faucet: HttpLedger,
     /// Wallets with their channels, once those are open.
@@ -53,13 +54,14 @@ impl Scene {
             ..Config::default()
         });
         let hub = hub.await.context("the hub does not start")?;
+        let ledger = hub.ledger().context("the hub embeds no ledger")?;
         let config = ClientConfig {
             connections: CONNECTIONS,
             ..ClientConfig::new(hub.url(), dir.join("wallets"))
         };
         let client = Client::open(config, Vec::new()).await?;
         let faucet = HttpLedger::new(&hub.url())?;
-        let mut scene = Scene { hub, client, faucet, wallets: Vec::new() };
+        let mut scene = Scene { hub, ledger, client, faucet, wallets: Vec::new() };
         scene.add_wallets(count, progress).await?;
         scene.fund().await?;
         Ok(scene)
@@ -149,7 +151,7 @@ impl Scene {
 
     /// The embedded ledger.
     pub(super) fn ledger(&self) -> LedgerHandle {
-        self.hub.ledger()
+        self.ledger.clone()
     }
 
     /// The newest block.

@@ -1,155 +1,201 @@
-//! The desk before a ledger that takes, refuses or puts off what a test tells it to.
-
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 
 use client_sdk::ledger_client::Answer;
 use settlement::api::{AccountView, ChannelView, LedgerInfo};
-use settlement::block::BlockEvents;
-use settlement::proof::Withdrawal;
-use settlement::types::{AccountId, Height, Signature};
-use tokio::sync::oneshot;
+use settlement::block::{Header, SignedHeader};
+use settlement::proof::{CooperativeClose, Net};
+use settlement::tx::{AccountAction, AccountTx};
+use settlement::types::{AccountId, Hash, Height, Role, Signature};
+use tokio::sync::{broadcast, oneshot};
 
 use super::*;
 
-type Say = dyn Fn(&Transaction, usize) -> Result<(), Code> + Send + Sync;
-
-/// Answers each transaction as `say` does, which hears how often the ledger has been asked before.
+/// A ledger that answers each transaction as the test has laid ready, and shows it what came.
 struct Scripted {
-    say: Box<Say>,
-    asked: AtomicUsize,
-    taken: mpsc::UnboundedSender<Transaction>,
+    answers: Mutex<std::collections::VecDeque<Result<(), Code>>>,
+    came: mpsc::UnboundedSender<Transaction>,
     nonce: u64,
 }
 
 impl LedgerClient for Scripted {
     fn info(&self) -> Answer<'_, LedgerInfo> {
-        unimplemented_here()
+        Box::pin(std::future::pending())
     }
-
     fn submit(&self, transaction: &Transaction) -> Answer<'_, TxId> {
-        let answer = (self.say)(transaction, self.asked.fetch_add(1, SeqCst));
-        if answer.is_ok() {
-            self.taken.send(transaction.clone()).unwrap();
-        }
-        let id = transaction.id();
-        let refused = |code| LedgerError::Refused(Box::new(Problem::new(code, "scripted")));
-        Box::pin(async move { answer.map(|()| id).map_err(refused) })
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Ok(()));
+        let tx = transaction.id();
+        self.came.send(transaction.clone()).unwrap();
+        let refused = |code| LedgerError::Refused(Box::new(Problem::new(code, code.title())));
+        Box::pin(async move { answer.map(|()| tx).map_err(refused) })
     }
-
     fn events_from(&self, _: Height, _: Duration) -> Answer<'_, Vec<BlockEvents>> {
-        unimplemented_here()
+        Box::pin(std::future::pending())
     }
-
     fn account(&self, account: &AccountId) -> Answer<'_, AccountView> {
-        let view = AccountView { account: *account, nonce: self.nonce, balances: Vec::new() };
+        let view =
+            AccountView { account: *account, nonce: self.nonce, balances: Vec::new(), lease: None };
         Box::pin(async move { Ok(view) })
     }
-
     fn channel(&self, _: &ChannelId) -> Answer<'_, ChannelView> {
-        unimplemented_here()
+        let gone = LedgerError::Unreachable("gone".to_owned());
+        Box::pin(async move { Err(gone) })
     }
 }
 
-fn unimplemented_here<T>() -> T {
-    panic!("the desk does not ask for this")
+struct Scene {
+    desk: Desk,
+    counters: Arc<Counters>,
+    came: mpsc::UnboundedReceiver<Transaction>,
+    blocks: broadcast::Sender<Arc<BlockEvents>>,
 }
 
-type Taken = mpsc::UnboundedReceiver<Transaction>;
+const CHANNEL: ChannelId = ChannelId([3; 32]);
+const LEDGER: LedgerId = LedgerId([1; 32]);
 
-fn desk(
-    nonce: u64,
-    say: impl Fn(&Transaction, usize) -> Result<(), Code> + Send + Sync + 'static,
-) -> (Desk, Taken) {
-    let (taken, seen) = mpsc::unbounded_channel();
-    let ledger = Scripted { say: Box::new(say), asked: AtomicUsize::new(0), taken, nonce };
-    let key = Arc::new(SigningKey::from_bytes([3; 32]).unwrap());
-    let (desk, _) = Desk::open(Arc::new(ledger), LedgerId([1; 32]), key, Arc::default());
-    (desk, seen)
+impl Scene {
+    fn set(answers: &[Result<(), Code>]) -> Scene {
+        let (came, coming) = mpsc::unbounded_channel();
+        let answers = Mutex::new(answers.iter().copied().collect());
+        let ledger = Arc::new(Scripted { answers, came, nonce: 7 });
+        let key = Arc::new(SigningKey::from_bytes([1; 32]).unwrap());
+        let counters = Arc::new(Counters::default());
+        let clerk = Clerk::new(ledger, LEDGER, key, counters.clone());
+        let (blocks, followed) = broadcast::channel(16);
+        Scene { desk: Desk::open(clerk, followed), counters, came: coming, blocks }
+    }
+
+    async fn next(&mut self) -> Transaction {
+        tokio::time::timeout(Duration::from_secs(30), self.came.recv()).await.unwrap().unwrap()
+    }
+
+    /// Hands the errand in until the ledger sees it, as a shard does that hears nothing.
+    async fn again(&mut self, errand: impl Fn() -> Errand) -> Transaction {
+        loop {
+            self.desk.give(errand());
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+                if let Ok(came) = self.came.try_recv() {
+                    return came;
+                }
+            }
+        }
+    }
+
+    async fn until_refused(&self, count: u64) {
+        while self.counters.refused_by_ledger.load(Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
-fn submission(channel: u8) -> Errand {
-    let (locks, claims) = (Vec::new(), Vec::new());
-    let channel = ChannelId([channel; 32]);
+fn submission() -> Errand {
+    let (proof, locks, claims) = (None, Vec::new(), Vec::new());
     let by = Role::Hub;
-    Errand::Submit(Box::new(Submission { channel, by, close: true, proof: None, locks, claims }))
+    Errand::Submit(Box::new(Submission { channel: CHANNEL, by, close: true, proof, locks, claims }))
 }
 
-fn withdrawal() -> (Errand, oneshot::Receiver<Result<Cosigned, Problem>>) {
-    let (answer, answered) = oneshot::channel();
-    let body = Body::Withdraw(Withdrawal {
-        channel: ChannelId([9; 32]),
-        role: Role::Wallet,
-        total_withdrawn: Amount(1),
-        valid_until: Height(9),
-    });
-    (Errand::Cosign(Box::new(Request { body, wallet: Signature([0; 64]), answer })), answered)
+fn deposit() -> Errand {
+    Errand::Deposit { channel: CHANNEL, amount: Amount(5) }
 }
 
-fn is_withdrawal(transaction: &Transaction) -> bool {
-    matches!(transaction, Transaction::Withdraw { .. })
+fn deposited(transaction: &Transaction) -> (u64, ChannelId) {
+    match transaction {
+        Transaction::Account {
+            body: AccountTx { nonce, action: AccountAction::Deposit { channel, .. }, .. },
+            ..
+        } => (*nonce, *channel),
+        other => panic!("{other:?} is no deposit"),
+    }
 }
 
-async fn next(taken: &mut Taken) -> Transaction {
-    let patience = Duration::from_secs(20);
-    tokio::time::timeout(patience, taken.recv()).await.expect("it never came").unwrap()
+fn nonce(transaction: &Transaction) -> u64 {
+    deposited(transaction).0
 }
 
-/// Claims have deadlines, and what wallets ask for has none.
 #[tokio::test]
-async fn what_the_ledger_puts_off_holds_up_no_claim() {
-    let put_off = |transaction: &Transaction, _| match is_withdrawal(transaction) {
-        true => Err(Code::QueueFull),
-        false => Ok(()),
+async fn a_passing_lack_of_the_ledger_is_waited_out() {
+    let lacks = [Code::QueueFull, Code::Overloaded, Code::LedgerUnavailable];
+    let mut scene = Scene::set(&lacks.map(Err));
+    scene.desk.give(submission());
+    let first = scene.next().await;
+    for _ in lacks {
+        assert_eq!(scene.next().await, first, "the very same again");
+    }
+    assert_eq!(scene.counters.refused_by_ledger.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_refused_submission_is_counted_and_can_be_brought_again() {
+    let mut scene = Scene::set(&[Err(Code::LocksMismatch)]);
+    scene.desk.give(submission());
+    let first = scene.next().await;
+    scene.until_refused(1).await;
+    assert_eq!(scene.again(submission).await, first);
+    assert_eq!(scene.counters.refused_by_ledger.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn what_was_taken_in_and_refused_in_a_block_is_counted_if_it_is_of_this_hub() {
+    let mut scene = Scene::set(&[]);
+    scene.desk.give(submission());
+    let tx = scene.next().await.id();
+    let header = Header {
+        ledger: LEDGER,
+        height: Height(1),
+        parent: Hash::ZERO,
+        time_ms: 1,
+        tx_root: Hash::ZERO,
+        tx_count: 2,
+        writes: Hash::ZERO,
+        state_root: Hash::ZERO,
     };
-    let (desk, mut taken) = desk(0, put_off);
-    let mut waiting = Vec::new();
-    for _ in 0..=AT_ONCE {
-        let (errand, answered) = withdrawal();
-        desk.give(errand);
-        waiting.push(answered);
-    }
-    desk.give(submission(1));
-    assert!(matches!(next(&mut taken).await, Transaction::Submit { .. }));
+    let header = SignedHeader::sign(&SigningKey::from_bytes([2; 32]).unwrap(), header);
+    let refused = |tx| LedgerEvent::Refused { tx, code: Code::WindowOver };
+    let events = vec![refused(TxId([9; 32])), refused(tx)];
+    assert!(scene.blocks.send(Arc::new(BlockEvents { header, events })).is_ok());
+    scene.until_refused(1).await;
+    assert_eq!(scene.counters.refused_by_ledger.load(Relaxed), 1, "the other's is not counted");
 }
 
 #[tokio::test]
-async fn a_submission_is_brought_until_the_ledger_answers_and_once_at_a_time() {
-    let (desk, mut taken) = desk(0, |_, asked| match asked {
-        0 => Err(Code::QueueFull),
-        1 => Err(Code::LedgerUnavailable),
-        _ => Ok(()),
-    });
-    desk.give(submission(1));
-    desk.give(submission(1));
-    next(&mut taken).await;
-    // The second was dropped while the first was on its way; shards ask again.
-    desk.give(submission(2));
-    let second = next(&mut taken).await;
-    assert_eq!(second.channel(), Some(ChannelId([2; 32])));
+async fn the_wallet_is_told_why_the_ledger_refused_what_both_had_signed() {
+    let mut scene = Scene::set(&[Err(Code::EscrowMismatch)]);
+    let close = CooperativeClose {
+        channel: CHANNEL,
+        wallet_amount: Amount(1),
+        hub_amount: Amount(2),
+        wallet_net: Net::new(1).unwrap(),
+        hub_net: Net::new(2).unwrap(),
+        valid_until: Height(9),
+    };
+    let (answer, answered) = oneshot::channel();
+    let (body, wallet) = (Body::Close(close), Signature([0; 64]));
+    scene.desk.give(Errand::Cosign(Box::new(Request { body, wallet, answer })));
+    assert_eq!(scene.next().await.channel(), Some(CHANNEL));
+    assert_eq!(answered.await.unwrap().unwrap_err().code, Code::EscrowMismatch);
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_the_wallets_answer() {
-    let (desk, _taken) = desk(0, |_, _| Err(Code::NotRising));
-    let (errand, answered) = withdrawal();
-    desk.give(errand);
-    assert_eq!(answered.await.unwrap().unwrap_err().code, Code::NotRising);
+async fn a_deposit_without_money_is_made_when_the_shard_asks_again() {
+    let mut scene = Scene::set(&[Err(Code::InsufficientFunds), Err(Code::InsufficientFunds)]);
+    scene.desk.give(deposit());
+    assert_eq!(nonce(&scene.next().await), 7);
+    scene.until_refused(1).await;
+    for _ in 0..2 {
+        assert_eq!(nonce(&scene.again(deposit).await), 7, "what was refused spent no nonce");
+    }
+    let next = scene.again(deposit).await;
+    assert_eq!(nonce(&next), 8, "the third was taken");
 }
 
 #[tokio::test]
-async fn deposits_count_nonces_up_from_the_ledgers() {
-    let (desk, mut taken) = desk(7, |_, asked| match asked {
-        1 => Err(Code::BadNonce),
-        _ => Ok(()),
-    });
-    for channel in [1, 2, 3] {
-        desk.give(Errand::Deposit { channel: ChannelId([channel; 32]), amount: Amount(5) });
-    }
-    let mut nonces = Vec::new();
-    for _ in 0..3 {
-        let Transaction::Account { body, .. } = next(&mut taken).await else { panic!() };
-        nonces.push(body.nonce);
-    }
-    // After a refusal it counts from the ledger again, which here still says 7.
-    assert_eq!(nonces, [7, 7, 8]);
+async fn a_deposit_that_is_asked_for_again_while_it_waits_is_made_once() {
+    let mut scene = Scene::set(&[Err(Code::LedgerUnavailable)]);
+    scene.desk.give(deposit());
+    let first = scene.next().await;
+    scene.desk.give(deposit());
+    assert_eq!(scene.next().await, first, "the same is tried again");
+    let other = ChannelId([4; 32]);
+    scene.desk.give(Errand::Deposit { channel: other, amount: Amount(5) });
+    assert_eq!(deposited(&scene.next().await), (8, other), "none of the first came between");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::desk::Clerk;
 use settlement::crypto::VerifyingKey;
 use settlement::types::{Amount, LedgerId, Role};
 use std::sync::Arc;
@@ -40,7 +41,8 @@ fn outbox() -> Outbox {
     let key = Arc::new(SigningKey::from_bytes([1; 32]).unwrap());
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Idle);
-    let (desk, _) = Desk::open(ledger, LedgerId([1; 32]), key.clone(), counters.clone());
+    let clerk = Clerk::new(ledger, LedgerId([1; 32]), key.clone(), counters.clone());
+    let desk = Desk::open(clerk, tokio::sync::broadcast::channel(1).1);
     Outbox::new(key, desk, Arc::default(), counters)
 }
 

@@ -23,13 +23,14 @@ use crate::checkpoint::{Checkpointer, Due};
 use crate::committer::{self, Log};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::desk::Desk;
+use crate::desk::{Clerk, Desk};
 use crate::embedded::Embedded;
 use crate::follow::{Chain, Follower};
 use crate::home::Home;
 use crate::hub::{Hub, Peers};
 use crate::outbox::Outbox;
 use crate::queue::Queue;
+use crate::remote::Remote;
 use crate::router::{Router, ShardQueues};
 use crate::shard::{Output, Pairing, Record, Shard, ShardConfig, Slice};
 use crate::shards::{self, Job, Shared, now_ms};
@@ -49,7 +50,8 @@ const DEVELOPMENT_FUNDS: Amount = Amount(1_000_000_000_000);
 
 /// What has to be stopped again.
 pub(super) struct Opened {
-    pub(super) ledger: Service,
+    /// The embedded ledger, if there is one.
+    pub(super) ledger: Option<Service>,
     pub(super) follower: tokio::task::JoinHandle<()>,
     pub(super) verifiers: Vec<JoinHandle<()>>,
     pub(super) shards: Vec<JoinHandle<()>>,
@@ -61,14 +63,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// The embedded ledger.
-    pub(super) fn ledger(&self) -> LedgerHandle {
-        self.ledger.handle()
+    /// The embedded ledger, if there is one.
+    pub(super) fn ledger(&self) -> Option<LedgerHandle> {
+        self.ledger.as_ref().map(Service::handle)
     }
 
     /// Its routes.
     pub(super) fn ledger_routes(&self) -> Option<axum::Router> {
-        Some(http::routes(self.ledger.handle()))
+        self.ledger().map(http::routes)
     }
 }
 
@@ -77,22 +79,20 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let home = Home::at(&config.data_dir)?;
     let lock = home.lock()?;
     let key = Arc::new(own_key(&home, &config)?);
-    // Reading back a long journal takes a while, and blocks.
-    let prepared = {
-        let key = key.clone();
-        tokio::task::spawn_blocking(move || prepare(&home, config, &key)).await??
-    };
-    let Prepared { config, ledger, genesis, shard_config, journal, index, shards } = prepared;
+    let prepared = find_and_prepare(home, config, key.clone()).await?;
+    let Prepared { config, ledger, client, genesis, shard_config, journal, index, shards } =
+        prepared;
     let counters = Arc::new(Counters::default());
     let queues: ShardQueues = shards.iter().map(|_| Queue::new(SHARD_QUEUE)).collect();
     let router = Arc::new(Router::new(shard_config.clone(), queues.clone()));
     let log = Log::new(journal.last());
     let pending = shards.iter().map(|_| std::sync::atomic::AtomicU64::new(0)).collect();
     let shared = Arc::new(Shared { queues: queues.clone(), log, router: router.clone(), pending });
-    let client: Arc<dyn LedgerClient> = Arc::new(Embedded(ledger.handle()));
     let ledger_id = genesis.ledger_id();
     let tickets = Arc::new(Tickets::default());
-    let (desk, _) = Desk::open(client.clone(), ledger_id, key.clone(), counters.clone());
+    let (blocks, handed_in) = broadcast::channel(BLOCKS_BEHIND);
+    let clerk = Clerk::new(client.clone(), ledger_id, key.clone(), counters.clone());
+    let desk = Desk::open(clerk, handed_in);
     let outbox = Outbox::new(key.clone(), desk, tickets.clone(), counters.clone());
     let followed = shards.iter().map(|shard| shard.followed().0).min().unwrap_or_default();
     shards.iter().flat_map(Shard::channels).for_each(|channel| router.restore(channel));
@@ -106,7 +106,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let pool = Pool::new(router.clone(), queues.clone(), counters.clone());
     let verifiers = pool.start(config.workers())?;
     let (height, heights) = watch::channel(followed);
-    let (blocks, _) = broadcast::channel(BLOCKS_BEHIND);
+    let (trouble, troubles) = watch::channel(None);
     let ledger_key = VerifyingKey::parse(&genesis.ledger_key).context("the ledger's key")?;
     let follower = Follower {
         ledger: client.clone(),
@@ -116,6 +116,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
         counters: counters.clone(),
         height,
         blocks: blocks.clone(),
+        trouble,
     };
     let follower = tokio::spawn(follower.run());
     let hub = Arc::new(Hub {
@@ -131,12 +132,22 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
         counters,
         height: heights,
         blocks,
+        trouble: troubles,
         draining: AtomicBool::new(false),
         peers: Peers::default(),
     });
     let opened =
         Opened { ledger, follower, verifiers, shards, committer, outbox, checkpointer, lock };
     Ok((hub, opened))
+}
+
+async fn find_and_prepare(home: Home, config: Config, key: Arc<SigningKey>) -> Result<Prepared> {
+    let remote = match &config.ledger {
+        Some(url) => Some(Remote::find(&home, url).await?),
+        None => None,
+    };
+    // Reading back a long journal takes a while, and blocks.
+    tokio::task::spawn_blocking(move || prepare(&home, config, &key, remote)).await?
 }
 
 fn own_key(home: &Home, config: &Config) -> Result<SigningKey> {
@@ -146,7 +157,8 @@ fn own_key(home: &Home, config: &Config) -> Result<SigningKey> {
 /// What is read from disk before anything runs.
 struct Prepared {
     config: Config,
-    ledger: Service,
+    ledger: Option<Service>,
+    client: Arc<dyn LedgerClient>,
     genesis: Genesis,
     shard_config: ShardConfig,
     journal: FileJournal,
@@ -154,10 +166,19 @@ struct Prepared {
     shards: Vec<Shard>,
 }
 
-fn prepare(home: &Home, config: Config, key: &SigningKey) -> Result<Prepared> {
-    let producer = open_ledger(home, &config, key)?;
-    let genesis = producer.ledger().parameters().clone();
+fn prepare(
+    home: &Home,
+    config: Config,
+    key: &SigningKey,
+    remote: Option<Remote>,
+) -> Result<Prepared> {
+    let source = match remote {
+        Some(remote) => Source::Remote(Box::new(remote)),
+        None => Source::Embedded(Box::new(open_ledger(home, &config, key)?)),
+    };
+    let genesis = source.genesis().clone();
     let policy = config.policy(&genesis)?;
+    home.pin(&genesis, config.ledger.as_deref().unwrap_or("the embedded one"))?;
     let shard_config = ShardConfig {
         hub: key.public(),
         genesis: genesis.clone(),
@@ -178,16 +199,52 @@ fn prepare(home: &Home, config: Config, key: &SigningKey) -> Result<Prepared> {
     let mut index = SledIndex::open(home.index(), sled)?;
     let shards = restore(&shard_config, config.shards, &index, &journal)?;
     index.rest();
-    let ledger = Service::start(producer, Pace::Clock).context("cannot start a thread")?;
-    Ok(Prepared { config, ledger, genesis, shard_config, journal, index, shards })
+    let (ledger, client) = source.start()?;
+    Ok(Prepared { config, ledger, client, genesis, shard_config, journal, index, shards })
+}
+
+/// Where the ledger is.
+enum Source {
+    /// In this process, not running yet.
+    Embedded(Box<Producer>),
+    /// In one of its own.
+    Remote(Box<Remote>),
+}
+
+impl Source {
+    fn genesis(&self) -> &Genesis {
+        match self {
+            Source::Embedded(producer) => producer.ledger().parameters(),
+            Source::Remote(remote) => &remote.genesis,
+        }
+    }
+
+    fn start(self) -> Result<(Option<Service>, Arc<dyn LedgerClient>)> {
+        match self {
+            Source::Embedded(producer) => {
+                let service = Service::start(*producer, Pace::Clock);
+                let service = service.context("cannot start a thread")?;
+                let client = Arc::new(Embedded(service.handle()));
+                Ok((Some(service), client))
+            }
+            Source::Remote(remote) => Ok((None, Arc::new(remote.client))),
+        }
+    }
 }
 
 /// The embedded ledger. On the first start of a development hub it is made, and the hub is given
 /// something to put into channels.
 fn open_ledger(home: &Home, config: &Config, hub: &SigningKey) -> Result<Producer> {
+    let first = !home.ledger().join("genesis.toml").exists();
+    if first && let Some(pinned) = home.pinned()? {
+        bail!(
+            "the channels here are on ledger {}, which this hub does not embed: say where it is \
+             with --ledger URL, or use another --data-dir",
+            pinned.ledger_id()
+        );
+    }
     let ledger = LedgerHome::at(home.ledger())?;
     let key = ledger.key()?;
-    let first = !home.ledger().join("genesis.toml").exists();
     if first && !config.development {
         bail!(
             "there is no ledger in {} yet: put a genesis.toml there that names its ledger_key {}, \
@@ -198,6 +255,7 @@ fn open_ledger(home: &Home, config: &Config, hub: &SigningKey) -> Result<Produce
     }
     let given = if first { Some(development_genesis(&key, hub)?) } else { None };
     let genesis = ledger.genesis(given, false, &key)?;
+    home.refuse_other(&genesis, "the embedded one")?;
     ledger.open(genesis, key, ProducerConfig::default())
 }
 

@@ -61,7 +61,9 @@ pub(super) async fn stop(
         tracing::error!("the hub did not stop cleanly; the journal has everything");
     }
     // Last, so that what the outbox brought to it was taken in.
-    ledger.stop().await;
+    if let Some(ledger) = ledger {
+        ledger.stop().await;
+    }
 }
 
 /// Until no payment is pending.

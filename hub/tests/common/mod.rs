@@ -52,7 +52,7 @@ pub(crate) async fn event(hub: &RunningHub, wanted: impl Fn(&LedgerEvent) -> boo
     let mut next = Height(1);
     soon(async {
         loop {
-            let blocks = hub.ledger().events_from(next, 100, PATIENCE).await.unwrap();
+            let blocks = hub.ledger().unwrap().events_from(next, 100, PATIENCE).await.unwrap();
             for block in blocks {
                 next = block.header.header.height.after(1);
                 if let Some(event) = block.events.iter().find(|event| wanted(event)) {

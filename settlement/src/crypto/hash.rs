@@ -51,9 +51,19 @@ pub enum Tag {
     Payload,
     /// A wallet's key, from the seed of its mnemonic.
     WalletKey,
+    /// A channel under a header's state root.
+    State,
+    /// The root and size of the tree over all channels.
+    StateRoot,
+    /// What a hub owes in one channel.
+    Liability,
+    /// A node of a hub's sum tree.
+    LiabilityNode,
+    /// The root and size of a hub's sum tree.
+    LiabilityRoot,
 }
 
-const TAGS: [(Tag, &str); 20] = [
+const TAGS: [(Tag, &str); 25] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -74,6 +84,11 @@ const TAGS: [(Tag, &str); 20] = [
     (Tag::Request, "payhub/v1/request"),
     (Tag::Payload, "payhub/v1/payload"),
     (Tag::WalletKey, "payhub/v1/wallet-key"),
+    (Tag::State, "payhub/v1/state"),
+    (Tag::StateRoot, "payhub/v1/state-root"),
+    (Tag::Liability, "payhub/v1/liability"),
+    (Tag::LiabilityNode, "payhub/v1/liability-node"),
+    (Tag::LiabilityRoot, "payhub/v1/liability-root"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));
@@ -117,7 +132,7 @@ pub fn hash_many(tag: Tag, parts: &[&[u8]]) -> Hash {
 }
 
 /// `H("node", (left, right))`.
-pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
     hash_many(Tag::Node, &[left.as_slice(), right.as_slice()])
 }
 

@@ -36,6 +36,14 @@ fn digests_are_frozen() {
         signed("submission", &fixed::submission()),
         signed("mint", &fixed::mint()),
     ]);
+    let (leaf, top) = (fixed::leaf(), (fixed::leaf().digest(), 301u64));
+    let root = crate::state_proof::state_root(&top.0, top.1);
+    let liabilities = fixed::liabilities();
+    lines.extend([
+        line(Tag::State, "channel-leaf", &encode(&leaf), leaf.digest()),
+        line(Tag::StateRoot, "root-and-count", &encode(&top), root),
+        format!("root of-liabilities {} {}", liabilities.total, liabilities.root),
+    ]);
     lines.extend(fixed::actions().into_iter().map(|action| {
         let name = fixed::action_name(&action);
         signed(name, &fixed::account(action))

@@ -3,13 +3,18 @@
 
 use crate::block::{Header, SignedHeader};
 use crate::crypto::{MerklePath, Signed, SigningKey};
+use crate::liabilities::{Liabilities, LiabilityTree};
 use crate::lock::Lock;
 use crate::params::{Allocation, Asset, Genesis};
 use crate::proof::{BalanceProof, CooperativeClose, Net, OpenTerms, SnapshotRef, Withdrawal};
 use crate::reject::Code;
-use crate::tx::{AccountAction, AccountTx, Mint, Submission, Transaction};
+use crate::state_proof::{ChannelLeaf, DirectionLeaf, Standing};
+use crate::tx::{
+    AccountAction, AccountTx, AnchorEntry, Anchoring, Lease, Mint, Submission, Transaction,
+};
 use crate::types::{
-    Amount, Anchor, AssetId, ChannelId, Hash, Height, PublicKey, Role, Salt, Secret, Signature,
+    Amount, Anchor, AssetId, ChannelId, Hash, Height, Holder, PerRole, PublicKey, Role, Salt,
+    Secret, Signature,
 };
 use crate::update::{Destination, Memo, Op, Payload, Update};
 use crate::wire::{Bounded, Hello, Message, SignIn};
@@ -102,6 +107,7 @@ pub(super) fn header() -> Header {
         tx_root: Hash([0x22; 32]),
         tx_count: 17,
         writes: Hash([0x23; 32]),
+        state_root: Hash([0x24; 32]),
     }
 }
 
@@ -263,7 +269,54 @@ pub(super) fn actions() -> Vec<AccountAction> {
         AccountAction::Transfer { to: public(4), asset: AssetId(1), amount: Amount(250) },
         AccountAction::Open { terms: terms(), deposit: Amount(100) },
         AccountAction::Deposit { channel: channel(), role: Role::Hub, amount: Amount(50) },
+        AccountAction::Anchor(anchoring()),
+        AccountAction::Lease(Lease { epoch: 3, holder: Holder([0x71; 16]) }),
+        AccountAction::carry(Transaction::submit(&key(1), submission())).unwrap(),
     ]
+}
+
+fn anchoring() -> Anchoring {
+    let entry = |wallet_proof| AnchorEntry {
+        channel: channel(),
+        wallet_proof,
+        hub_transferred: Amount(70_000),
+    };
+    let liabilities = liabilities();
+    Anchoring { epoch: 3, entries: vec![entry(Some(batched())), entry(None)], liabilities }
+}
+
+/// Three wallets, so that an odd node goes up.
+pub(super) fn liability_tree() -> LiabilityTree {
+    let owed = [(channel(), 5), (ChannelId([0x72; 32]), 0), (ChannelId([0x73; 32]), 1_000)];
+    let owed = owed.map(|(channel, owed)| (channel, Amount(owed)));
+    LiabilityTree::new(owed.to_vec()).unwrap()
+}
+
+pub(super) fn liabilities() -> Liabilities {
+    let (root, total) = liability_tree().root();
+    Liabilities { as_of: Height(999), asset: AssetId(1), root, total }
+}
+
+pub(super) fn leaf() -> ChannelLeaf {
+    let standing = Standing { seq: 9, digest: Hash([0x74; 32]), transferred: Amount(300) };
+    ChannelLeaf {
+        index: 300,
+        channel: channel(),
+        opened: Height(12),
+        deposited: PerRole { wallet: Amount(1_000), hub: Amount(500) },
+        withdrawn: PerRole { wallet: Amount(0), hub: Amount(20) },
+        closed_by: Some(Role::Hub),
+        proofs_until: Some(Height(4_000)),
+        directions: PerRole {
+            wallet: DirectionLeaf {
+                standing: Some(standing),
+                claimed: Amount(40),
+                floor: Amount(200),
+                void_below: 8,
+            },
+            hub: DirectionLeaf::default(),
+        },
+    }
 }
 
 pub(super) fn action_name(action: &AccountAction) -> &'static str {
@@ -271,6 +324,9 @@ pub(super) fn action_name(action: &AccountAction) -> &'static str {
         AccountAction::Transfer { .. } => "Transfer",
         AccountAction::Open { .. } => "Open",
         AccountAction::Deposit { .. } => "Deposit",
+        AccountAction::Anchor(_) => "Anchor",
+        AccountAction::Lease(_) => "Lease",
+        AccountAction::Carry(_) => "Carry",
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{fixed, read};
 use crate::params::Policy;
 use crate::proof::SnapshotRef;
+use crate::tx::AccountAction;
 use crate::update::Op;
 use crate::wire::Message;
 
@@ -85,6 +86,10 @@ fn structs_have_the_fields_and_tags_that_the_page_says() {
     };
     let [_, (_, Op::Add { to, .. }), ..] = &fixed::ops()[..] else { panic!("the second adds") };
     let account = fixed::account(fixed::actions().remove(0));
+    let [.., AccountAction::Anchor(anchor), _, _] = &fixed::actions()[..] else {
+        panic!("the last but two anchors")
+    };
+    let entry = anchor.entries[0].clone();
     let expected = [
         ("Genesis", "ledger", fields(&fixed::genesis(), 1)),
         ("OpenTerms", "channel", fields(&fixed::terms(), 1)),
@@ -101,6 +106,11 @@ fn structs_have_the_fields_and_tags_that_the_page_says() {
         ("CooperativeClose", "cooperative-close", fields(&fixed::close(), 1)),
         ("Submission", "submit", fields(&fixed::submission(), 1)),
         ("Mint", "mint", fields(&fixed::mint(), 1)),
+        ("AnchorEntry", "", fields(&entry, 1)),
+        ("Liabilities", "", fields(&fixed::liabilities(), 1)),
+        ("ChannelLeaf", "state", fields(&fixed::leaf(), 1)),
+        ("DirectionLeaf", "", fields(&fixed::leaf().directions.wallet, 1)),
+        ("Standing", "", fields(&fixed::leaf().directions.wallet.standing, 1)),
     ];
     let rows: Vec<_> = table("Structs")
         .into_iter()

@@ -11,7 +11,7 @@ use super::format::{Broken, Cursor, Kind};
 use super::recover::{Segment, damaged, read_header};
 use super::{JournalError, Lsn, Visitor};
 
-fn archive_dir(dir: &Path) -> PathBuf {
+pub(super) fn archive_dir(dir: &Path) -> PathBuf {
     dir.join("archive")
 }
 

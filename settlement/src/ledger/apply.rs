@@ -11,8 +11,8 @@ use super::verified::VerifiedTx;
 use crate::block::LedgerEvent;
 use crate::proof::{CooperativeClose, OpenTerms, Withdrawal};
 use crate::reject::Code;
-use crate::tx::{AccountAction, AccountTx, Mint, Transaction};
-use crate::types::{Amount, AssetId, ChannelId, Height, PerRole, PublicKey, Role};
+use crate::tx::{AccountAction, AccountTx, Mint, OnChannel, Transaction};
+use crate::types::{Amount, AssetId, ChannelId, Height, PerRole, Role};
 
 /// The most channels that the ledger pays out by itself at the end of one block. The others follow
 /// in the next blocks, oldest first.
@@ -25,16 +25,25 @@ pub(super) struct Ahead(pub(super) u64);
 
 impl Ledger {
     /// Whether a transaction would be taken in a block of this height.
-    pub(super) fn plan(&self, tx: &Transaction, block: Height, ahead: Ahead) -> Result<(), Code> {
+    pub(super) fn plan(&self, tx: &VerifiedTx, block: Height, ahead: Ahead) -> Result<(), Code> {
+        match tx.tx() {
+            Transaction::Account { body, .. } => {
+                let fee = self.fee(tx, block);
+                self.plan_account(body, fee, block, ahead)
+            }
+            Transaction::Mint { body, .. } => self.plan_mint(body, ahead),
+            bare => bare.on_channel().map_or(Ok(()), |tx| self.plan_on_channel(tx, block)),
+        }
+    }
+
+    fn plan_on_channel(&self, tx: OnChannel<'_>, block: Height) -> Result<(), Code> {
         match tx {
-            Transaction::Account { body, .. } => self.plan_account(body, ahead),
-            Transaction::Withdraw { body, .. } => self.plan_withdraw(body, block).map(|_| ()),
-            Transaction::CooperativeClose { body, .. } => {
+            OnChannel::Withdraw(body, ..) => self.plan_withdraw(body, block).map(|_| ()),
+            OnChannel::CooperativeClose(body, ..) => {
                 self.plan_cooperative_close(body, block).map(|_| ())
             }
-            Transaction::Submit { body, .. } => self.plan_submit(body, block).map(|_| ()),
-            Transaction::Settle { channel } => self.plan_settle(channel, block),
-            Transaction::Mint { body, .. } => self.plan_mint(body, ahead),
+            OnChannel::Submit(body, _) => self.plan_submit(body, block).map(|_| ()),
+            OnChannel::Settle(channel) => self.plan_settle(channel, block),
         }
     }
 
@@ -47,31 +56,58 @@ impl Ledger {
     ) -> Result<(), Code> {
         match tx.tx() {
             Transaction::Account { body, .. } => {
-                self.plan_account(body, Ahead(0))?;
-                events.push(self.commit_account(body)?);
-            }
-            Transaction::Withdraw { body, .. } => {
-                let amount = self.plan_withdraw(body, block)?;
-                events.push(self.commit_withdraw(body, amount)?);
-            }
-            Transaction::CooperativeClose { body, .. } => {
-                let amounts = self.plan_cooperative_close(body, block)?;
-                events.extend(self.pay_out(&body.channel, amounts, true));
-            }
-            Transaction::Submit { body, .. } => self.execute_submit(body, block, events)?,
-            Transaction::Settle { channel } => {
-                self.plan_settle(channel, block)?;
-                events.extend(self.settle(channel));
+                let fee = self.fee(tx, block);
+                self.plan_account(body, fee, block, Ahead(0))?;
+                // Before anything is hashed, and kept whatever comes of it.
+                self.charge(body.account, fee);
+                match &body.action {
+                    AccountAction::Carry(carried) => {
+                        self.state.spend_nonce(body.account);
+                        let done = self.execute_on_channel(carried.as_ref().into(), block, events);
+                        let refused = |code| LedgerEvent::Refused { tx: tx.id(), code };
+                        events.extend(done.err().map(refused));
+                        Ok(())
+                    }
+                    _ => self.commit_account(body, block, events),
+                }
             }
             Transaction::Mint { body, .. } => {
                 self.plan_mint(body, Ahead(0))?;
                 events.push(self.commit_mint(body));
+                Ok(())
+            }
+            bare => match bare.on_channel() {
+                Some(tx) => self.execute_on_channel(tx, block, events),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn execute_on_channel(
+        &mut self,
+        tx: OnChannel<'_>,
+        block: Height,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Code> {
+        match tx {
+            OnChannel::Withdraw(body, ..) => {
+                let amount = self.plan_withdraw(body, block)?;
+                events.push(self.commit_withdraw(body, amount)?);
+            }
+            OnChannel::CooperativeClose(body, ..) => {
+                let amounts = self.plan_cooperative_close(body, block)?;
+                events.extend(self.pay_out(&body.channel, amounts, true));
+            }
+            OnChannel::Submit(body, _) => self.execute_submit(body, block, events)?,
+            OnChannel::Settle(channel) => {
+                self.plan_settle(channel, block)?;
+                events.extend(self.settle(channel));
             }
         }
         Ok(())
     }
 
-    fn known_asset(&self, asset: AssetId) -> Result<(), Code> {
+    pub(super) fn known_asset(&self, asset: AssetId) -> Result<(), Code> {
         let assets = self.parameters().assets.len();
         let known = usize::try_from(asset.0).is_ok_and(|id| id < assets);
         known.then_some(()).ok_or(Code::UnknownAsset)
@@ -89,12 +125,13 @@ impl Ledger {
         }
     }
 
-    fn affords(&self, account: PublicKey, asset: AssetId, amount: Amount) -> Result<(), Code> {
-        let enough = self.state.balance(account, asset) >= amount;
-        enough.then_some(()).ok_or(Code::InsufficientFunds)
-    }
-
-    fn plan_account(&self, body: &AccountTx, ahead: Ahead) -> Result<(), Code> {
+    fn plan_account(
+        &self,
+        body: &AccountTx,
+        fee: Amount,
+        block: Height,
+        ahead: Ahead,
+    ) -> Result<(), Code> {
         let next = self.state.nonce(&body.account).checked_add(ahead.0);
         if next != Some(body.nonce) {
             return Err(Code::BadNonce);
@@ -102,19 +139,34 @@ impl Ledger {
         match &body.action {
             AccountAction::Transfer { asset, amount, .. } => {
                 self.known_asset(*asset)?;
-                self.affords(body.account, *asset, *amount)
+                self.affords(body.account, *asset, *amount, fee)
             }
-            AccountAction::Open { terms, deposit } => self.plan_open(terms, *deposit),
+            AccountAction::Open { terms, deposit } => {
+                self.plan_open(terms)?;
+                self.affords(body.account, terms.asset, *deposit, fee)
+            }
             AccountAction::Deposit { channel, role, amount } => {
                 let channel = self.open(channel)?;
                 let total = channel.deposited.of(*role).checked_add(*amount);
                 total.ok_or(Code::TxOverflow)?;
-                self.affords(body.account, channel.terms.asset, *amount)
+                self.affords(body.account, channel.terms.asset, *amount, fee)
+            }
+            AccountAction::Anchor(anchor) => {
+                self.plan_anchor(&body.account, anchor)?;
+                self.affords_fee(body.account, fee)
+            }
+            AccountAction::Lease(lease) => {
+                self.plan_lease(&body.account, lease)?;
+                self.affords_fee(body.account, fee)
+            }
+            AccountAction::Carry(carried) => {
+                self.plan_on_channel(carried.as_ref().into(), block)?;
+                self.affords_fee(body.account, fee)
             }
         }
     }
 
-    fn plan_open(&self, terms: &OpenTerms, deposit: Amount) -> Result<(), Code> {
+    fn plan_open(&self, terms: &OpenTerms) -> Result<(), Code> {
         self.known_asset(terms.asset)?;
         let genesis = self.parameters();
         let bounds = genesis.challenge_blocks_min..=genesis.challenge_blocks_max;
@@ -125,10 +177,15 @@ impl Ledger {
         if self.state.channels.contains_key(&terms.channel_id()) {
             return Err(Code::ChannelExists);
         }
-        self.affords(terms.wallet, terms.asset, deposit)
+        Ok(())
     }
 
-    fn commit_account(&mut self, body: &AccountTx) -> Result<LedgerEvent, Code> {
+    fn commit_account(
+        &mut self,
+        body: &AccountTx,
+        block: Height,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Code> {
         let payer = body.account;
         let event = match &body.action {
             AccountAction::Transfer { to, asset, amount } => {
@@ -138,7 +195,8 @@ impl Ledger {
             }
             AccountAction::Open { terms, deposit } => {
                 self.state.debit(payer, terms.asset, *deposit);
-                let channel = ChannelState::new(*terms, *deposit);
+                let index = self.state.next_index();
+                let channel = ChannelState::new(*terms, index, block, *deposit);
                 self.state.put_channel(terms.channel_id(), Some(channel));
                 LedgerEvent::Opened { terms: *terms, deposit: *deposit }
             }
@@ -151,9 +209,14 @@ impl Ledger {
                 self.state.put_channel(*id, Some(channel));
                 LedgerEvent::Deposited { channel: *id, role: *role, total }
             }
+            AccountAction::Anchor(anchor) => self.commit_anchor(payer, anchor, block, events),
+            AccountAction::Lease(lease) => self.commit_lease(payer, lease),
+            // Executed before it comes here.
+            AccountAction::Carry(_) => return Ok(()),
         };
+        events.push(event);
         self.state.spend_nonce(payer);
-        Ok(event)
+        Ok(())
     }
 
     /// How much is paid out.

@@ -4,19 +4,20 @@
 //! running digest covers every row that was written. A replay that computes something else is
 //! noticed in the very block where it does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::apply::Ahead;
 use super::channel::ClosedChannel;
+use super::parallel;
 use super::rows::{Row, chain_writes};
 use super::verified::{Keys, VerifiedTx};
 use super::{Ledger, Tip};
 use crate::block::{Block, Header, LedgerEvent};
-use crate::crypto::{Signable, merkle_root};
+use crate::crypto::merkle_root;
 use crate::proof::OpenTerms;
 use crate::reject::Code;
 use crate::tx::{AccountAction, Transaction};
-use crate::types::{ChannelId, Hash, Height, TxId};
+use crate::types::{ChannelId, Hash, Height, PublicKey, TxId};
 
 /// What applying a block did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub struct Applied {
     pub rows: Vec<Row>,
     /// The channels that were paid out.
     pub closed: Vec<ClosedChannel>,
-    /// Transactions that did not fit in, in their order: the first that was too much for the
-    /// block's bytes or hashes, and all after it.
+    /// Transactions that did not fit in, in their order: those that were too much for the block's
+    /// bytes or hashes, and those of the same accounts behind them.
     pub left_over: Vec<VerifiedTx>,
 }
 
@@ -70,6 +71,10 @@ pub enum BlockError {
     /// Over the block's bytes or hashes.
     #[error("the block holds more than a block may")]
     OverBudget,
+    /// Applied, but accounts and escrow no longer add up to what was issued. The ledger that
+    /// applied it must not be used any more.
+    #[error("applying the block would make or lose money")]
+    NotConserved,
     /// Applied, but the writes are not those that the header says. The ledger that applied it must
     /// not be used any more.
     #[error("applying the block does not give what its header says")]
@@ -94,29 +99,34 @@ impl Ledger {
         transactions: impl IntoIterator<Item = VerifiedTx>,
         time_ms: u64,
     ) -> Result<Applied, BlockError> {
+        match self.make(transactions, time_ms) {
+            Err(BlockError::NotConserved) => panic!(
+                "block {} would make or lose money: {:?}",
+                self.tip().height.after(1),
+                self.state.held
+            ),
+            other => other,
+        }
+    }
+
+    fn make(
+        &mut self,
+        transactions: impl IntoIterator<Item = VerifiedTx>,
+        time_ms: u64,
+    ) -> Result<Applied, BlockError> {
         self.check_time(time_ms)?;
         let height = self.tip().height.after(1);
         let mut filling = Filling::new(self, height);
-        let mut waiting = transactions.into_iter();
-        let mut left_over: Vec<VerifiedTx> = Vec::new();
-        for tx in waiting.by_ref() {
-            if !filling.fits(&tx) {
-                left_over.push(tx);
-                break;
-            }
-            filling.push(tx);
-        }
-        left_over.extend(waiting);
-        let Filling { transactions, outcomes, mut events, .. } = filling;
+        transactions.into_iter().for_each(|tx| filling.push(tx));
+        let Filling { transactions, outcomes, mut events, left_over, .. } = filling;
         self.settle_due(height, &mut events);
         let rows = self.state.take_changes();
         let closed = self.state.take_closed();
-        assert!(
-            self.state.is_conserved(),
-            "block {height} would make or lose money: {:?}",
-            self.state.held
-        );
-        let header = self.next_header(height, time_ms, &outcomes, &rows);
+        if !self.state.is_conserved() {
+            return Err(BlockError::NotConserved);
+        }
+        let state_root = self.state.update_tree();
+        let header = self.next_header(height, time_ms, &outcomes, &rows, state_root);
         self.move_to(&header);
         Ok(Applied { header, transactions, outcomes, events, rows, closed, left_over })
     }
@@ -127,6 +137,7 @@ impl Ledger {
         time_ms: u64,
         outcomes: &[(TxId, Result<(), Code>)],
         rows: &[Row],
+        state_root: Hash,
     ) -> Header {
         let ids: Vec<Hash> = outcomes.iter().map(|(id, _)| Hash(id.0)).collect();
         Header {
@@ -137,16 +148,12 @@ impl Ledger {
             tx_root: merkle_root(&ids),
             tx_count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
             writes: chain_writes(&self.tip().writes, rows),
+            state_root,
         }
     }
 
     fn move_to(&mut self, header: &Header) {
-        self.tip = Tip {
-            height: header.height,
-            digest: header.digest(),
-            time_ms: header.time_ms,
-            writes: header.writes,
-        };
+        self.tip = Tip::of(header);
     }
 
     fn check_time(&self, time_ms: u64) -> Result<(), BlockError> {
@@ -163,14 +170,14 @@ impl Ledger {
     /// Whether the header is from the future is for the caller, who has a clock.
     ///
     /// # Errors
-    /// [`BlockError`]. After [`BlockError::OverBudget`] and [`BlockError::Diverged`], which only
-    /// the owner of the ledger's key can bring about, the ledger is at a height of its own and
-    /// must be thrown away; after all others nothing changed.
+    /// [`BlockError`]. After [`BlockError::OverBudget`], [`BlockError::NotConserved`] and
+    /// [`BlockError::Diverged`], which only the owner of the ledger's key can bring about, the
+    /// ledger is at a height of its own and must be thrown away; after all others nothing changed.
     pub fn verify_block(&mut self, block: &Block) -> Result<Applied, BlockError> {
         let header = &block.header.header;
         self.check_header(block)?;
-        let transactions = self.verify_transactions(&block.transactions)?;
-        let applied = self.apply(transactions, header.time_ms)?;
+        let transactions = self.verify_transactions(block)?;
+        let applied = self.make(transactions, header.time_ms)?;
         if !applied.left_over.is_empty() {
             return Err(BlockError::OverBudget);
         }
@@ -193,30 +200,34 @@ impl Ledger {
         }
         self.check_time(header.time_ms)?;
         let signed = block.header.verify(&self.key);
-        signed.map_err(|_| BlockError::Signature)?;
-        let ids: Vec<Hash> = block.transactions.iter().map(|tx| Hash(tx.id().0)).collect();
-        let count = u32::try_from(ids.len());
-        if merkle_root(&ids) != header.tx_root || count != Ok(header.tx_count) {
-            return Err(BlockError::Transactions);
-        }
-        Ok(())
+        signed.map_err(|_| BlockError::Signature)
     }
 
-    /// Checks the signatures of a block's transactions. Channels may have been opened in the block
-    /// itself; a transaction on a channel that is nowhere can only be refused, so nothing rests on
-    /// its signature.
-    fn verify_transactions(&self, block: &[Transaction]) -> Result<Vec<VerifiedTx>, BlockError> {
-        let opened: HashMap<ChannelId, OpenTerms> = block.iter().filter_map(opened_by).collect();
-        let terms = |id: &ChannelId| self.terms_of(id).or_else(|| opened.get(id).copied());
+    /// Checks that the transactions are the header's, and their signatures, on all cores.
+    /// Channels may have been opened in the block itself; a transaction on a channel that is
+    /// nowhere can only be refused, so nothing rests on its signature.
+    fn verify_transactions(&self, block: &Block) -> Result<Vec<VerifiedTx>, BlockError> {
+        let (header, transactions) = (&block.header.header, &block.transactions);
+        let opened: HashMap<ChannelId, OpenTerms> =
+            transactions.iter().filter_map(opened_by).collect();
+        let in_block = |id: &ChannelId| opened.get(id).map(|terms| (*terms, header.height));
+        let terms = |id: &ChannelId| self.terms_of(id).or_else(|| in_block(id));
         let keys = Keys {
             ledger: self.id(),
             ledger_key: &self.key,
             development: self.parameters().development,
+            free: self.parameters().fees.is_free(),
+            tip: self.tip().height,
             terms: &terms,
             in_block: true,
         };
-        let verify = |tx: &Transaction| VerifiedTx::verify(tx.clone(), &keys);
-        let verified: Result<Vec<VerifiedTx>, Code> = block.iter().map(verify).collect();
+        let verify = |tx: &Transaction| (Hash(tx.id().0), VerifiedTx::verify(tx.clone(), &keys));
+        let (ids, verified): (Vec<Hash>, Vec<Result<VerifiedTx, Code>>) =
+            parallel::map(transactions, verify).into_iter().unzip();
+        if merkle_root(&ids) != header.tx_root || u32::try_from(ids.len()) != Ok(header.tx_count) {
+            return Err(BlockError::Transactions);
+        }
+        let verified: Result<Vec<VerifiedTx>, Code> = verified.into_iter().collect();
         verified.map_err(BlockError::InvalidTransaction)
     }
 
@@ -229,14 +240,16 @@ impl Ledger {
             ledger: self.id(),
             ledger_key: &self.key,
             development: self.parameters().development,
+            free: self.parameters().fees.is_free(),
+            tip: self.tip().height,
             terms: &|id| self.terms_of(id),
             in_block: false,
         };
         VerifiedTx::verify(tx, &keys)
     }
 
-    fn terms_of(&self, id: &ChannelId) -> Option<OpenTerms> {
-        self.state.channels.get(id).map(|channel| channel.terms)
+    fn terms_of(&self, id: &ChannelId) -> Option<(OpenTerms, Height)> {
+        self.state.channels.get(id).map(|channel| (channel.terms, channel.opened))
     }
 
     /// Whether a transaction would be taken if it were the next block's only one.
@@ -249,7 +262,7 @@ impl Ledger {
 
     /// The same for a transaction behind others of its account.
     pub(super) fn check_behind(&self, tx: &VerifiedTx, ahead: Ahead) -> Result<(), Code> {
-        self.plan(tx.tx(), self.tip().height.after(1), ahead)
+        self.plan(tx, self.tip().height.after(1), ahead)
     }
 }
 
@@ -269,6 +282,12 @@ struct Filling<'a> {
     height: Height,
     bytes_left: usize,
     hashes_left: u64,
+    /// Of the hashes, for locks of more than one step: half of a block's are kept for single
+    /// payments, so that claims on streams can't crowd them out.
+    streams_left: u64,
+    left_over: Vec<VerifiedTx>,
+    /// Accounts of which a transaction was left over: what follows it would have a wrong nonce.
+    behind: HashSet<Option<PublicKey>>,
     transactions: Vec<Transaction>,
     outcomes: Vec<(TxId, Result<(), Code>)>,
     events: Vec<LedgerEvent>,
@@ -281,6 +300,9 @@ impl Filling<'_> {
             height,
             bytes_left: usize::try_from(genesis.block_bytes).unwrap_or(usize::MAX),
             hashes_left: u64::from(genesis.block_hashes),
+            streams_left: u64::from(genesis.block_hashes / 2),
+            left_over: Vec::new(),
+            behind: HashSet::new(),
             ledger,
             transactions: Vec::new(),
             outcomes: Vec::new(),
@@ -288,24 +310,22 @@ impl Filling<'_> {
         }
     }
 
-    /// What its claims may cost is known before a single hash is made.
-    fn hashes(&self, tx: &VerifiedTx) -> u64 {
-        match tx.tx() {
-            Transaction::Submit { body, .. } => {
-                let plan = self.ledger.plan_submit(body, self.height);
-                plan.map_or(0, |plan| plan.hashes)
-            }
-            _ => 0,
-        }
-    }
-
-    fn fits(&self, tx: &VerifiedTx) -> bool {
-        tx.bytes() <= self.bytes_left && self.hashes(tx) <= self.hashes_left
-    }
-
+    /// Applies a transaction, or leaves it over.
     fn push(&mut self, tx: VerifiedTx) {
+        let cost = self.ledger.cost(&tx, self.height);
+        let spends = tx.tx().spends();
+        let waits = spends.is_some_and(|by| self.behind.contains(&by));
+        let fits = tx.bytes() <= self.bytes_left
+            && cost.hashes <= self.hashes_left
+            && cost.streams <= self.streams_left;
+        if waits || !fits {
+            self.behind.extend(spends);
+            self.left_over.push(tx);
+            return;
+        }
         self.bytes_left = self.bytes_left.saturating_sub(tx.bytes());
-        self.hashes_left = self.hashes_left.saturating_sub(self.hashes(&tx));
+        self.hashes_left = self.hashes_left.saturating_sub(cost.hashes);
+        self.streams_left = self.streams_left.saturating_sub(cost.streams);
         let outcome = self.ledger.execute(&tx, self.height, &mut self.events);
         if let Err(code) = outcome {
             let tx = tx.id();

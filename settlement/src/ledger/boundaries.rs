@@ -10,6 +10,7 @@
 //! | does a proof count? | block ≤ close + window |
 //! | is the window over? | applied > close + window |
 //! | may a co-signed transaction be carried? | block ≤ valid_until |
+//! | is a channel under an anchor? | opened ≤ as_of |
 //!
 //! The first two and the next two never both say yes for one height, so nothing is paid out in a
 //! block that could still carry what changes the payout.
@@ -51,6 +52,11 @@ pub fn still_valid(block: Height, valid_until: Height) -> bool {
     block <= valid_until
 }
 
+/// Whether an anchor made as of this height may speak of a channel opened in this block.
+pub fn anchored(opened: Height, as_of: Height) -> bool {
+    opened <= as_of
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,11 +69,12 @@ mod tests {
             [at - 1, at, at + 1].map(|height| question(Height(height)))
         };
         let (closed_at, window) = (Height(60), 40);
-        let table: [(&str, [bool; 3], [bool; 3]); 5] = [
+        let table: [(&str, [bool; 3], [bool; 3]); 6] = [
             ("claim", around(&|h| claim_counts(h, Height(at))), [true, false, false]),
             ("lock", around(&|h| lock_expired(h, Height(at))), [false, true, true]),
             ("proof", around(&|h| proof_counts(h, closed_at, window)), [true, true, false]),
             ("window", around(&|h| window_over(h, closed_at, window)), [false, false, true]),
+            ("anchored", around(&|h| anchored(h, Height(at))), [true, true, false]),
             ("valid_until", around(&|h| still_valid(h, Height(at))), [true, true, false]),
         ];
         for (name, found, expected) in table {

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::boundaries;
 use crate::api::{ChannelPhase, ChannelView};
+use crate::crypto::Signable;
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
 use crate::proof::{BalanceProof, OpenTerms};
+use crate::state_proof::{ChannelLeaf, DirectionLeaf, Standing};
 use crate::types::{Amount, Hash, Height, PerRole, Role, Secret};
 
 /// The most claims kept per direction. Claims on locks of the standing proof always fit; those on
@@ -19,6 +21,10 @@ pub const CLAIMS_KEPT_MAX: usize = 1_024;
 pub struct ChannelState {
     /// What it was opened under.
     pub terms: OpenTerms,
+    /// How many channels were opened before it.
+    pub index: u64,
+    /// The height of the block that opened it.
+    pub opened: Height,
     /// All that each side has put in.
     pub deposited: PerRole<Amount>,
     /// All that each side has taken out.
@@ -97,10 +103,17 @@ pub struct Claim {
 
 impl ChannelState {
     /// A channel just opened.
-    pub(super) fn new(terms: OpenTerms, deposit: Amount) -> ChannelState {
+    pub(super) fn new(
+        terms: OpenTerms,
+        index: u64,
+        opened: Height,
+        deposit: Amount,
+    ) -> ChannelState {
         let deposited = PerRole { wallet: deposit, hub: Amount::ZERO };
         ChannelState {
             terms,
+            index,
+            opened,
             deposited,
             withdrawn: PerRole::default(),
             closing: None,
@@ -123,10 +136,35 @@ impl ChannelState {
         }
     }
 
+    /// As the state root covers it.
+    pub fn leaf(&self) -> ChannelLeaf {
+        ChannelLeaf {
+            index: self.index,
+            channel: self.terms.channel_id(),
+            opened: self.opened,
+            deposited: self.deposited,
+            withdrawn: self.withdrawn,
+            closed_by: self.closing.map(|closing| closing.by),
+            proofs_until: self.closing.map(|closing| closing.proofs_until),
+            directions: PerRole {
+                wallet: self.directions.wallet.leaf(),
+                hub: self.directions.hub.leaf(),
+            },
+        }
+    }
+
     /// What is left to tell of it once it is paid out.
     pub(super) fn closed(&self, paid: PerRole<Amount>) -> ClosedChannel {
         let (deposited, withdrawn) = (self.deposited, self.withdrawn);
         ClosedChannel { terms: self.terms, deposited, withdrawn, paid }
+    }
+
+    /// Whether a proof in a block of this height may still stand: at any time while the channel is
+    /// open, and until its window is over.
+    pub(super) fn takes_proofs(&self, block: Height) -> bool {
+        let window = self.terms.challenge_blocks;
+        let counts = |closing: Closing| boundaries::proof_counts(block, closing.height, window);
+        self.closing.is_none_or(counts)
     }
 
     /// Deposited less withdrawn by one side; may be negative, as sides pay each other.
@@ -154,6 +192,21 @@ impl Direction {
     pub fn is_void(&self) -> bool {
         let below = |proof: &BalanceProof| proof.seq < self.void_below;
         self.standing.as_ref().is_some_and(below)
+    }
+
+    fn leaf(&self) -> DirectionLeaf {
+        let standing = |proof: &BalanceProof| Standing {
+            seq: proof.seq,
+            digest: proof.digest(),
+            transferred: proof.transferred,
+        };
+        DirectionLeaf {
+            standing: self.standing.as_ref().map(standing),
+            // At most what the proof says is locked, so it is an amount.
+            claimed: Amount::from_wide(self.claimed()).unwrap_or(Amount::ZERO),
+            floor: self.floor,
+            void_below: self.void_below,
+        }
     }
 
     /// The lock of this id in the proof that stands.
@@ -239,10 +292,9 @@ impl Direction {
         }
     }
 
-    /// How many hashes it may cost to measure the known claims against other locks.
-    pub(super) fn cost_to_measure(&self, locks: &[Lock]) -> u64 {
-        let known = |lock: &&Lock| self.claims.contains_key(&lock.id);
-        locks.iter().filter(known).map(|l| u64::from(l.steps)).sum()
+    /// Those of these locks on which known claims would be measured again.
+    pub(super) fn measured_again<'a>(&self, locks: &'a [Lock]) -> impl Iterator<Item = &'a Lock> {
+        locks.iter().filter(|lock| self.claims.contains_key(&lock.id))
     }
 }
 

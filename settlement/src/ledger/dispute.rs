@@ -4,6 +4,9 @@
 //! too late, or that somebody else was faster with, never refuses the rest; so a front-run close
 //! costs nobody time. Refused is only what can be seen to change nothing without hashing.
 //!
+//! Without a close, on a channel that is open, the proof is recorded all the same: it stands, its
+//! acknowledgments bind, and both stay when a close comes. Claims don't count there.
+//!
 //! A secret in a submission is public from then on, whether it counted or not, so every claim of a
 //! submission that got into a block is shown as an event.
 
@@ -27,7 +30,36 @@ pub(super) struct Plan {
     /// Claims worth measuring, by their place.
     claims: Vec<(u64, Secret)>,
     /// How many hashes it may cost at most.
+    pub(super) cost: Cost,
+    /// The nearest height after which a part of it no longer counts.
+    pub(super) protects: Option<Height>,
+}
+
+/// How many hashes something may cost at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Cost {
+    /// All of them.
     pub(super) hashes: u64,
+    /// Those on locks of more than one step.
+    pub(super) streams: u64,
+}
+
+impl Cost {
+    /// Of measuring a secret on each of these locks.
+    fn of<'a>(locks: impl IntoIterator<Item = &'a Lock>) -> Cost {
+        locks.into_iter().fold(Cost::default(), |sum, lock| {
+            let steps = u64::from(lock.steps);
+            let streams = if lock.steps > 1 { steps } else { 0 };
+            sum.and(Cost { hashes: steps, streams })
+        })
+    }
+
+    fn and(self, other: Cost) -> Cost {
+        Cost {
+            hashes: self.hashes.saturating_add(other.hashes),
+            streams: self.streams.saturating_add(other.streams),
+        }
+    }
 }
 
 impl Ledger {
@@ -35,21 +67,31 @@ impl Ledger {
         let channel = self.state.channels.get(&body.channel);
         let channel = channel.ok_or(Code::NoSuchChannel)?;
         let closes = body.close && channel.closing.is_none();
-        let closed_at = channel.closing.map(|closing| closing.height);
-        let Some(closed_at) = closed_at.or(closes.then_some(block)) else {
-            // Recording a proof on an open channel is not part of this version.
-            let claims = !body.claims.is_empty();
-            return Err(if claims { Code::ClaimsOnOpenChannel } else { Code::ChangesNothing });
-        };
         let direction = channel.directions.of(body.by.other());
-        let window = channel.terms.challenge_blocks;
-        let in_time = boundaries::proof_counts(block, closed_at, window);
+        let in_time = channel.takes_proofs(block);
         let better = proof_of(body).is_some_and(|proof| direction.improved_by(proof, &body.locks));
-        let plan = Plan::new(body, direction, block, closes, in_time && better);
+        let mut plan = Plan::new(body, direction, block, closes, in_time && better);
+        if let (true, Some(closing)) = (plan.stands, channel.closing) {
+            let window =
+                plan.protects.map_or(closing.proofs_until, |h| h.min(closing.proofs_until));
+            plan.protects = Some(window);
+        }
+        let open = channel.closing.is_none() && !closes;
+        if open {
+            // A secret shown before its time would pay for a lock that both sides still count on
+            // settling, or dropping, between themselves.
+            plan.claims.clear();
+            plan.cost = Cost::default();
+            plan.protects = None;
+        }
         if plan.closes || plan.stands || !plan.claims.is_empty() {
             return Ok(plan);
         }
-        Err(if better && !in_time { Code::WindowOver } else { Code::ChangesNothing })
+        Err(match (better, open) {
+            (true, _) => Code::WindowOver,
+            (false, true) if !body.claims.is_empty() => Code::ClaimsOnOpenChannel,
+            _ => Code::ChangesNothing,
+        })
     }
 
     pub(super) fn execute_submit(
@@ -87,9 +129,9 @@ impl Plan {
     ) -> Plan {
         let (locks, measured) = if stands {
             let locks = body.locks.as_slice();
-            (locks, direction.cost_to_measure(locks))
+            (locks, Cost::of(direction.measured_again(locks)))
         } else {
-            (direction.locks.as_slice(), 0)
+            (direction.locks.as_slice(), Cost::default())
         };
         let claimable = |(id, secret): &(u64, Secret)| -> Option<&Lock> {
             let lock = find(locks, *id)?;
@@ -100,13 +142,13 @@ impl Plan {
             (counts && !same && !full).then_some(lock)
         };
         let worth = |claim: &&(u64, Secret)| claimable(claim).is_some();
-        let costs = body.claims.iter().filter_map(claimable);
-        let costs: u64 = costs.map(|lock| u64::from(lock.steps)).sum();
+        let claimed = || body.claims.iter().filter_map(claimable);
         Plan {
             closes,
             stands,
             claims: body.claims.iter().filter(worth).copied().collect(),
-            hashes: measured.saturating_add(costs),
+            cost: measured.and(Cost::of(claimed())),
+            protects: claimed().map(|lock| lock.expiry).min(),
         }
     }
 
@@ -143,7 +185,7 @@ impl Plan {
 /// Lets a proof that `by` brought stand. What its signer acknowledges in it binds the signer for
 /// good, whatever becomes of the proof: a floor under what it was paid, and older proofs of the
 /// other direction are void.
-fn record(channel: &mut ChannelState, by: Role, proof: &BalanceProof, locks: &[Lock]) {
+pub(super) fn record(channel: &mut ChannelState, by: Role, proof: &BalanceProof, locks: &[Lock]) {
     let direction = channel.directions.of_mut(by.other());
     direction.stand(*proof, locks);
     let opposite = channel.directions.of_mut(by);

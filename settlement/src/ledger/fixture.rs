@@ -3,12 +3,17 @@
 use super::{Applied, ChannelState, Ledger};
 use crate::block::{Block, LedgerEvent, SignedHeader};
 use crate::crypto::{Signable, Signed, SigningKey, chain_step};
+use crate::liabilities::Liabilities;
 use crate::lock::{Lock, locked_total, locks_root};
 use crate::params::{Allocation, Asset, Genesis};
 use crate::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
 use crate::reject::Code;
-use crate::tx::{AccountAction, AccountTx, Mint, Submission, Transaction};
-use crate::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Role, Salt, Secret};
+use crate::tx::{
+    AccountAction, AccountTx, AnchorEntry, Anchoring, Lease, Mint, Submission, Transaction,
+};
+use crate::types::{
+    Amount, Anchor, AssetId, ChannelId, Hash, Height, Holder, PublicKey, Role, Salt, Secret,
+};
 
 pub(super) const EUR: AssetId = AssetId(0);
 pub(super) const WINDOW: u32 = 40;
@@ -272,6 +277,37 @@ impl World {
     /// `by` closes and brings nothing.
     pub(super) fn close(&self, id: ChannelId, by: Role) -> Transaction {
         self.submit_tx(Submission { close: true, ..submission(id, by) })
+    }
+
+    /// The hub anchors these, as of the newest block.
+    pub(super) fn anchor_tx(&self, epoch: u64, entries: Vec<AnchorEntry>) -> Transaction {
+        self.account_tx(Role::Hub, AccountAction::Anchor(self.anchoring(epoch, entries)))
+    }
+
+    pub(super) fn anchoring(&self, epoch: u64, entries: Vec<AnchorEntry>) -> Anchoring {
+        let liabilities = Liabilities {
+            as_of: self.ledger.tip().height,
+            asset: EUR,
+            root: Hash([3; 32]),
+            total: Amount(7),
+        };
+        Anchoring { epoch, entries, liabilities }
+    }
+
+    /// What the hub anchors of one channel.
+    pub(super) fn entry(
+        &self,
+        channel: ChannelId,
+        proof: Option<BalanceProof>,
+        hub_transferred: u64,
+    ) -> AnchorEntry {
+        let wallet_proof = proof.map(|proof| self.sign(proof));
+        AnchorEntry { channel, wallet_proof, hub_transferred: Amount(hub_transferred) }
+    }
+
+    pub(super) fn lease_tx(&self, epoch: u64) -> Transaction {
+        let holder = Holder([epoch as u8; 16]);
+        self.account_tx(Role::Hub, AccountAction::Lease(Lease { epoch, holder }))
     }
 
     pub(super) fn channel(&self, id: ChannelId) -> &ChannelState {

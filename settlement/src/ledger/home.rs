@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::producer::{Producer, ProducerConfig};
 use crate::crypto::SigningKey;
 use crate::index::{SledConfig, SledIndex};
-use crate::journal::{FileJournal, JournalConfig, Kind};
+use crate::journal::{FileJournal, JournalConfig, JournalReader, Kind};
 use crate::params::Genesis;
 
 /// What the ledger's journal is marked with.
@@ -39,6 +39,27 @@ impl Home {
         let dir = dir.into();
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         Ok(Home { dir })
+    }
+
+    /// The home in this directory, which must hold a ledger already. Nothing is written.
+    ///
+    /// # Errors
+    /// When it holds none, or its genesis can't be read.
+    pub fn existing(dir: impl Into<PathBuf>) -> Result<(Home, Genesis)> {
+        let home = Home { dir: dir.into() };
+        let genesis = read_genesis(&home.genesis_path());
+        let genesis =
+            genesis.with_context(|| format!("there is no ledger in {}", home.dir.display()))?;
+        Ok((home, genesis))
+    }
+
+    /// The journal of this home, to be read while somebody else may be writing to it.
+    pub fn journal(&self) -> JournalReader {
+        JournalReader::new(self.journal_path(), JOURNAL_KIND)
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.dir.join("journal")
     }
 
     fn genesis_path(&self) -> PathBuf {
@@ -128,7 +149,7 @@ impl Home {
     ) -> Result<Producer> {
         config.store.archive = true;
         let journal = JournalConfig::new(JOURNAL_KIND);
-        let journal = FileJournal::open(self.dir.join("journal"), journal)?;
+        let journal = FileJournal::open(self.journal_path(), journal)?;
         let index = SledIndex::open(self.dir.join("index"), SledConfig::default())?;
         let producer = Producer::open(genesis, key, Box::new(journal), Box::new(index), config);
         Ok(producer?)

@@ -6,6 +6,7 @@
 //! | `GET /v1/ledger/blocks/{height}` | the block |
 //! | `GET /v1/ledger/accounts/{key}` | [`AccountView`](crate::api::AccountView) |
 //! | `GET /v1/ledger/channels/{id}` | [`ChannelView`](crate::api::ChannelView) |
+//! | `GET /v1/ledger/proofs/{id}` | [`StateProof`](crate::state_proof::StateProof) |
 //! | `POST /v1/ledger/transactions` | `{"transaction": "<hex of postcard>"}` → `{"tx": "<id>"}` |
 //! | `GET /v1/ledger/events?from=H&max=N&wait_ms=M&format=json` | `{"blocks": […]}`, or postcard |
 //! | `POST /v1/ledger/faucet` | `{"account", "asset", "amount"}` → `{"tx": "<id>"}` |
@@ -48,6 +49,7 @@ pub fn routes(handle: LedgerHandle) -> Router {
         .route("/v1/ledger/blocks/{height}", get(block))
         .route("/v1/ledger/accounts/{key}", get(account))
         .route("/v1/ledger/channels/{id}", get(channel))
+        .route("/v1/ledger/proofs/{id}", get(proof))
         .route("/v1/ledger/transactions", post(submit))
         .route("/v1/ledger/events", get(events))
         .route("/v1/ledger/faucet", post(faucet))
@@ -133,6 +135,14 @@ async fn channel(
 ) -> Result<Response, Refusal> {
     let channel = ledger.channel(parse(&id, "a channel id")?).await?;
     Ok(Json(channel).into_response())
+}
+
+async fn proof(
+    State(ledger): State<LedgerHandle>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let proof = ledger.state_proof(parse(&id, "a channel id")?).await?;
+    Ok(Json(proof).into_response())
 }
 
 async fn submit(

@@ -1,18 +1,23 @@
-//! Transactions that wait for a block, in the order of their arrival.
+//! Transactions that wait for a block, the most urgent first: in the order of the nearest expiry or
+//! end of a window that each protects, or of its arrival and the inclusion delay, whichever is
+//! earlier. So a flood of transfers delays no claim, and a flood of claims delays no transfer by
+//! more than the delay that everybody's margins allow for. What an account sent before an urgent
+//! transaction moves forward with it, as nonces keep their order.
 //!
 //! Bounded in number and bytes. Sending the same transaction again repeats the answer: while it
 //! waits, and after it was applied (the newest [`REMEMBERED`] are known). One that was refused in a
 //! block is forgotten, so that it can be sent again when it may work: a `Settle` that came too
 //! early is the very same transaction later on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::Ledger;
 use super::apply::Ahead;
 use super::verified::VerifiedTx;
+use crate::params::Policy;
 use crate::reject::Code;
 use crate::tx::Transaction;
-use crate::types::{PublicKey, TxId};
+use crate::types::{Height, PublicKey, TxId};
 
 /// How many applied transactions are remembered.
 pub const REMEMBERED: usize = 65_536;
@@ -32,15 +37,28 @@ impl Default for MempoolConfig {
     }
 }
 
+/// A transaction that waits, and how many hashes on locks of many steps it declared when it came.
+#[derive(Debug)]
+struct Waiting {
+    tx: VerifiedTx,
+    streams: u64,
+}
+
+/// The height that a transaction should be in a block by, and the order of arrival.
+type Place = (Height, u64);
+
 /// The queue.
 #[derive(Debug, Default)]
 pub struct Mempool {
     config: MempoolConfig,
-    queue: VecDeque<VerifiedTx>,
+    queue: BTreeMap<Place, Waiting>,
     bytes: usize,
-    waiting: HashSet<TxId>,
-    /// How many wait that spend a nonce of this account; `None` counts mints.
-    spending: HashMap<Option<PublicKey>, u64>,
+    /// How many were ever taken in.
+    arrived: u64,
+    /// Where those are that wait, those taken for the block being made included.
+    places: HashMap<TxId, Place>,
+    /// Those that spend a nonce of this account, in the order of nonces; `None` for mints.
+    lines: HashMap<Option<PublicKey>, VecDeque<TxId>>,
     applied: HashSet<TxId>,
     applied_oldest_first: VecDeque<TxId>,
 }
@@ -63,12 +81,17 @@ impl Mempool {
 
     /// How many of them spend a nonce of this account.
     pub fn spending(&self, account: &PublicKey) -> u64 {
-        self.spending.get(&Some(*account)).copied().unwrap_or(0)
+        self.ahead(&Some(*account))
     }
 
     /// How many mints wait.
     pub fn minting(&self) -> u64 {
-        self.spending.get(&None).copied().unwrap_or(0)
+        self.ahead(&None)
+    }
+
+    fn ahead(&self, by: &Option<PublicKey>) -> u64 {
+        let line = self.lines.get(by).map_or(0, VecDeque::len);
+        u64::try_from(line).unwrap_or(u64::MAX)
     }
 
     /// Takes a transaction in, if it would be taken in the next block behind what waits of the
@@ -78,7 +101,7 @@ impl Mempool {
     /// The code that it is refused with.
     pub fn submit(&mut self, ledger: &Ledger, tx: Transaction) -> Result<TxId, Code> {
         let id = tx.id();
-        if self.waiting.contains(&id) {
+        if self.places.contains_key(&id) {
             return Ok(id);
         }
         match self.admit(ledger, tx) {
@@ -88,69 +111,101 @@ impl Mempool {
     }
 
     fn admit(&mut self, ledger: &Ledger, tx: Transaction) -> Result<(), Code> {
-        let spends = spends(&tx);
-        let ahead = spends.and_then(|by| self.spending.get(&by)).copied();
+        let spends = tx.spends();
+        let ahead = spends.map_or(0, |by| self.ahead(&by));
         // Cheap refusals come before signatures are checked.
         if self.queue.len() >= self.config.count {
             return Err(Code::QueueFull);
         }
         let verified = ledger.verify_tx(tx)?;
-        ledger.check_behind(&verified, Ahead(ahead.unwrap_or(0)))?;
+        ledger.check_behind(&verified, Ahead(ahead))?;
         let bytes = self.bytes.saturating_add(verified.bytes());
         if bytes > self.config.bytes {
             return Err(Code::QueueFull);
         }
         self.bytes = bytes;
-        self.waiting.insert(verified.id());
+        self.arrived = self.arrived.saturating_add(1);
+        let urgent = due(ledger, &verified);
+        let place = (urgent, self.arrived);
+        self.places.insert(verified.id(), place);
         if let Some(by) = spends {
-            let count = self.spending.entry(by).or_default();
-            *count = count.saturating_add(1);
+            self.move_forward(&by, urgent);
+            self.lines.entry(by).or_default().push_back(verified.id());
         }
-        self.queue.push_back(verified);
+        let streams = ledger.cost(&verified, ledger.tip().height.after(1)).streams;
+        self.queue.insert(place, Waiting { tx: verified, streams });
         Ok(())
     }
 
-    /// The oldest that fit into so many bytes. They still count as waiting until
-    /// [`Mempool::done`].
-    pub(super) fn take(&mut self, mut bytes: usize) -> Vec<VerifiedTx> {
-        let mut taken = Vec::new();
-        while let Some(next) = self.queue.front() {
-            let Some(left) = bytes.checked_sub(next.bytes()) else {
-                break;
+    /// Nothing of an account may come after what the account sent later.
+    fn move_forward(&mut self, by: &Option<PublicKey>, urgent: Height) {
+        for id in self.lines.get(by).into_iter().flatten() {
+            let Some(place) = self.places.get_mut(id).filter(|place| place.0 > urgent) else {
+                continue;
             };
-            bytes = left;
-            taken.extend(self.queue.pop_front());
+            if let Some(tx) = self.queue.remove(place) {
+                place.0 = urgent;
+                self.queue.insert(*place, tx);
+            }
         }
-        taken
     }
 
-    /// Says what became of those that were taken. What is left over goes back to the front.
+    /// The most urgent that fit into so many bytes and hashes on streams. What is too dear is left
+    /// out with all that its account sent after it, and those behind come in: else a pile of dear
+    /// claims would crowd out the payments for which a block keeps room. What is taken still counts
+    /// as waiting until [`Mempool::done`].
+    pub(super) fn take(&mut self, mut bytes: usize, mut streams: u64) -> Vec<VerifiedTx> {
+        let mut places = Vec::new();
+        let mut behind: HashSet<Option<PublicKey>> = HashSet::new();
+        for (place, waiting) in &self.queue {
+            let spends = waiting.tx.tx().spends();
+            let Some(left) = bytes.checked_sub(waiting.tx.bytes()) else {
+                break;
+            };
+            let dear = waiting.streams > streams;
+            if dear || spends.is_some_and(|by| behind.contains(&by)) {
+                behind.extend(spends);
+                continue;
+            }
+            bytes = left;
+            streams = streams.saturating_sub(waiting.streams);
+            places.push(*place);
+        }
+        let taken = places.into_iter().filter_map(|place| self.queue.remove(&place));
+        taken.map(|waiting| waiting.tx).collect()
+    }
+
+    /// Says what became of those that were taken. What is left over goes back to its place.
     pub(super) fn done(
         &mut self,
         applied: &[Transaction],
         outcomes: &[(TxId, Result<(), Code>)],
         left_over: Vec<VerifiedTx>,
     ) {
-        for tx in left_over.into_iter().rev() {
-            self.queue.push_front(tx);
+        for tx in left_over {
+            if let Some(place) = self.places.get(&tx.id()) {
+                // It was cheap enough by what it declared when it came, so it is looked at again.
+                self.queue.insert(*place, Waiting { tx, streams: 0 });
+            }
         }
         for (tx, (id, outcome)) in applied.iter().zip(outcomes) {
-            self.waiting.remove(id);
-            self.unspend(tx);
+            self.places.remove(id);
+            self.leave_line(tx, id);
             if outcome.is_ok() {
                 self.remember(*id);
             }
         }
-        self.bytes = self.queue.iter().map(VerifiedTx::bytes).sum();
+        self.bytes = self.queue.values().map(|waiting| waiting.tx.bytes()).sum();
     }
 
-    fn unspend(&mut self, tx: &Transaction) {
-        let Some(by) = spends(tx) else { return };
-        let left = self.spending.get(&by).copied().unwrap_or(0);
-        match left.saturating_sub(1) {
-            0 => self.spending.remove(&by),
-            left => self.spending.insert(by, left),
-        };
+    fn leave_line(&mut self, tx: &Transaction, id: &TxId) {
+        let Some(by) = tx.spends() else { return };
+        if let Some(line) = self.lines.get_mut(&by) {
+            line.retain(|waiting| waiting != id);
+            if line.is_empty() {
+                self.lines.remove(&by);
+            }
+        }
     }
 
     fn remember(&mut self, id: TxId) {
@@ -165,13 +220,11 @@ impl Mempool {
     }
 }
 
-/// Whose nonce it spends; `Some(None)` for the ledger's own count of mints.
-fn spends(tx: &Transaction) -> Option<Option<PublicKey>> {
-    match tx {
-        Transaction::Account { body, .. } => Some(Some(body.account)),
-        Transaction::Mint { .. } => Some(None),
-        _ => None,
-    }
+/// The height that it should be in a block by.
+fn due(ledger: &Ledger, tx: &VerifiedTx) -> Height {
+    let next = ledger.tip().height.after(1);
+    let patient = next.after(Policy::for_genesis(ledger.parameters()).inclusion_delay);
+    ledger.protects(tx, next).map_or(patient, |protects| protects.min(patient))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::journal::Journal;
 use crate::params::Genesis;
 use crate::reject::Code;
+use crate::state_proof::StateProof;
 use crate::tx::{Mint, Transaction};
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 
@@ -111,8 +112,9 @@ impl Producer {
         if self.store.tip().is_some() && now_ms < self.next_time_ms() {
             return Ok(None);
         }
-        let limit = self.ledger.parameters().block_bytes;
-        let waiting = self.mempool.take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let genesis = self.ledger.parameters();
+        let bytes = usize::try_from(genesis.block_bytes).unwrap_or(usize::MAX);
+        let waiting = self.mempool.take(bytes, u64::from(genesis.block_hashes / 2));
         let mut applied = match self.ledger.apply(waiting, now_ms) {
             Ok(applied) => applied,
             Err(error) => return Err(self.unmade(error)),
@@ -161,6 +163,12 @@ impl Producer {
             Some(channel) => Ok(Some(channel.view())),
             None => Ok(self.store.closed(id)?.map(|closed| closed.view())),
         }
+    }
+
+    /// A channel's state under the newest header; none once it is paid out, or before the first
+    /// block.
+    pub fn state_proof(&self, id: &ChannelId) -> Option<StateProof> {
+        self.ledger.state_proof(id, self.tip()?)
     }
 
     /// A whole block.

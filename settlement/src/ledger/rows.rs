@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `b` account asset | balance; absent when zero |
 //! | `c` channel | terms, escrow, window, standing proofs, floors |
+//! | `e` account | a hub's newest lease |
 //! | `i` asset | issued |
 //! | `k` | the next mint's number |
 //! | `l` channel role place | a lock of the standing proof, by its place |
 //! | `n` account | nonce |
+//! | `o` | how many channels were ever opened |
 //! | `s` channel role lock-id | a claim |
 //!
 //! Numbers in keys are big-endian, so that keys sort as numbers do. A lock and a claim have rows of
@@ -24,7 +26,7 @@ use crate::crypto::{Tag, hash_many};
 use crate::encoding::{decode, encode};
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, OpenTerms};
-use crate::types::{Amount, AssetId, ChannelId, Hash, PerRole, PublicKey, Role};
+use crate::types::{Amount, AssetId, ChannelId, Hash, Height, PerRole, PublicKey, Role};
 
 /// A row that a block wrote: its key, and its new value or `None` when it is gone.
 pub type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -34,10 +36,12 @@ pub type Row = (Vec<u8>, Option<Vec<u8>>);
 pub(super) enum RowKey {
     Balance(PublicKey, AssetId),
     Channel(ChannelId),
+    Lease(PublicKey),
     Issued(AssetId),
     Mints,
     Lock(ChannelId, Role, u16),
     Nonce(PublicKey),
+    Opened,
     Claim(ChannelId, Role, u64),
 }
 
@@ -45,6 +49,8 @@ pub(super) enum RowKey {
 #[derive(Serialize, Deserialize)]
 struct ChannelRow {
     terms: OpenTerms,
+    index: u64,
+    opened: Height,
     deposited: PerRole<Amount>,
     withdrawn: PerRole<Amount>,
     closing: Option<Closing>,
@@ -62,6 +68,29 @@ struct DirectionRow {
 /// The running digest after a block's rows.
 pub(super) fn chain_writes(before: &Hash, rows: &[Row]) -> Hash {
     hash_many(Tag::Writes, &[before.as_slice(), &encode(rows)])
+}
+
+/// Where money is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Account,
+    Channel,
+}
+
+/// How much money a row holds, and where; `None` for rows that hold none.
+pub(super) fn money_of(key: &[u8], value: &[u8]) -> Result<Option<(AssetId, Place, i128)>, String> {
+    match RowKey::parse(key).ok_or("no such row is known")? {
+        RowKey::Balance(_, asset) => {
+            let amount: Amount = read(value)?;
+            Ok(Some((asset, Place::Account, amount.wide())))
+        }
+        RowKey::Channel(_) => {
+            let row: ChannelRow = read(value)?;
+            let channel = ChannelState::from(row);
+            Ok(Some((channel.terms.asset, Place::Channel, channel.escrow())))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Which rows differ between two versions of a channel.
@@ -98,6 +127,8 @@ impl RowKey {
                 [b"l", id.as_slice(), &[role_byte(role)], &at.to_be_bytes()].concat()
             }
             RowKey::Nonce(account) => [b"n", account.as_slice()].concat(),
+            RowKey::Lease(account) => [b"e", account.as_slice()].concat(),
+            RowKey::Opened => b"o".to_vec(),
             RowKey::Claim(id, role, lock) => {
                 [b"s", id.as_slice(), &[role_byte(role)], &lock.to_be_bytes()].concat()
             }
@@ -107,19 +138,21 @@ impl RowKey {
     fn parse(bytes: &[u8]) -> Option<RowKey> {
         let (kind, rest) = bytes.split_first()?;
         let key = match kind {
-            b'b' | b'n' => {
+            b'b' | b'e' | b'n' => {
                 let (account, rest) = rest.split_first_chunk()?;
                 match kind {
                     b'b' => {
                         let asset = u32::from_be_bytes(rest.try_into().ok()?);
                         RowKey::Balance(PublicKey(*account), AssetId(asset))
                     }
+                    b'e' => RowKey::Lease(PublicKey(*account)),
                     _ => RowKey::Nonce(PublicKey(*account)),
                 }
             }
             b'c' => RowKey::Channel(ChannelId(rest.try_into().ok()?)),
             b'i' => RowKey::Issued(AssetId(u32::from_be_bytes(rest.try_into().ok()?))),
             b'k' => RowKey::Mints,
+            b'o' => RowKey::Opened,
             b'l' | b's' => {
                 let (id, rest) = rest.split_first_chunk()?;
                 let (role, rest) = rest.split_first()?;
@@ -156,10 +189,11 @@ impl State {
 
     /// Every row there is.
     pub(super) fn all_rows(&self) -> Vec<Row> {
-        let mut keys = BTreeSet::from([RowKey::Mints]);
+        let mut keys = BTreeSet::from([RowKey::Mints, RowKey::Opened]);
         let balances = self.balances.keys().copied();
         keys.extend(balances.map(|(account, asset)| RowKey::Balance(account, asset)));
         keys.extend(self.nonces.keys().copied().map(RowKey::Nonce));
+        keys.extend(self.leases.keys().copied().map(RowKey::Lease));
         keys.extend(self.issued.keys().copied().map(RowKey::Issued));
         for (id, channel) in &self.channels {
             keys.extend(changed_rows(id, None, Some(channel)));
@@ -175,6 +209,8 @@ impl State {
             RowKey::Channel(id) => self.channels.get(&id).map(|c| encode(&ChannelRow::from(c))),
             RowKey::Issued(asset) => self.issued.get(&asset).map(encode),
             RowKey::Mints => Some(encode(&self.mints)),
+            RowKey::Lease(hub) => self.leases.get(&hub).map(encode),
+            RowKey::Opened => Some(encode(&self.opened)),
             RowKey::Lock(id, role, at) => {
                 direction(&id, role)?.locks.get(usize::from(at)).map(encode)
             }
@@ -201,6 +237,10 @@ impl State {
                 self.issued.insert(asset, read(value)?);
             }
             RowKey::Mints => self.mints = read(value)?,
+            RowKey::Opened => self.opened = read(value)?,
+            RowKey::Lease(hub) => {
+                self.leases.insert(hub, read(value)?);
+            }
             RowKey::Nonce(account) => {
                 self.nonces.insert(account, read(value)?);
             }
@@ -238,6 +278,10 @@ impl State {
             self.put_channel(id, Some(channel));
         }
         self.dirty.clear();
+        if self.channels.values().any(|channel| channel.index >= self.opened) {
+            return Err("fewer channels were opened than there are".to_owned());
+        }
+        self.update_tree();
         let mut directions =
             (self.channels.values()).flat_map(|c| [&c.directions.wallet, &c.directions.hub]);
         if !directions.all(Direction::is_whole) {
@@ -265,6 +309,8 @@ impl From<&ChannelState> for ChannelRow {
         };
         ChannelRow {
             terms: channel.terms,
+            index: channel.index,
+            opened: channel.opened,
             deposited: channel.deposited,
             withdrawn: channel.withdrawn,
             closing: channel.closing,
@@ -287,6 +333,8 @@ impl From<ChannelRow> for ChannelState {
         };
         ChannelState {
             terms: row.terms,
+            index: row.index,
+            opened: row.opened,
             deposited: row.deposited,
             withdrawn: row.withdrawn,
             closing: row.closing,

@@ -20,6 +20,7 @@ use crate::api::{AccountView, ChannelView, LedgerInfo};
 use crate::block::{Block, BlockEvents};
 use crate::journal::abort_on;
 use crate::reject::Code;
+use crate::state_proof::StateProof;
 use crate::tx::Transaction;
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 
@@ -248,7 +249,12 @@ impl LedgerHandle {
     pub async fn account(&self, account: PublicKey) -> Result<AccountView, Code> {
         let of = move |producer: &mut Producer| {
             let state = producer.ledger().account(&account);
-            AccountView { account, nonce: state.nonce, balances: state.balances }
+            AccountView {
+                account,
+                nonce: state.nonce,
+                balances: state.balances,
+                lease: state.lease,
+            }
         };
         self.ask(of).await
     }
@@ -268,6 +274,15 @@ impl LedgerHandle {
     /// See [`LedgerHandle::info`].
     pub async fn channel_state(&self, id: ChannelId) -> Result<Option<ChannelState>, Code> {
         self.ask(move |producer| producer.ledger().channel(&id).cloned()).await
+    }
+
+    /// A channel's state under the newest header, to be checked by somebody who trusts nobody.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchChannel`] when there is none, or it is paid out.
+    pub async fn state_proof(&self, id: ChannelId) -> Result<StateProof, Code> {
+        let proof = self.ask(move |producer| producer.state_proof(&id)).await?;
+        proof.ok_or(Code::NoSuchChannel)
     }
 
     /// A whole block.

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::{ChannelState, ClosedChannel};
 use super::rows::{RowKey, changed_rows};
+use super::tree::StateTree;
 use crate::api::AssetBalance;
 use crate::params::Genesis;
-use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey};
+use crate::tx::Lease;
+use crate::types::{Amount, AssetId, ChannelId, Hash, Height, PublicKey};
 
 /// What an account holds.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -19,6 +21,8 @@ pub struct AccountState {
     pub nonce: u64,
     /// What it holds; assets of which it holds nothing are left out.
     pub balances: Vec<AssetBalance>,
+    /// The newest lease of a hub; none for others.
+    pub lease: Option<Lease>,
 }
 
 impl AccountState {
@@ -40,8 +44,16 @@ pub(super) struct State {
     pub(super) issued: BTreeMap<AssetId, Amount>,
     /// The number that the next mint must carry.
     pub(super) mints: u64,
+    /// The newest of each hub.
+    pub(super) leases: BTreeMap<PublicKey, Lease>,
+    /// How many channels were ever opened.
+    pub(super) opened: u64,
     /// Derived: closing channels by when they are paid out.
     pub(super) due: BTreeSet<(Height, ChannelId)>,
+    /// Derived: the tree under the header's state root, as of [`State::update_tree`].
+    pub(super) tree: StateTree,
+    /// Places in the tree that are to be brought up to date, with the channels that they are for.
+    touched: BTreeMap<u64, ChannelId>,
     /// Derived: accounts and escrow together, per asset.
     pub(super) held: BTreeMap<AssetId, i128>,
     /// What changed since [`State::take_changes`].
@@ -79,6 +91,7 @@ impl State {
         AccountState {
             nonce: self.nonce(account),
             balances: self.balances.range(all).map(balance).collect(),
+            lease: self.leases.get(account).copied(),
         }
     }
 
@@ -91,6 +104,24 @@ impl State {
         let nonce = self.nonces.entry(account).or_default();
         *nonce = nonce.saturating_add(1);
         self.dirty.insert(RowKey::Nonce(account));
+    }
+
+    /// The epoch of the hub's newest lease; 0 before the first.
+    pub(super) fn epoch(&self, hub: &PublicKey) -> u64 {
+        self.leases.get(hub).map_or(0, |lease| lease.epoch)
+    }
+
+    pub(super) fn lease(&mut self, hub: PublicKey, lease: Lease) {
+        self.leases.insert(hub, lease);
+        self.dirty.insert(RowKey::Lease(hub));
+    }
+
+    /// The place of a channel that is being opened.
+    pub(super) fn next_index(&mut self) -> u64 {
+        let index = self.opened;
+        self.opened = index.saturating_add(1);
+        self.dirty.insert(RowKey::Opened);
+        index
     }
 
     pub(super) fn spend_mint(&mut self) {
@@ -135,6 +166,9 @@ impl State {
     pub(super) fn put_channel(&mut self, id: ChannelId, new: Option<ChannelState>) {
         let old = self.channels.remove(&id);
         self.dirty.extend(changed_rows(&id, old.as_ref(), new.as_ref()));
+        for channel in old.iter().chain(&new) {
+            self.touched.insert(channel.index, id);
+        }
         if let Some(old) = &old {
             self.count_channel(old, -1);
             if let Some(due) = old.due() {
@@ -146,6 +180,18 @@ impl State {
             self.due.extend(new.due().map(|due| (due, id)));
             self.channels.insert(id, new);
         }
+    }
+
+    /// Brings the tree up to date, and returns its root.
+    pub(super) fn update_tree(&mut self) -> Hash {
+        let touched = std::mem::take(&mut self.touched);
+        let leaf = |(at, id): (u64, ChannelId)| {
+            let channel = self.channels.get(&id);
+            (at, channel.map_or(Hash::ZERO, |channel| channel.leaf().digest()))
+        };
+        let leaves = touched.into_iter().map(leaf).collect();
+        self.tree.update(&leaves, self.opened);
+        self.tree.root()
     }
 
     /// The channels paid out since the last call.

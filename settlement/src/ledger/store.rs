@@ -96,10 +96,10 @@ pub enum StoreError {
 
 /// One block as the journal keeps it.
 #[derive(Serialize, Deserialize)]
-struct Record {
-    version: u16,
-    block: Block,
-    events: Vec<LedgerEvent>,
+pub(super) struct Record {
+    pub(super) version: u16,
+    pub(super) block: Block,
+    pub(super) events: Vec<LedgerEvent>,
 }
 
 /// Journal, index and recent history. See the module.
@@ -330,7 +330,8 @@ fn read_record(lsn: Lsn, bytes: &[u8]) -> Result<Record, StoreError> {
     }
 }
 
-fn replay_one(
+/// Checks and applies one record of the journal.
+pub(super) fn replay_one(
     ledger: &mut Ledger,
     lsn: Lsn,
     bytes: &[u8],

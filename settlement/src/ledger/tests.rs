@@ -193,7 +193,7 @@ fn due_channels_are_paid_out_in_portions() {
     for nonce in 0..many {
         let mut terms = w.terms();
         terms.nonce = nonce as u64;
-        let mut channel = ChannelState::new(terms, Amount(0));
+        let mut channel = ChannelState::new(terms, nonce as u64, Height(0), Amount(0));
         channel.closing = Some(Closing {
             by: Role::Hub,
             height: Height(0),

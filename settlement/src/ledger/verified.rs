@@ -10,12 +10,16 @@
 use std::collections::BTreeSet;
 
 use super::channel::opens;
-use crate::crypto::{Signable, VerifyingKey};
+use super::{boundaries, parallel};
+use crate::crypto::{Signable, Signed, VerifyingKey};
 use crate::encoding::encode;
-use crate::proof::OpenTerms;
+use crate::proof::{BalanceProof, OpenTerms};
 use crate::reject::Code;
-use crate::tx::{AccountAction, AccountTx, CLAIMS_MAX, Mint, Submission, Transaction};
-use crate::types::{Amount, ChannelId, LedgerId, PublicKey, Signature, TxId};
+use crate::tx::{
+    ANCHOR_ENTRIES_MAX, AccountAction, AccountTx, AnchorEntry, Anchoring, CLAIMS_MAX, Mint,
+    OnChannel, Submission, Transaction,
+};
+use crate::types::{Amount, ChannelId, Height, LedgerId, PublicKey, Role, Signature, TxId};
 
 /// The most bytes of one transaction: 64 KiB. The largest that an honest side ever sends (256
 /// locks and a claim on each) has about 30 KiB.
@@ -34,8 +38,12 @@ pub(super) struct Keys<'a> {
     pub(super) ledger: LedgerId,
     pub(super) ledger_key: &'a VerifyingKey,
     pub(super) development: bool,
-    /// The terms of a channel, if there is one.
-    pub(super) terms: &'a dyn Fn(&ChannelId) -> Option<OpenTerms>,
+    /// Whether nothing costs a fee, so that nothing needs an envelope.
+    pub(super) free: bool,
+    /// The newest block's height.
+    pub(super) tip: Height,
+    /// The terms of a channel and the height of its opening, if there is one.
+    pub(super) terms: &'a (dyn Fn(&ChannelId) -> Option<(OpenTerms, Height)> + Sync),
     /// Whether a transaction on a channel that does not exist is taken: it is in a block already,
     /// where it can only be refused for that reason.
     pub(super) in_block: bool,
@@ -81,15 +89,20 @@ impl Keys<'_> {
     fn verify(&self, tx: &Transaction) -> Result<(), Code> {
         match tx {
             Transaction::Account { body, signature } => self.account(body, signature),
-            Transaction::Withdraw { body, wallet, hub } => {
-                self.both(&body.channel, body, wallet, hub)
-            }
-            Transaction::CooperativeClose { body, wallet, hub } => {
-                self.both(&body.channel, body, wallet, hub)
-            }
-            Transaction::Submit { body, signature } => self.submission(body, signature),
-            Transaction::Settle { .. } => Ok(()),
             Transaction::Mint { body, signature } => self.mint(body, signature),
+            _ if !self.free => Err(Code::EnvelopeNeeded),
+            bare => bare.on_channel().map_or(Ok(()), |tx| self.on_channel(tx)),
+        }
+    }
+
+    fn on_channel(&self, tx: OnChannel<'_>) -> Result<(), Code> {
+        match tx {
+            OnChannel::Withdraw(body, wallet, hub) => self.both(&body.channel, body, wallet, hub),
+            OnChannel::CooperativeClose(body, wallet, hub) => {
+                self.both(&body.channel, body, wallet, hub)
+            }
+            OnChannel::Submit(body, signature) => self.submission(body, signature),
+            OnChannel::Settle(_) => Ok(()),
         }
     }
 
@@ -112,6 +125,14 @@ impl Keys<'_> {
                     return Err(Code::BadTerms);
                 }
             }
+            AccountAction::Anchor(anchor) => self.anchor(&body.account, anchor)?,
+            AccountAction::Lease(_) => {}
+            AccountAction::Carry(tx) => {
+                // The envelope first: what it carries may be refused in a block for a channel that
+                // is gone, and then nobody looks at the rest.
+                signed_by(&body.account, body, signature)?;
+                return self.on_channel(tx.as_ref().into());
+            }
         }
         signed_by(&body.account, body, signature)
     }
@@ -123,22 +144,57 @@ impl Keys<'_> {
         wallet: &Signature,
         hub: &Signature,
     ) -> Result<(), Code> {
-        let terms = (self.terms)(channel).ok_or(Code::NoSuchChannel)?;
+        let (terms, _) = (self.terms)(channel).ok_or(Code::NoSuchChannel)?;
         signed_by(&terms.wallet, body, wallet)?;
         signed_by(&terms.hub, body, hub)
     }
 
     fn submission(&self, body: &Submission, signature: &Signature) -> Result<(), Code> {
         check_shape(body)?;
-        let terms = (self.terms)(&body.channel).ok_or(Code::NoSuchChannel)?;
+        let (terms, _) = (self.terms)(&body.channel).ok_or(Code::NoSuchChannel)?;
         signed_by(terms.key(body.by), body, signature)?;
-        let Some(proof) = &body.proof else {
+        let proof = body.proof.as_ref();
+        proof.map_or(Ok(()), |proof| proof_by(terms.key(body.by.other()), proof))
+    }
+
+    /// Entries of channels that were opened after the anchor's height, or are gone, are skipped
+    /// when it is applied, so nothing rests on their signatures. Which these are is the same for
+    /// everybody who checks, at whatever later height.
+    fn anchor(&self, hub: &PublicKey, anchor: &Anchoring) -> Result<(), Code> {
+        let channels: BTreeSet<ChannelId> = anchor.entries.iter().map(|e| e.channel).collect();
+        if anchor.entries.len() > ANCHOR_ENTRIES_MAX || channels.len() != anchor.entries.len() {
+            return Err(Code::MalformedTransaction);
+        }
+        let as_of = anchor.liabilities.as_of;
+        if as_of > self.tip {
+            return Err(Code::BadAnchor);
+        }
+        let verify = |entry: &AnchorEntry| self.anchor_entry(hub, as_of, entry);
+        parallel::map(&anchor.entries, verify).into_iter().collect()
+    }
+
+    fn anchor_entry(
+        &self,
+        hub: &PublicKey,
+        as_of: Height,
+        entry: &AnchorEntry,
+    ) -> Result<(), Code> {
+        let proof = entry.wallet_proof.as_ref();
+        let own = |proof: &Signed<BalanceProof>| {
+            proof.value.channel == entry.channel && proof.value.from == Role::Wallet
+        };
+        if !proof.is_none_or(own) {
+            return Err(Code::BadAnchor);
+        }
+        let known = (self.terms)(&entry.channel);
+        let Some((terms, _)) = known.filter(|(_, opened)| boundaries::anchored(*opened, as_of))
+        else {
             return Ok(());
         };
-        let key = VerifyingKey::parse(terms.key(body.by.other()));
-        let key = key.map_err(|_| Code::TxBadSignature)?;
-        let verified = proof.clone().verify_alone(&key);
-        verified.map(|_| ()).map_err(|_| Code::TxBadSignature)
+        if terms.hub != *hub {
+            return Err(Code::BadAnchor);
+        }
+        proof.map_or(Ok(()), |proof| proof_by(&terms.wallet, proof))
     }
 
     fn mint(&self, body: &Mint, signature: &Signature) -> Result<(), Code> {
@@ -175,6 +231,12 @@ fn check_shape(body: &Submission) -> Result<(), Code> {
 
 fn not_zero(amount: Amount) -> Result<(), Code> {
     if amount == Amount::ZERO { Err(Code::TxZeroAmount) } else { Ok(()) }
+}
+
+fn proof_by(key: &PublicKey, proof: &Signed<BalanceProof>) -> Result<(), Code> {
+    let key = VerifyingKey::parse(key).map_err(|_| Code::TxBadSignature)?;
+    let verified = proof.clone().verify_alone(&key);
+    verified.map(|_| ()).map_err(|_| Code::TxBadSignature)
 }
 
 fn signed_by<T: Signable>(key: &PublicKey, body: &T, signature: &Signature) -> Result<(), Code> {

@@ -143,6 +143,10 @@ byte_type!(
     Secret, 32
 );
 byte_type!(
+    /// Fresh randomness of one hub process, which names it in its lease.
+    Holder, 16
+);
+byte_type!(
     /// Randomness in the leaf of a batch signature.
     Salt, 16
 );
@@ -156,7 +160,7 @@ byte_type!(
     Signature, 64
 );
 
-short_debug!(Hash LedgerId ChannelId TxId Anchor Salt PublicKey Signature);
+short_debug!(Hash LedgerId ChannelId TxId Anchor Holder Salt PublicKey Signature);
 
 /// An account of the ledger is the key that owns it.
 pub type AccountId = PublicKey;

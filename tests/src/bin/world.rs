@@ -50,8 +50,10 @@ fn main() -> ExitCode {
         }
     });
     let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
-    let Report { settled, failed, crashes, disconnects } = sum.report;
-    eprintln!("payments settled {settled}, failed {failed}; connections broken {disconnects}");
+    let Report { settled, failed, crashes, disconnects, thefts } = sum.report;
+    eprintln!(
+        "payments settled {settled}, failed {failed}; connections broken {disconnects}, thefts {thefts}"
+    );
     eprintln!("seeds {}, failed {}, payments {settled}, crashes {crashes}", args.seeds, sum.failed);
     if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -66,6 +68,7 @@ fn one(seed: u64, events: u32, sum: &Mutex<Sum>) {
             sum.report.failed += report.failed;
             sum.report.crashes += report.crashes;
             sum.report.disconnects += report.disconnects;
+            sum.report.thefts += report.thefts;
         }
         Err(story) => {
             sum.failed += 1;

@@ -173,10 +173,33 @@ impl Child {
     /// # Panics
     /// When it does not end in time.
     pub fn terminate(&mut self) -> ExitStatus {
-        // The standard library sends SIGKILL alone.
-        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.id())]).status();
-        assert!(kill.is_ok_and(|status| status.success()), "no SIGTERM to {}", self.name);
+        self.signal("TERM");
         self.wait(PATIENCE)
+    }
+
+    /// Stops it where it stands, as a machine that hangs would: SIGSTOP. Its sockets stay open.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// The standard library sends SIGKILL alone.
+    fn signal(&self, name: &str) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
+        assert!(kill.is_ok_and(|status| status.success()), "no SIG{name} to {}", self.name);
+    }
+
+    /// Waits until it has written this on its standard error.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_log(&self, text: &str, within: Duration) {
+        let what = format!("{} to log `{text}`", self.name);
+        super::eventually(&what, within, || self.log().contains(text).then_some(()));
     }
 
     /// Waits until it ends by itself.

@@ -1,4 +1,4 @@
-//! A hub with its embedded ledger, in a process of its own.
+//! A hub in a process of its own, with its embedded ledger or on one elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +8,21 @@ use settlement::types::PublicKey;
 
 use super::child::Child;
 use super::http::Http;
-use super::{PATIENCE, Programs, strace};
+use super::{PATIENCE, Programs, eventually, strace};
+
+/// A free port of loopback.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A running hub.
 pub struct Hub {
     programs: Programs,
     data: PathBuf,
+    ledger: Option<String>,
     /// Its process.
     pub process: Child,
-    /// Its address for wallets, with the embedded ledger behind it.
+    /// Its address for operators.
+    pub admin: Http,
+    /// Its address for wallets, with the embedded ledger behind it if it has one.
     pub url: String,
     /// The same, to ask.
     pub http: Http,
@@ -31,7 +37,16 @@ impl Hub {
     /// # Panics
     /// When it does not.
     pub fn start(programs: &Programs, data: &Path) -> Hub {
-        Hub::serving(programs, data, Hub::launch(programs, data, "127.0.0.1:0"))
+        Hub::serving(programs, data, None, Hub::launch(programs, data, ANY_PORT))
+    }
+
+    /// The same, on the ledger at this address.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_on(programs: &Programs, data: &Path, ledger: &str) -> Hub {
+        let process = Hub::launch_with(programs, data, ANY_PORT, &["--ledger", ledger]);
+        Hub::serving(programs, data, Some(ledger.to_owned()), process)
     }
 
     /// The same, with a trace of every write and fsync of it.
@@ -40,42 +55,65 @@ impl Hub {
     /// When there is no `strace`, or the hub does not serve.
     pub fn start_traced(programs: &Programs, data: &Path, trace: &Path) -> Hub {
         let dir = data.display().to_string();
-        let args = Hub::arguments(&dir, "127.0.0.1:0");
-        Hub::serving(programs, data, strace::start("hub", &programs.hub, &args, trace))
+        let args = Hub::arguments(&dir, ANY_PORT);
+        Hub::serving(programs, data, None, strace::start("hub", &programs.hub, &args, trace))
     }
 
     /// Starts a hub's process on this directory and waits for nothing.
     pub fn launch(programs: &Programs, data: &Path, listen: &str) -> Child {
+        Hub::launch_with(programs, data, listen, &[])
+    }
+
+    /// The same, with these arguments besides.
+    pub fn launch_with(programs: &Programs, data: &Path, listen: &str, more: &[&str]) -> Child {
         let dir = data.display().to_string();
-        Child::start("hub", &programs.hub, &Hub::arguments(&dir, listen))
+        Child::start("hub", &programs.hub, &[&Hub::arguments(&dir, listen), more].concat())
     }
 
     fn arguments<'a>(dir: &'a str, listen: &'a str) -> Vec<&'a str> {
-        let admin = "127.0.0.1:0";
         let settings = ["run", "--development", "--data-dir", dir];
-        [&settings, ["--listen", listen, "--admin-listen", admin].as_slice()].concat()
+        [&settings, ["--listen", listen, "--admin-listen", ANY_PORT].as_slice()].concat()
     }
 
-    fn serving(programs: &Programs, data: &Path, process: Child) -> Hub {
+    fn serving(programs: &Programs, data: &Path, ledger: Option<String>, process: Child) -> Hub {
         let serving = |line: &Value| line["listening"].is_string();
         let (line, _) = process.wait_for("its address", 0, PATIENCE, serving);
         let url = line["listening"].as_str().unwrap().to_owned();
         let key = line["hub"].as_str().expect("its key").parse().expect("its key");
-        let (programs, data) = (programs.clone(), data.to_owned());
-        Hub { programs, data, process, http: Http::new(&url), url, key }
+        let admin = Http::new(line["admin"].as_str().expect("its address for operators"));
+        let (programs, data, http) = (programs.clone(), data.to_owned(), Http::new(&url));
+        Hub { programs, data, ledger, process, admin, http, url, key }
     }
 
     /// Starts it again on the same directory and the same address, after it has ended.
     pub fn start_again(&mut self) {
         let listen = self.http.host().to_owned();
-        let process = Hub::launch(&self.programs, &self.data, &listen);
-        *self = Hub::serving(&self.programs, &self.data, process);
+        let ledger = self.ledger.clone();
+        let on: Vec<&str> = ledger.iter().flat_map(|url| ["--ledger", url]).collect();
+        let process = Hub::launch_with(&self.programs, &self.data, &listen, &on);
+        *self = Hub::serving(&self.programs, &self.data, ledger, process);
     }
 
     /// Ends it at once and starts it again.
     pub fn kill_and_start_again(&mut self) {
         self.process.kill();
         self.start_again();
+    }
+
+    /// Why it is not ready; none if it is.
+    pub fn not_ready(&self) -> Option<String> {
+        let answer = self.admin.get("/readyz");
+        (answer.status != 200).then(|| String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Waits until it is ready.
+    pub fn wait_ready(&self) {
+        eventually("a ready hub", PATIENCE, || self.not_ready().is_none().then_some(()));
+    }
+
+    /// Waits until it is not ready any more, and says why.
+    pub fn wait_not_ready(&self) -> String {
+        eventually("a hub that is not ready", PATIENCE, || self.not_ready())
     }
 
     /// What it says of itself.

@@ -1,6 +1,6 @@
 //! The ledger in a process of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -10,6 +10,8 @@ use super::{PATIENCE, Programs};
 
 /// A running ledger.
 pub struct Ledger {
+    programs: Programs,
+    data: PathBuf,
     /// Its process.
     pub process: Child,
     /// Its address.
@@ -26,13 +28,24 @@ impl Ledger {
     /// # Panics
     /// When it does not.
     pub fn start(programs: &Programs, data: &Path) -> Ledger {
-        let data = data.display().to_string();
-        let args = ["run", "--data-dir", &data, "--listen", "127.0.0.1:0", "--development"];
+        Ledger::serve(programs, data, "127.0.0.1:0")
+    }
+
+    fn serve(programs: &Programs, data: &Path, listen: &str) -> Ledger {
+        let (programs, data) = (programs.clone(), data.to_owned());
+        let dir = data.display().to_string();
+        let args = ["run", "--data-dir", &dir, "--listen", listen, "--development"];
         let process = Child::start("ledger", &programs.ledger, &args);
         let serving = |line: &Value| line["listening"].is_string();
         let (line, _) = process.wait_for("its address", 0, PATIENCE, serving);
         let url = line["listening"].as_str().unwrap().to_owned();
         let id = line["ledger"].as_str().expect("its id").to_owned();
-        Ledger { process, http: Http::new(&url), url, id }
+        Ledger { programs, data, process, http: Http::new(&url), url, id }
+    }
+
+    /// Starts it again on the same directory and the same address, after it has ended.
+    pub fn start_again(&mut self) {
+        let listen = self.http.host().to_owned();
+        *self = Ledger::serve(&self.programs, &self.data, &listen);
     }
 }

@@ -30,6 +30,8 @@ pub use talk::Heard;
 /// The wallet.
 pub struct RawWallet {
     key: SigningKey,
+    hub: Http,
+    /// The ledger.
     http: Http,
     info: HubInfo,
     lag: u64,
@@ -43,11 +45,19 @@ impl RawWallet {
     /// Takes money from the faucet, puts all of it into a channel, and connects. `number` makes its
     /// key: each test starts a ledger of its own, so keys need not be secret.
     pub fn open(hub: &Http, number: u8, deposit: Amount) -> RawWallet {
+        RawWallet::open_on(hub, hub, number, deposit)
+    }
+
+    /// The same with a hub that does not embed its ledger.
+    ///
+    /// # Panics
+    /// When either refuses.
+    pub fn open_on(hub: &Http, ledger: &Http, number: u8, deposit: Amount) -> RawWallet {
         let key = SigningKey::from_bytes([number; 32]).unwrap();
         let info: HubInfo = hub.get("/v1/info").ok();
-        let lag = info.policy.lag(&hub.ledger_info().genesis);
-        hub.faucet(&key.public(), deposit);
-        let nonce = hub.account(&key.public()).nonce;
+        let lag = info.policy.lag(&ledger.ledger_info().genesis);
+        ledger.faucet(&key.public(), deposit);
+        let nonce = ledger.account(&key.public()).nonce;
         let terms = OpenTerms {
             ledger: info.ledger,
             asset: AssetId(0),
@@ -63,8 +73,8 @@ impl RawWallet {
         assert_eq!(opened.channel, terms.channel_id());
         let hub_key = VerifyingKey::parse(&info.hub).unwrap();
         let channel = Channel::open(terms, Role::Wallet, deposit);
-        let (http, socket) = (hub.clone(), None);
-        let mut wallet = RawWallet { key, http, info, lag, hub_key, channel, socket };
+        let (hub, http, socket) = (hub.clone(), ledger.clone(), None);
+        let mut wallet = RawWallet { key, hub, http, info, lag, hub_key, channel, socket };
         wallet.see_inbound(opened.inbound);
         wallet.connect();
         wallet

@@ -144,6 +144,7 @@ impl World {
                 let update = Update { channel, base, ops, proof };
                 self.net.send(who, true, &Message::Update(update));
             }
+            WalletAction::Submit(_) if self.has_struck(who) => {}
             WalletAction::Submit(body) => {
                 let tx = Transaction::submit(self.wallets[who].signing_key(), *body);
                 let answer = self.ledger.submit(tx);
@@ -250,6 +251,7 @@ impl World {
                 other => WalletInput::Message(Box::new(other)),
             };
             self.wallet_input(who, input);
+            self.thief_remembers(who);
         }
         true
     }

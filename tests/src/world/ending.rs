@@ -8,6 +8,7 @@ use settlement::crypto::Signable;
 use settlement::proof::CooperativeClose;
 use settlement::tx::Transaction;
 
+use super::thief::Thief;
 use super::{HUB_FUNDS, MINTED, World, check};
 
 /// More blocks than any lock or window lives.
@@ -18,16 +19,17 @@ impl World {
     pub(super) fn heal(&mut self) -> Result<(), String> {
         self.story.tell(self.now_ms, || "faults stop".to_owned());
         for _ in 0..BLOCKS_TO_END {
-            self.everybody_up();
+            self.everybody_up(None);
             self.beat();
-            if self.all_final() && self.all_idle() {
+            if self.all_up() && self.all_final() && self.all_idle() {
                 return Ok(());
             }
         }
         Err("some payment never ended, or some channel never came to rest".to_owned())
     }
 
-    fn everybody_up(&mut self) {
+    /// Starts who is down, and connects all wallets except one.
+    pub(super) fn everybody_up(&mut self, away: Option<usize>) {
         if !self.hub.is_up() {
             self.start_hub();
         }
@@ -35,14 +37,14 @@ impl World {
             if !self.wallets[who].is_up() {
                 self.start_wallet(who);
             }
-            if !self.net.is_connected(who) {
+            if !self.net.is_connected(who) && away != Some(who) {
                 self.connect(who);
             }
         }
     }
 
     /// A block's time: everybody hears the clock, and what follows from it happens.
-    fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         self.block();
         for who in 0..2 {
             self.wallet_input(who, WalletInput::Tick);
@@ -54,6 +56,11 @@ impl World {
     pub(super) fn payments(&self, who: usize) -> Vec<Payment> {
         let core = self.wallets[who].core();
         core.map(|wallet| wallet.payments().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Who is down has no payment to show.
+    fn all_up(&self) -> bool {
+        self.hub.is_up() && self.wallets.iter().all(|wallet| wallet.is_up())
     }
 
     fn all_final(&self) -> bool {
@@ -81,7 +88,7 @@ impl World {
     /// Wallet 0 closes with the hub, wallet 1 without it.
     pub(super) fn close_all(&mut self) -> Result<(), String> {
         for _ in 0..BLOCKS_TO_END {
-            self.everybody_up();
+            self.everybody_up(None);
             if self.is_open(0) {
                 self.ask_to_close(0);
             }
@@ -139,6 +146,9 @@ impl World {
 
     pub(super) fn check_ledger(&mut self) -> Result<(), String> {
         let payments = [self.payments(0), self.payments(1)];
+        if self.thief.as_ref().is_some_and(Thief::has_struck) {
+            return self.check_after_theft(&payments);
+        }
         check::agree(&payments[0], &payments[1])?;
         check::agree(&payments[1], &payments[0])?;
         let mut fees = 0;
@@ -156,6 +166,24 @@ impl World {
             return Err("the ledger is not conserved".to_owned());
         }
         self.count(&payments);
+        Ok(())
+    }
+
+    /// The thief may have harmed itself; nobody else.
+    fn check_after_theft(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
+        self.facts.hold(0, &payments[0])?;
+        let (paid, received) = check::moved(&payments[0]);
+        let has = self.ledger.balance(&self.public(0));
+        check::account("wallet 0", has, MINTED.wide() - paid + received)?;
+        let has = self.ledger.balance(&self.hub.public());
+        if has < HUB_FUNDS {
+            return Err(format!("the hub has {has}, and had {HUB_FUNDS} before the theft"));
+        }
+        if !self.ledger.is_conserved() {
+            return Err("the ledger is not conserved".to_owned());
+        }
+        self.report.thefts += 1;
+        self.count(payments);
         Ok(())
     }
 

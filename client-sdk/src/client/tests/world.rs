@@ -103,7 +103,7 @@ impl LedgerClient for TestLedger {
     }
 
     fn account(&self, account: &AccountId) -> Answer<'_, AccountView> {
-        let view = AccountView { account: *account, nonce: 0, balances: Vec::new() };
+        let view = AccountView { account: *account, nonce: 0, balances: Vec::new(), lease: None };
         Box::pin(async move { Ok(view) })
     }
 
@@ -142,6 +142,7 @@ impl World {
             version: "test".to_owned(),
             hub: key(99).public(),
             ledger: genesis.ledger_id(),
+            ledger_url: None,
             assets: genesis.assets.clone(),
             policy: Policy::development(),
             fees: FeePolicy { id: 1, base: Amount(1), ppm: 0 },
@@ -184,6 +185,7 @@ impl World {
             tx_root: Hash::ZERO,
             tx_count: 0,
             writes: Hash::ZERO,
+            state_root: Hash::ZERO,
         };
         blocks.push(BlockEvents { header: SignedHeader::sign(&key(77), header), events });
         self.ledger.height.send_replace(blocks.len());

@@ -272,6 +272,7 @@ impl World {
             tx_root: Hash::ZERO,
             tx_count: 0,
             writes: Hash::ZERO,
+            state_root: Hash::ZERO,
         };
         BlockEvents { header: SignedHeader { header, signature: Signature([0; 64]) }, events }
     }

@@ -68,6 +68,7 @@ impl World {
             tx_root: Hash::ZERO,
             tx_count: 0,
             writes: Hash::ZERO,
+            state_root: Hash::ZERO,
         };
         // Its signature is checked before a block comes here.
         let header = SignedHeader { header, signature: Signature([0; 64]) };

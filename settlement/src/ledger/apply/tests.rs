@@ -10,7 +10,7 @@ use crate::crypto::Signable;
 use crate::params::Genesis;
 use crate::proof::Net;
 use crate::tx::Submission;
-use crate::types::{LedgerId, Salt, Secret, Signature};
+use crate::types::{LedgerId, PublicKey, Salt, Secret, Signature};
 
 /// An open channel, a closing one and one whose window is over but whose lock is not.
 struct Cases {
@@ -111,6 +111,8 @@ fn of_accounts(w: &World) -> Vec<Row> {
         ("other ledger's terms", open_with(w, |t| t.ledger = LedgerId([1; 32])), Code::BadTerms),
         ("short window", open_with(w, |t| t.challenge_blocks = WINDOW - 1), Code::BadTerms),
         ("long window", open_with(w, |t| t.challenge_blocks = 10_001), Code::BadTerms),
+        ("anchor of an epoch", w.anchor_tx(1, vec![]), Code::StaleEpoch),
+        ("lease that does not rise", w.lease_tx(0), Code::StaleEpoch),
         ("zero", transfer_of(w, 0, 0), Code::TxZeroAmount),
         ("zero mint", w.mint_tx(0, 0), Code::TxZeroAmount),
         ("too much money", w.mint_tx(0, u64::MAX), Code::TxOverflow),
@@ -155,8 +157,15 @@ fn of_channels(cases: &Cases) -> Vec<Row> {
         ("settle while open", Transaction::Settle { channel: open }, Code::NotDue),
         ("settle in the window", Transaction::Settle { channel: closing }, Code::NotDue),
         ("settle before the lock", Transaction::Settle { channel: late }, Code::NotDue),
+        ("anchor of another's", anchor_of_anothers(w, open), Code::BadAnchor),
         ("zero deposit", w.deposit_tx(open, Role::Wallet, 0), Code::TxZeroAmount),
     ]
+}
+
+/// Signed by the wallet, as if it were the hub.
+fn anchor_of_anothers(w: &World, channel: ChannelId) -> Transaction {
+    let anchor = w.anchoring(0, vec![w.entry(channel, None, 1)]);
+    w.account_tx(Role::Wallet, AccountAction::Anchor(anchor))
 }
 
 /// A wallet's proofs are brought by the hub.
@@ -188,11 +197,7 @@ fn submissions(cases: &Cases) -> Vec<Row> {
             Code::LocksMismatch,
         ),
         ("claim while open", w.claim(open, Role::Hub, &twice[..1]), Code::ClaimsOnOpenChannel),
-        (
-            "proof while open",
-            w.bring(Role::Hub, false, proof(open, Role::Wallet, 1, 1, &[]), &[]),
-            Code::ChangesNothing,
-        ),
+        ("nothing while open", w.submit_tx(submission(open, Role::Hub)), Code::ChangesNothing),
         ("close again", w.close(closing, Role::Wallet), Code::ChangesNothing),
         (
             "older proof",
@@ -246,7 +251,7 @@ fn the_table_names_every_code_of_transactions() {
     let cases = cases();
     let mut named: BTreeSet<Code> = table(&cases).into_iter().map(|(_, _, code)| code).collect();
     // Each in a test of its own below.
-    named.extend([Code::NoFaucet, Code::QueueFull, Code::ChannelExists]);
+    named.extend([Code::NoFaucet, Code::QueueFull, Code::ChannelExists, Code::EnvelopeNeeded]);
     let all = Code::ALL.iter().filter(|code| (400..500).contains(&code.number()));
     let missing: Vec<_> = all.filter(|code| !named.contains(code)).collect();
     assert!(missing.is_empty(), "{missing:?}");
@@ -285,7 +290,7 @@ fn a_full_queue_refuses() {
 fn a_channel_is_never_opened_over_another() {
     let mut world = World::new();
     let tx = world.open_tx(10);
-    let channel = ChannelState::new(world.terms(), Amount(0));
+    let channel = ChannelState::new(world.terms(), 0, Height(1), Amount(0));
     world.ledger.state.put_channel(world.terms().channel_id(), Some(channel));
     assert_eq!(world.answer(&tx), Err(Code::ChannelExists));
 }

@@ -46,6 +46,7 @@ fn a_follower_refuses_what_does_not_follow() {
             BlockError::InvalidTransaction(Code::TxBadSignature),
         ),
         (of(Header { writes: Hash([1; 32]), ..good }), BlockError::Diverged),
+        (of(Header { state_root: Hash([1; 32]), ..good }), BlockError::Diverged),
     ];
     for (block, error) in table {
         assert_eq!(follower.clone().verify_block(&block), Err(error));
@@ -77,7 +78,7 @@ fn what_does_not_fit_into_the_bytes_waits() {
 /// The declared cost counts, whether or not the secrets fit.
 #[test]
 fn what_does_not_fit_into_the_hashes_waits_and_a_block_over_them_is_refused() {
-    let mut w = World::with(Genesis { block_hashes: 2 << 20, ..genesis() });
+    let mut w = World::with(Genesis { block_hashes: 4 << 20, ..genesis() });
     let id = w.open(100, 0);
     let deep = |id| crate::lock::Lock {
         id,
@@ -113,11 +114,13 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
     let (id, open) = (w.terms().channel_id(), w.open_tx(10));
     let close = w.close(id, Role::Hub);
     let terms = w.terms();
-    let lookup = |asked: &ChannelId| (*asked == id).then_some(terms);
+    let lookup = |asked: &ChannelId| (*asked == id).then_some((terms, Height(1)));
     let keys = Keys {
         ledger: w.ledger.id(),
         ledger_key: w.ledger.key(),
         development: true,
+        free: true,
+        tip: Height(0),
         terms: &lookup,
         in_block: false,
     };
@@ -185,4 +188,62 @@ fn a_block_that_would_make_money_is_never_signed() {
     let mut w = World::new();
     w.ledger.state.credit(key(5).public(), EUR, Amount(1));
     let _ = w.ledger.apply([], 1_000);
+}
+
+/// Half of a block's hashes are for single payments, whatever claims on streams wait before them.
+#[test]
+fn streams_take_at_most_half_of_the_hashes() {
+    let mut w = World::with(Genesis { block_hashes: 4 << 20, ..genesis() });
+    let (streams, single) = (w.open(100, 0), w.open(100, 0));
+    let deep = |id| crate::lock::Lock {
+        id,
+        unit: Amount(1),
+        steps: crate::lock::STEPS_MAX,
+        ..lock(1, 1, 1, 300)
+    };
+    let locks: Vec<_> = (0..16).map(deep).collect();
+    w.done(w.bring(Role::Hub, true, proof(streams, Role::Wallet, 1, 0, &locks), &locks));
+    let one = [lock(7, 1, 1, 300)];
+    w.done(w.bring(Role::Hub, true, proof(single, Role::Wallet, 1, 0, &one), &one));
+    let claim = |salt: u8| {
+        let claims = (0..16).map(|id| (id, Secret([salt; 32]))).collect();
+        w.submit_tx(Submission { claims, ..submission(streams, Role::Hub) })
+    };
+    let payment = w.claim(single, Role::Hub, &[(7, secret(7, 1, 1))]);
+    let txs = [claim(1), claim(2), claim(3), payment.clone()];
+    let txs = txs.map(|tx| w.ledger.verify_tx(tx).unwrap());
+    let mut ledger = w.ledger.clone();
+    let time = ledger.tip().time_ms + 1_000;
+    let applied = ledger.apply(txs, time).unwrap();
+    assert_eq!((applied.transactions.len(), applied.left_over.len()), (3, 1));
+    assert_eq!(applied.outcomes[2], (payment.id(), Ok(())));
+}
+
+/// One too many for the block, and what the same account sent after it keeps its nonce.
+#[test]
+fn what_follows_something_left_over_waits_with_it() {
+    let w = World::with(Genesis { block_bytes: 256 << 10, ..genesis() });
+    let at = |nonce: u64, size: usize| {
+        let Transaction::Account { mut body, .. } = w.transfer(Role::Wallet, key(5).public(), 1)
+        else {
+            unreachable!()
+        };
+        body.nonce = nonce;
+        if size > 0 {
+            let entry = |at: usize| {
+                let mut id = [0; 32];
+                id[..8].copy_from_slice(&(at as u64).to_be_bytes());
+                w.entry(ChannelId(id), None, 1)
+            };
+            let entries = (0..size).map(entry).collect();
+            body.action = AccountAction::Anchor(w.anchoring(0, entries));
+        }
+        w.ledger.verify_tx(Transaction::account(&w.wallet, body)).unwrap()
+    };
+    let per_block = (256 << 10) / at(0, 256).bytes();
+    let mut txs: Vec<VerifiedTx> = (0..=per_block as u64).map(|nonce| at(nonce, 256)).collect();
+    txs.push(at(per_block as u64 + 1, 0));
+    let applied = w.ledger.clone().apply(txs, 1_000).unwrap();
+    assert_eq!((applied.transactions.len(), applied.left_over.len()), (per_block, 2));
+    assert!(applied.outcomes.iter().all(|(_, outcome)| outcome.is_ok()));
 }

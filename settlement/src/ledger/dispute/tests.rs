@@ -2,6 +2,7 @@
 //! when. Each side starts with 1,000; the wallet pays the hub unless a name says otherwise.
 
 mod claims;
+mod records;
 
 use super::super::fixture::*;
 use super::*;

@@ -8,7 +8,9 @@ use super::super::fixture::*;
 use super::super::service::{Pace, Service, tests::start};
 use super::*;
 use crate::api::{ChannelPhase, ChannelView, EventsPage, LedgerInfo};
+use crate::crypto::VerifyingKey;
 use crate::journal::Disk;
+use crate::state_proof::StateProof;
 use crate::types::{ChannelId, Role};
 
 struct Server {
@@ -84,6 +86,11 @@ async fn a_transaction_goes_in_and_its_events_come_out() {
     let (_, channel) = server.get(&format!("/v1/ledger/channels/{id}")).await;
     let channel: ChannelView = serde_json::from_value(channel).unwrap();
     assert_eq!((channel.terms, channel.phase), (world.terms(), ChannelPhase::Open));
+    let (_, shown) = server.get(&format!("/v1/ledger/proofs/{id}")).await;
+    let shown: StateProof = serde_json::from_value(shown).unwrap();
+    let key = VerifyingKey::parse(&ledger_key().public()).unwrap();
+    let leaf = shown.verify(&world.ledger.id(), &key, &id).unwrap();
+    assert_eq!((leaf.deposited.wallet.0, leaf.payout().wallet.0), (10, 10));
     let (_, account) = server.get(&format!("/v1/ledger/accounts/{}", world.wallet.public())).await;
     assert_eq!((&account["nonce"], &account["balances"][0]["amount"]), (&json!(1), &json!("990")));
     let (_, block) = server.get("/v1/ledger/blocks/1").await;

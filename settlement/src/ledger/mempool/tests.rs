@@ -15,7 +15,7 @@ fn numbered(w: &World, nonce: u64, amount: u64) -> Transaction {
 
 /// What a producer does, without its files.
 fn make_block(w: &mut World, pool: &mut Mempool, bytes: usize) -> Vec<Result<(), Code>> {
-    let taken = pool.take(bytes);
+    let taken = pool.take(bytes, u64::MAX);
     let time = w.ledger.tip().time_ms + 1_000;
     let applied = w.ledger.apply(taken, time).unwrap();
     pool.done(&applied.transactions, &applied.outcomes, applied.left_over);
@@ -86,10 +86,10 @@ fn leftovers_of_a_block_go_back_in_order() {
     for nonce in 0..3 {
         pool.submit(&w.ledger, numbered(&w, nonce, 1)).unwrap();
     }
-    let taken = pool.take(1 << 20);
+    let taken = pool.take(1 << 20, u64::MAX);
     let ids: Vec<TxId> = taken.iter().map(VerifiedTx::id).collect();
     pool.done(&[], &[], taken);
-    let again: Vec<TxId> = pool.take(1 << 20).iter().map(VerifiedTx::id).collect();
+    let again: Vec<TxId> = pool.take(1 << 20, u64::MAX).iter().map(VerifiedTx::id).collect();
     assert_eq!(ids, again);
 }
 
@@ -102,4 +102,85 @@ fn a_settle_that_came_too_early_is_taken_when_it_is_due() {
     w.done(w.close(channel, Role::Hub));
     w.advance_to(w.height() + u64::from(WINDOW));
     assert!(pool.submit(&w.ledger, settle).is_ok());
+}
+
+/// A claim on a channel of the fixture's two sides, whose lock expires at this height.
+fn claim_until(w: &mut World, seed: u8, expiry: u64) -> Transaction {
+    let id = w.open(50, 0);
+    let locks = [lock(seed, 5, 1, expiry)];
+    w.done(w.bring(
+        Role::Hub,
+        true,
+        crate::ledger::fixture::proof(id, Role::Wallet, 1, 0, &locks),
+        &locks,
+    ));
+    w.claim(id, Role::Hub, &[(u64::from(seed), secret(seed, 1, 1))])
+}
+
+/// By the nearest expiry that each protects, or by arrival and the delay if that is earlier.
+#[test]
+fn the_most_urgent_come_first() {
+    let (mut w, mut pool) = (World::new(), Mempool::default());
+    let far = claim_until(&mut w, 1, 900);
+    let near = claim_until(&mut w, 2, 30);
+    let nearest = claim_until(&mut w, 3, 25);
+    let height = w.height();
+    assert!(height < 10, "the expiries are ahead");
+    // Patient: wanted by height + 1 + 5.
+    let transfer = w.transfer(Role::Wallet, w.hub.public(), 1);
+    w.advance_to(height);
+    for tx in [&far, &transfer] {
+        pool.submit(&w.ledger, tx.clone()).unwrap();
+    }
+    w.advance_to(23);
+    for tx in [&near, &nearest] {
+        pool.submit(&w.ledger, tx.clone()).unwrap();
+    }
+    let order: Vec<TxId> = pool.take(1 << 20, u64::MAX).iter().map(VerifiedTx::id).collect();
+    assert_eq!(order, [&far, &transfer, &nearest, &near].map(Transaction::id));
+}
+
+/// An urgent envelope takes along what its account has sent before, in the order of nonces.
+#[test]
+fn what_an_account_sent_before_moves_forward_with_an_urgent_envelope() {
+    let (mut w, mut pool) = (World::new(), Mempool::default());
+    let claim = claim_until(&mut w, 1, 12);
+    w.advance_to(9);
+    let nonce = w.ledger.account(&w.wallet.public()).nonce;
+    let foreign = w.transfer(Role::Hub, w.wallet.public(), 1);
+    pool.submit(&w.ledger, foreign.clone()).unwrap();
+    let before: Vec<Transaction> = (nonce..nonce + 2).map(|at| numbered(&w, at, 1)).collect();
+    for tx in &before {
+        pool.submit(&w.ledger, tx.clone()).unwrap();
+    }
+    let action = crate::tx::AccountAction::carry(claim).unwrap();
+    let body = crate::tx::AccountTx {
+        ledger: w.ledger.id(),
+        account: w.wallet.public(),
+        nonce: nonce + 2,
+        action,
+    };
+    let urgent = Transaction::account(&w.wallet, body);
+    pool.submit(&w.ledger, urgent.clone()).unwrap();
+    let order: Vec<TxId> = pool.take(1 << 20, u64::MAX).iter().map(VerifiedTx::id).collect();
+    assert_eq!(order, [&before[0], &before[1], &urgent, &foreign].map(Transaction::id));
+}
+
+/// Claims on streams that are more than a block takes don't keep a payment behind them waiting.
+#[test]
+fn dear_claims_do_not_crowd_out_what_comes_after_them() {
+    let (mut w, mut pool) = (World::new(), Mempool::default());
+    let id = w.open(50, 0);
+    let locks = [lock(1, 1, 40, 90), lock(2, 1, 40, 90), lock(3, 1, 1, 95)];
+    let newest = crate::ledger::fixture::proof(id, Role::Wallet, 1, 0, &locks);
+    w.done(w.bring(Role::Hub, true, newest, &locks));
+    w.advance_to(88);
+    let claims = [(1, 40), (2, 40), (3, 1)]
+        .map(|(seed, steps)| w.claim(id, Role::Hub, &[(u64::from(seed), secret(seed, steps, 1))]));
+    for tx in &claims {
+        pool.submit(&w.ledger, tx.clone()).unwrap();
+    }
+    let ids = |txs: Vec<VerifiedTx>| txs.iter().map(VerifiedTx::id).collect::<Vec<_>>();
+    assert_eq!(ids(pool.take(1 << 20, 79)), [claims[0].id(), claims[2].id()]);
+    assert_eq!(ids(pool.take(1 << 20, 79)), [claims[1].id()]);
 }

@@ -56,10 +56,10 @@ impl RawWallet {
 
     /// Connects without saying anything.
     pub fn dial(&mut self) {
-        let stream = TcpStream::connect(self.http.host()).unwrap();
+        let stream = TcpStream::connect(self.hub.host()).unwrap();
         stream.set_read_timeout(Some(LOOK)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let url = format!("ws://{}/v1/connect", self.http.host());
+        let url = format!("ws://{}/v1/connect", self.hub.host());
         // A handshake that is interrupted by the timeout is taken up again.
         let mut shaken = tungstenite::client(url, stream);
         let socket = loop {

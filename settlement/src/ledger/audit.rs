@@ -1,0 +1,231 @@
+//! The audit: everything that a ledger ever did, done again from its genesis and its journal.
+//!
+//! Every block is checked as if it came from a stranger ([`Ledger::verify_block`]: the chain of
+//! headers and their signatures, the roots, each transaction's signatures, the running digest of
+//! all writes), and the events on record must come out again. Beside it, [`books`] counts the
+//! money a second time, from the rows and events alone and with nothing of the ledger's own sums.
+//!
+//! Beside the ledger it looks at hubs: one that signed two different trees of what it owes for one
+//! height has signed the evidence against itself.
+//!
+//! It stops at the first block that is wrong: what follows such a block means nothing.
+//!
+//! What it can't see: blocks that are missing at the end, for which somebody must know a newer
+//! header, and whether the genesis is the right one, for which somebody must know the ledger's id.
+
+mod books;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+
+use super::store::replay_one;
+use super::{Applied, Ledger, LedgerError, Tip};
+use crate::block::LedgerEvent;
+use crate::journal::{JournalError, Lsn, Records, TornTail};
+use crate::liabilities::Liabilities;
+use crate::params::Genesis;
+use crate::types::{AssetId, Hash, Height, LedgerId, PublicKey};
+use books::Books;
+
+/// How far an audit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Progress {
+    /// Blocks found right.
+    pub blocks: u64,
+    /// Transactions in them.
+    pub transactions: u64,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditReport {
+    /// Which ledger: the digest of the genesis.
+    pub ledger: LedgerId,
+    /// What was found right.
+    pub right: Progress,
+    /// Height of the newest block found right, and its running digest of all writes.
+    pub height: Height,
+    /// The running digest of all writes up to there.
+    pub writes: Hash,
+    /// Accounts and escrow of each asset there, which is what was issued.
+    pub held: Vec<Held>,
+    /// The first block that is wrong, if one is.
+    pub wrong: Option<Wrong>,
+    /// Hubs that signed two different trees of what they owe for one height.
+    pub contradictions: Vec<Contradiction>,
+    /// How the journal ends, if not with a whole record.
+    pub torn_tail: Option<Torn>,
+}
+
+/// How much of an asset there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Which.
+    pub asset: AssetId,
+    /// In accounts; a decimal string in JSON, as all amounts.
+    #[serde(serialize_with = "as_text")]
+    pub accounts: i128,
+    /// In channels; a decimal string too.
+    #[serde(serialize_with = "as_text")]
+    pub escrow: i128,
+}
+
+fn as_text<S: Serializer>(sum: &i128, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(sum)
+}
+
+/// The first block that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wrong {
+    /// Its height.
+    pub block: Height,
+    /// The journal's file, if its bytes are damaged.
+    pub file: Option<PathBuf>,
+    /// Where in the file the damaged frame starts, in bytes.
+    pub offset: Option<u64>,
+    /// What is wrong, in a sentence.
+    pub reason: String,
+}
+
+/// Two statements of one hub of which one at least is a lie. Both are on the ledger with the hub's
+/// signature, in anchors of these blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contradiction {
+    /// Who signed both.
+    pub hub: PublicKey,
+    /// The block with the first, and what it says.
+    pub first: (Height, Liabilities),
+    /// The block with the other, and what it says.
+    pub other: (Height, Liabilities),
+}
+
+/// The end of a journal that a crash tore, or that is being written right now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Torn {
+    /// The journal's file.
+    pub file: PathBuf,
+    /// Where in it the first frame starts that is not whole, in bytes.
+    pub offset: u64,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+impl AuditReport {
+    /// Whether nothing is wrong, neither with the ledger nor with what a hub signed. A torn tail is no fault: nothing in it was ever shown.
+    pub fn is_right(&self) -> bool {
+        self.wrong.is_none() && self.contradictions.is_empty()
+    }
+}
+
+/// Replays every block in `records` on a ledger of this genesis. `progress` is called after each.
+///
+/// # Errors
+/// [`LedgerError`] when the genesis makes no ledger. Everything else is in the report.
+pub fn audit<R: Records + ?Sized>(
+    records: &R,
+    genesis: Genesis,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<AuditReport, LedgerError> {
+    let mut auditor = Auditor::new(genesis)?;
+    let read = records.read(&mut |lsn, bytes| {
+        auditor.take(lsn, bytes)?;
+        progress(&auditor.right);
+        Ok(())
+    });
+    Ok(auditor.report(read))
+}
+
+struct Auditor {
+    ledger: Ledger,
+    books: Books,
+    statements: Statements,
+    right: Progress,
+    /// Where the ledger stood after the last block found right.
+    tip: Tip,
+}
+
+impl Auditor {
+    fn new(genesis: Genesis) -> Result<Auditor, LedgerError> {
+        let ledger = Ledger::genesis(genesis)?;
+        let books = Books::open(&ledger).map_err(LedgerError::State)?;
+        let tip = *ledger.tip();
+        let (statements, right) = (Statements::default(), Progress::default());
+        Ok(Auditor { ledger, books, statements, right, tip })
+    }
+
+    fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), String> {
+        let replayed = replay_one(&mut self.ledger, lsn, bytes);
+        let (applied, _) = replayed.map_err(|error| error.to_string())?;
+        self.books.enter(&applied)?;
+        self.statements.enter(&applied);
+        let transactions = u64::from(applied.header.tx_count);
+        self.right.blocks = self.right.blocks.saturating_add(1);
+        self.right.transactions = self.right.transactions.saturating_add(transactions);
+        self.tip = *self.ledger.tip();
+        Ok(())
+    }
+
+    fn report(self, read: Result<Option<TornTail>, JournalError>) -> AuditReport {
+        let next = Height(self.right.blocks).after(1);
+        let (wrong, torn_tail) = match read {
+            Ok(torn) => (None, torn.map(Torn::from)),
+            Err(error) => (Some(Wrong::of(next, error)), None),
+        };
+        AuditReport {
+            ledger: self.ledger.id(),
+            right: self.right,
+            height: self.tip.height,
+            writes: self.tip.writes,
+            held: self.books.held(),
+            contradictions: self.statements.contradictions,
+            wrong,
+            torn_tail,
+        }
+    }
+}
+
+/// What hubs said they owe.
+#[derive(Default)]
+struct Statements {
+    said: HashMap<(PublicKey, Height, AssetId), (Height, Liabilities)>,
+    contradictions: Vec<Contradiction>,
+}
+
+impl Statements {
+    fn enter(&mut self, applied: &Applied) {
+        let block = applied.header.height;
+        for event in &applied.events {
+            let LedgerEvent::LiabilitiesAnchored { hub, liabilities } = event else { continue };
+            let about = (*hub, liabilities.as_of, liabilities.asset);
+            let first = *self.said.entry(about).or_insert((block, *liabilities));
+            if first.1.contradicts(liabilities) {
+                let other = (block, *liabilities);
+                self.contradictions.push(Contradiction { hub: *hub, first, other });
+            }
+        }
+    }
+}
+
+impl Wrong {
+    fn of(block: Height, error: JournalError) -> Wrong {
+        let wrong = |file, offset, reason| Wrong { block, file, offset, reason };
+        match error {
+            JournalError::Damaged { file, offset, reason } => {
+                wrong(Some(file), Some(offset), reason.to_owned())
+            }
+            JournalError::Visitor { reason, .. } => wrong(None, None, reason),
+            other => wrong(None, None, other.to_string()),
+        }
+    }
+}
+
+impl From<TornTail> for Torn {
+    fn from(tail: TornTail) -> Torn {
+        Torn { file: tail.file, offset: tail.offset, reason: tail.reason.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
