@@ -3,11 +3,11 @@
 use settlement::channel::NewOp;
 use settlement::reject::Code;
 use settlement::types::{Amount, AssetId, Height};
-use settlement::update::{Destination, Payload};
+use settlement::update::Destination;
 use settlement::wire::Message;
 
 use super::wallet::Manner;
-use super::world::{DEPOSIT, LIFE, World, config, key, secret};
+use super::world::{DEPOSIT, World, config, key, secret};
 use crate::shard::*;
 
 /// The code with which wallet 0's payment came back, and that it cost nobody anything.
@@ -61,34 +61,6 @@ fn unknown_payee_when_the_directory_names_a_channel_that_is_not_the_payees() {
     let payee = (world.wallets[1].key.public(), AssetId(0));
     world.directory.0.insert(payee, (world.id(2), true));
     assert_eq!(refused(world, |_| ()), Code::UnknownPayee);
-}
-
-/// Money goes on in its own asset, whatever the directory says.
-#[test]
-fn unknown_payee_when_the_payees_channel_is_of_another_asset() {
-    for (asset, expected) in [(AssetId(0), None), (AssetId(1), Some(Code::UnknownPayee))] {
-        let mut world = World::new(2);
-        let forward = Forward {
-            incoming: (world.id(0), 1),
-            outgoing: world.id(1),
-            asset,
-            unit_in: Amount(12),
-            anchor: secret(1).1,
-            unit: Amount(10),
-            steps: 1,
-            expiry: world.height().after(LIFE - 80),
-            to: Destination { hub: None, wallet: world.wallets[1].key.public() },
-            payload: Payload::default(),
-        };
-        let mut out = Output::default();
-        let input = Input::Passed(Pass::Forward(Box::new(forward)));
-        world.shards[0].handle(input, world.now_ms, &world.directory, &mut out);
-        let code = out.passes.iter().find_map(|pass| match pass {
-            Pass::Outcome { outcome: Err(code), .. } => Some(*code),
-            _ => None,
-        });
-        assert_eq!(code, expected);
-    }
 }
 
 #[test]
