@@ -96,6 +96,8 @@ pub struct World {
     closing: Option<(CooperativeClose, Signature)>,
     /// Wallet 1, in worlds in which it steals.
     thief: Option<Thief>,
+    /// Everything heals from now on.
+    faults_over: bool,
     /// What was found wrong while acting.
     wrong: Option<String>,
 }
@@ -145,6 +147,7 @@ impl World {
             introduced: BTreeSet::new(),
             closing: None,
             thief: (plan.faults && rng.random_bool(0.4)).then(Thief::default),
+            faults_over: false,
             wrong: None,
             rng,
         };

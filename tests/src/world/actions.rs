@@ -88,6 +88,7 @@ impl World {
     /// A block, if enough time has passed, and everybody who is up hears of it.
     pub(super) fn block(&mut self) {
         self.now_ms += 200;
+        self.thief_waits();
         self.ledger.produce(self.now_ms);
         self.catch_up();
     }
@@ -137,14 +138,18 @@ impl World {
 
     fn wallet_acts(&mut self, who: usize, action: WalletAction) {
         match action {
-            WalletAction::Send(message) => self.net.send(who, true, &message),
+            WalletAction::Send(message) => {
+                if let Some(message) = self.twisted(who, message) {
+                    self.net.send(who, true, &message);
+                }
+            }
             WalletAction::SendUpdate { channel, base, ops, proof } => {
                 let salt = Salt(self.rng.random());
                 let proof = self.wallets[who].sign(proof, salt);
                 let update = Update { channel, base, ops, proof };
                 self.net.send(who, true, &Message::Update(update));
             }
-            WalletAction::Submit(_) if self.has_struck(who) => {}
+            WalletAction::Submit(_) if self.keeps_from_ledger(who) => {}
             WalletAction::Submit(body) => {
                 let tx = Transaction::submit(self.wallets[who].signing_key(), *body);
                 let answer = self.ledger.submit(tx);

@@ -26,6 +26,11 @@ impl Facts {
         }
         let known = self.final_states.insert((who, payment.anchor), payment.state);
         match known {
+            // A second try may fail in another way, and the word that it was under way may have been
+            // lost with the process.
+            Some(PaymentState::Failed(_)) if matches!(payment.state, PaymentState::Failed(_)) => {
+                Ok(())
+            }
             Some(before) if before != payment.state => Err(format!(
                 "wallet {who} was told {before:?}, then {:?}, of {:?}",
                 payment.state, payment.anchor

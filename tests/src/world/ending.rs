@@ -18,6 +18,7 @@ impl World {
     /// Faults stop. Everybody starts, meets, and every payment ends.
     pub(super) fn heal(&mut self) -> Result<(), String> {
         self.story.tell(self.now_ms, || "faults stop".to_owned());
+        self.faults_over = true;
         for _ in 0..BLOCKS_TO_END {
             self.everybody_up(None);
             self.beat();

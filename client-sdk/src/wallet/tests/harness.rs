@@ -6,8 +6,8 @@ use std::sync::Arc;
 use settlement::block::{BlockEvents, Header, LedgerEvent, SignedHeader};
 use settlement::channel::{Channel, NewOp, VerifiedUpdate};
 use settlement::crypto::{BatchCache, Signed, SigningKey, VerifyingKey, chain_step};
-use settlement::params::Genesis;
 pub(super) use settlement::params::Policy;
+use settlement::params::{Asset, Genesis};
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::tx::Submission;
@@ -32,7 +32,10 @@ pub(super) fn anchor_of(secret: u8) -> Anchor {
 }
 
 pub(super) fn genesis() -> Genesis {
-    Genesis::development("test", key(9).public(), 1)
+    let mut genesis = Genesis::development("test", key(9).public(), 1);
+    let other = Asset { code: "USD".to_owned(), scale: 2 };
+    genesis.assets.push(other);
+    genesis
 }
 
 pub(super) fn config() -> WalletConfig {

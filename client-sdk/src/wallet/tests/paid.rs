@@ -120,6 +120,20 @@ fn a_lock_that_is_not_what_the_invoice_says_gets_no_secret() {
 }
 
 #[test]
+fn a_lock_of_another_asset_than_the_invoices_gets_no_secret() {
+    let mut world = World::new();
+    let Command::Invoice { secret, amount, life_blocks, memo, .. } = invoice(7, 300) else {
+        panic!()
+    };
+    let asset = AssetId(1);
+    world.command(Command::Invoice { secret, asset, amount, life_blocks, memo });
+    world.hub_adds(NewLock::of(7, 300));
+    world.run();
+    assert_eq!(answer(&world), Some(Code::WrongAmount));
+    assert_eq!(world.state_of(7), Some(PaymentState::Pending));
+}
+
+#[test]
 fn an_invoice_ends_after_its_last_height() {
     for (blocks, expected) in [(1_000, None), (1_001, Some(Code::InvoiceExpired))] {
         let mut world = World::new();
@@ -353,7 +367,7 @@ fn each_invoice_that_can_not_be_made_is_refused_with_its_code() {
         memo: memo.to_owned(),
     };
     let cases = [
-        (with(1, 5, 10, ""), Code::UnknownAsset),
+        (with(2, 5, 10, ""), Code::UnknownAsset),
         (with(0, 0, 10, ""), Code::BadArgument),
         (with(0, 5, 0, ""), Code::BadArgument),
         (with(0, 5, 10, &"x".repeat(257)), Code::BadArgument),

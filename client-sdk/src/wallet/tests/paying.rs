@@ -72,7 +72,7 @@ fn each_invoice_that_can_not_be_paid_is_refused_with_its_code() {
         (with(|i| i.ledger = LedgerId([1; 32])), Code::InvoiceForAnotherLedger),
         (with(|i| i.hub = Some(key(5).public())), Code::ForeignHub),
         (with(|i| i.expires = Height(1)), Code::InvoiceExpired),
-        (with(|i| i.asset = AssetId(1)), Code::UnknownAsset),
+        (with(|i| i.asset = AssetId(2)), Code::UnknownAsset),
         (own, Code::PaymentToSelf),
         (with(|i| i.amount = Amount(WALLET_DEPOSIT)), Code::InsufficientBalance),
         (with(|i| i.amount = Amount(u64::MAX)), Code::AmountOverflow),

@@ -3,11 +3,12 @@
 use settlement::channel::{NewOp, Step};
 use settlement::crypto::chain_step;
 use settlement::reject::Code;
-use settlement::types::{Amount, Anchor, Role, Secret};
+use settlement::types::{Amount, Anchor, AssetId, Role, Secret};
+use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
 use super::wallet::{Manner, Wallet};
-use super::world::{DEPOSIT, World, secret};
+use super::world::{DEPOSIT, LIFE, World, secret};
 use crate::shard::*;
 
 #[test]
@@ -247,4 +248,32 @@ fn shards_pass_payments_to_each_other() {
     assert_eq!(world.pairs(), 0, "other shards are told, too, that a payment is concluded");
     world.idle();
     assert_eq!(world.hub_net(), 56 * 3);
+}
+
+/// Money goes on in its own asset, whatever the directory says.
+#[test]
+fn unknown_payee_when_the_payees_channel_is_of_another_asset() {
+    for (asset, expected) in [(AssetId(0), None), (AssetId(1), Some(Code::UnknownPayee))] {
+        let mut world = World::new(2);
+        let forward = Forward {
+            incoming: (world.id(0), 1),
+            outgoing: world.id(1),
+            asset,
+            unit_in: Amount(12),
+            anchor: secret(1).1,
+            unit: Amount(10),
+            steps: 1,
+            expiry: world.height().after(LIFE - 80),
+            to: Destination { hub: None, wallet: world.wallets[1].key.public() },
+            payload: Payload::default(),
+        };
+        let mut out = Output::default();
+        let input = Input::Passed(Pass::Forward(Box::new(forward)));
+        world.shards[0].handle(input, world.now_ms, &world.directory, &mut out);
+        let code = out.passes.iter().find_map(|pass| match pass {
+            Pass::Outcome { outcome: Err(code), .. } => Some(*code),
+            _ => None,
+        });
+        assert_eq!(code, expected);
+    }
 }
