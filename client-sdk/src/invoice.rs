@@ -79,6 +79,25 @@ pub enum InvoiceError {
     WrongKey,
 }
 
+/// An invoice out of a text whose payee's signature was checked: there is no other way to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedInvoice(Invoice);
+
+impl CheckedInvoice {
+    /// The invoice in a text, as [`Invoice::parse`].
+    ///
+    /// # Errors
+    /// As [`Invoice::parse`].
+    pub fn parse(text: &str) -> Result<CheckedInvoice, InvoiceError> {
+        Invoice::parse(text).map(CheckedInvoice)
+    }
+
+    /// The invoice, for whoever pays it.
+    pub fn into_inner(self) -> Invoice {
+        self.0
+    }
+}
+
 impl Invoice {
     /// The text, signed with the payee's key; lower case, without `hubpay:`.
     ///

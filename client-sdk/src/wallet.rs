@@ -38,6 +38,8 @@ use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, S
 use settlement::update::Op;
 use settlement::wire::Message;
 
+use crate::invoice::CheckedInvoice;
+
 pub use self::core::{Wallet, WalletConfig};
 pub use follow::FOLLOW_STRIDE;
 pub use pay::WANTED_MAX;
@@ -94,6 +96,12 @@ pub enum Command {
     Pay {
         /// Its bech32m text.
         invoice: String,
+    },
+    /// Pay an invoice whose signature the shell has checked: that costs most of what paying takes
+    /// here, and may be done by any thread.
+    PayChecked {
+        /// The invoice.
+        invoice: Box<CheckedInvoice>,
     },
     /// Pay a wallet that has not asked.
     Send {

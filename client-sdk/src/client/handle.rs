@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::connection::Link;
 use super::core::{CoreInput, Watch};
 use super::{ClientError, Shared, Status, StatusChannel};
+use crate::invoice::{CheckedInvoice, InvoiceError};
 use crate::wallet::{Command, Event, Payment, PaymentState, Wallet};
 
 /// A wallet. Clones are the same wallet.
@@ -87,7 +88,11 @@ impl WalletHandle {
     /// # Errors
     /// As [`WalletHandle::pay`].
     pub async fn pay_no_wait(&self, invoice: impl Into<String>) -> Result<Payment, ClientError> {
-        self.payment_of(Command::Pay { invoice: invoice.into() }).await
+        // Here, so that the one thread that owns the wallets need not.
+        let invoice = CheckedInvoice::parse(&invoice.into());
+        let bad = |error: InvoiceError| ClientError::new(Code::BadInvoice, error.to_string());
+        let invoice = Box::new(invoice.map_err(bad)?);
+        self.payment_of(Command::PayChecked { invoice }).await
     }
 
     /// Pays a wallet that has not asked, and waits for the end.

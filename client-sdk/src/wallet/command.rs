@@ -18,6 +18,7 @@ impl Wallet {
         let done = match command {
             Command::Invoice { .. } => self.invoice(turn, command),
             Command::Pay { invoice } => self.pay(turn, &invoice, &mut about),
+            Command::PayChecked { invoice } => self.pay_checked(turn, *invoice, &mut about),
             Command::Send { .. } => self.send(turn, command, &mut about),
             Command::PayHub { channel, amount, memo } => self.pay_hub(turn, channel, amount, memo),
             Command::Acknowledge { channel } => self.nudge(turn, channel, true),

@@ -13,7 +13,7 @@ use settlement::update::{Destination, Memo, Payload};
 
 use super::core::Turn;
 use super::{Command, Payment, PaymentState, Record, Wallet, Way};
-use crate::invoice::Invoice;
+use crate::invoice::{CheckedInvoice, Invoice};
 use crate::payload::{Content, ContentKey, seal};
 
 /// The most payments that wait for one channel's next update.
@@ -73,8 +73,18 @@ impl Wallet {
         text: &str,
         about: &mut Option<Anchor>,
     ) -> Result<(), Refusal> {
-        let invoice =
-            Invoice::parse(text).map_err(|error| (Code::BadInvoice, error.to_string()))?;
+        let invoice = CheckedInvoice::parse(text);
+        let invoice = invoice.map_err(|error| (Code::BadInvoice, error.to_string()))?;
+        self.pay_checked(turn, invoice, about)
+    }
+
+    pub(super) fn pay_checked(
+        &mut self,
+        turn: &mut Turn,
+        invoice: CheckedInvoice,
+        about: &mut Option<Anchor>,
+    ) -> Result<(), Refusal> {
+        let invoice = invoice.into_inner();
         *about = Some(invoice.anchor);
         let Invoice { ledger, payee, asset, amount, anchor, expires, memo, hub } = invoice;
         if ledger != self.ledger {

@@ -78,12 +78,18 @@ fn each_invoice_that_can_not_be_paid_is_refused_with_its_code() {
         (with(|i| i.amount = Amount(u64::MAX)), Code::AmountOverflow),
     ];
     for (invoice, code) in cases {
-        let mut world = World::new();
-        let before = world.records.len();
-        world.command(Command::Pay { invoice });
-        assert_eq!(world.refused().map(|(code, _)| code), Some(code));
-        assert_eq!(world.records.len(), before, "{code:?}: nothing may change");
-        assert!(world.unsent().is_empty());
+        // However its signature was checked.
+        let checked = CheckedInvoice::parse(&invoice).ok();
+        assert_eq!(checked.is_none(), code == Code::BadInvoice, "{code:?}");
+        let checked = checked.map(|invoice| Command::PayChecked { invoice: Box::new(invoice) });
+        for command in [Some(Command::Pay { invoice }), checked].into_iter().flatten() {
+            let mut world = World::new();
+            let before = world.records.len();
+            world.command(command);
+            assert_eq!(world.refused().map(|(code, _)| code), Some(code));
+            assert_eq!(world.records.len(), before, "{code:?}: nothing may change");
+            assert!(world.unsent().is_empty());
+        }
     }
 }
 
