@@ -51,18 +51,35 @@ fn with_defaults() -> Config {
     Config { data_dir: DATA.into(), ..Config::default() }
 }
 
-/// `hub.toml` with every default taken out of its comment.
-fn all_set() -> String {
+/// `hub.toml` with every setting behind such a mark taken out of its comment: `#` for defaults, `# `
+/// for examples.
+fn uncommented(mark: &str) -> String {
     let is_setting = |line: &str| {
-        let key = line.split('=').next().unwrap_or_default().trim();
-        line.contains('=') && key.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
+        let key = line.split(" = ").next().unwrap_or_default();
+        line.contains(" = ")
+            && key.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
     };
     let shipped = text("hub.toml");
-    let lines = shipped.lines().map(|line| match line.strip_prefix('#') {
+    let lines = shipped.lines().map(|line| match line.strip_prefix(mark) {
         Some(setting) if is_setting(setting) => setting,
         _ => line,
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+fn load_text(text: &str) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hub.toml");
+    std::fs::write(&file, text).unwrap();
+    let loaded = load(&Source { file: Some(file), ..Source::default() });
+    loaded.map_err(|error| format!("{error:#}"))
+}
+
+/// Every key that the hub knows in this table, as it says itself when it is given another one.
+fn known_keys(table: &str) -> BTreeSet<String> {
+    let refused = load_text(&format!("{table}\nno_such_key = 1\n")).unwrap_err();
+    let list = refused.split("expected ").nth(1).unwrap();
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[test]
@@ -72,31 +89,27 @@ fn the_settings_as_shipped_are_the_defaults() {
 
 #[test]
 fn every_setting_is_shown_with_its_default() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("hub.toml");
-    std::fs::write(&file, all_set()).unwrap();
-    let shown = from_file(file);
+    let shown = load_text(&uncommented("#")).unwrap();
     let genesis = Genesis::standard("any", PublicKey([2; 33]), 0);
     assert_eq!(shown.policy(&genesis).unwrap(), Policy::standard());
     assert_eq!(Config { policy: toml::Table::new(), ..shown }, with_defaults());
+    let examples = load_text(&uncommented("# ")).unwrap();
+    assert!(examples.ledger.is_some() && examples.ledger_public.is_some());
 
-    let shown: toml::Table = toml::from_str(&all_set()).unwrap();
-    let mut known = toml::Table::try_from(Config::default()).unwrap();
-    let policy = serde_json::to_value(Policy::standard()).unwrap();
-    let margins = policy.as_object().unwrap().keys().map(|key| (key.clone(), 0.into()));
-    known.insert("policy".to_owned(), toml::Value::Table(margins.collect()));
-    assert_eq!(keys(&shown), keys(&known));
+    let parse = |mark| toml::from_str::<toml::Table>(&uncommented(mark)).unwrap();
+    let (mut shown, examples) = (parse("#"), parse("# "));
+    shown.extend(examples.into_iter().filter(|(_, value)| !value.is_table()));
+    assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), known_keys(""));
+    for (name, table) in shown.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+        let shown: BTreeSet<String> = table.keys().cloned().collect();
+        let known = if name == "policy" { margins() } else { known_keys(&format!("[{name}]")) };
+        assert_eq!(shown, known, "[{name}]");
+    }
 }
 
-fn keys(table: &toml::Table) -> BTreeSet<String> {
-    let mut keys = BTreeSet::new();
-    for (key, value) in table {
-        match value.as_table() {
-            Some(inner) => keys.extend(inner.keys().map(|inner| format!("{key}.{inner}"))),
-            None => drop(keys.insert(key.clone())),
-        }
-    }
-    keys
+fn margins() -> BTreeSet<String> {
+    let policy = serde_json::to_value(Policy::standard()).unwrap();
+    policy.as_object().unwrap().keys().cloned().collect()
 }
 
 #[test]
