@@ -3,12 +3,12 @@
 
 use client_sdk::wallet::{Command, Input as WalletInput, Payment, PaymentState};
 use hub::shard::Input as HubInput;
-use settlement::channel::Phase;
+use settlement::channel::{Channel, Phase};
 use settlement::crypto::Signable;
 use settlement::proof::CooperativeClose;
 use settlement::tx::Transaction;
 
-use super::thief::Thief;
+use super::thief::{THIEF, Thief};
 use super::{HUB_FUNDS, MINTED, World, check};
 
 /// More blocks than any lock or window lives.
@@ -19,6 +19,9 @@ impl World {
     pub(super) fn heal(&mut self) -> Result<(), String> {
         self.story.tell(self.now_ms, || "faults stop".to_owned());
         self.faults_over = true;
+        self.only_liars_are_suspended()?;
+        // A hub that was lied to suspends the channel until the two meet again.
+        (0..2).for_each(|who| self.disconnect(who));
         for _ in 0..BLOCKS_TO_END {
             self.everybody_up(None);
             self.beat();
@@ -27,6 +30,29 @@ impl World {
             }
         }
         Err("some payment never ended, or some channel never came to rest".to_owned())
+    }
+
+    /// A channel between two that are honest is never suspended, whatever breaks. Once one side
+    /// closes it the other one's updates are refused, and it waits for the close to show.
+    fn only_liars_are_suspended(&self) -> Result<(), String> {
+        let liar = self.thief.as_ref().map(|_| self.public(THIEF));
+        let wrong = self.channels().find(|channel| {
+            let closing = |of: &&Channel| of.id() == channel.id() && of.phase() != Phase::Open;
+            channel.suspended().is_some()
+                && liar != Some(channel.terms().wallet)
+                && self.channels().find(closing).is_none()
+        });
+        wrong.map_or(Ok(()), |channel| {
+            Err(format!("an honest channel is suspended: {:?}", channel.suspended()))
+        })
+    }
+
+    /// Every channel as each of its sides that is up knows it.
+    fn channels(&self) -> impl Iterator<Item = &Channel> {
+        let wallets = self.wallets.iter().filter_map(|wallet| wallet.core());
+        wallets
+            .flat_map(|wallet| wallet.channels())
+            .chain(self.hub.core().into_iter().flat_map(|hub| hub.channels()))
     }
 
     /// Starts who is down, and connects all wallets except one.
@@ -72,11 +98,7 @@ impl World {
 
     /// No lock is pending on any side, and nothing waits to be sent.
     fn all_idle(&self) -> bool {
-        let wallets = self.wallets.iter().filter_map(|wallet| wallet.core());
-        let mut channels = wallets
-            .flat_map(|wallet| wallet.channels())
-            .chain(self.hub.core().into_iter().flat_map(|hub| hub.channels()));
-        channels.all(|channel| {
+        self.channels().all(|channel| {
             let closed = matches!(channel.phase(), Phase::Closed { .. });
             let quiet = channel.outgoing().in_flight.is_none()
                 && channel.outgoing().tip().locks.is_empty()

@@ -19,7 +19,7 @@ use settlement::wire::Message;
 use super::World;
 
 /// Which of the wallets.
-const THIEF: usize = 1;
+pub(super) const THIEF: usize = 1;
 
 /// What the thief has collected.
 #[derive(Default)]
