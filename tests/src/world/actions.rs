@@ -1,5 +1,6 @@
 //! What the processes of the world do to each other.
 
+use client_sdk::invoice::Invoice;
 use client_sdk::wallet::{Action as WalletAction, Command, Event, Input as WalletInput};
 use hub::shard::{Action as HubAction, Input as HubInput};
 use rand::RngExt;
@@ -173,7 +174,8 @@ impl World {
                     self.wrong.get_or_insert(wrong);
                 }
             }
-            Event::Refused { code, detail, .. } => {
+            Event::Refused { code, detail, payment } => {
+                payment.into_iter().for_each(|anchor| self.facts.refused(who, anchor));
                 self.story.tell(now_ms, || format!("wallet {who}: refused, {code}: {detail}"));
             }
             _ => {}
@@ -272,6 +274,9 @@ impl World {
         let keep = self.rng.random_bool(0.1);
         let next = if keep { invoices.front().cloned() } else { invoices.pop_front() };
         if let Some(invoice) = next {
+            if let Ok(asked) = Invoice::parse(&invoice) {
+                self.facts.asked(payer, asked.anchor);
+            }
             let pay = WalletInput::Command(Box::new(Command::Pay { invoice }));
             self.wallet_input(payer, pay);
         }

@@ -1,6 +1,6 @@
 //! What has been seen, what must stay true, and the story of how it came about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use client_sdk::wallet::{Payment, PaymentState, Way};
@@ -10,27 +10,38 @@ use settlement::types::{Amount, Anchor, Secret};
 #[derive(Default)]
 pub(super) struct Facts {
     final_states: BTreeMap<(usize, Anchor), PaymentState>,
+    /// Payments that were asked for and have not ended since.
+    asked: BTreeSet<(usize, Anchor)>,
 }
 
 impl Facts {
+    /// A wallet was asked to pay, perhaps for the second time.
+    pub(super) fn asked(&mut self, who: usize, anchor: Anchor) {
+        self.asked.insert((who, anchor));
+    }
+
+    /// A wallet refused to.
+    pub(super) fn refused(&mut self, who: usize, anchor: Anchor) {
+        self.asked.remove(&(who, anchor));
+    }
+
     /// A wallet was told how a payment stands.
     pub(super) fn told(&mut self, who: usize, payment: &Payment) -> Result<(), String> {
+        let key = (who, payment.anchor);
         if payment.state == PaymentState::Pending {
             // An invoice may be tried again once its money is back, and only then.
-            return match self.final_states.remove(&(who, payment.anchor)) {
+            return match self.final_states.remove(&key) {
                 Some(PaymentState::Settled) => {
                     Err(format!("wallet {who} tries {:?} again, which is settled", payment.anchor))
                 }
                 _ => Ok(()),
             };
         }
-        let known = self.final_states.insert((who, payment.anchor), payment.state);
-        match known {
-            // A second try may fail in another way, and the word that it was under way may have been
-            // lost with the process.
-            Some(PaymentState::Failed(_)) if matches!(payment.state, PaymentState::Failed(_)) => {
-                Ok(())
-            }
+        let asked = self.asked.remove(&key);
+        match self.final_states.insert(key, payment.state) {
+            // A second try may end otherwise, and the word that it was under way may have been lost
+            // with the process.
+            Some(PaymentState::Failed(_)) if asked => Ok(()),
             Some(before) if before != payment.state => Err(format!(
                 "wallet {who} was told {before:?}, then {:?}, of {:?}",
                 payment.state, payment.anchor

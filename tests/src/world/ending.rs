@@ -169,8 +169,8 @@ impl World {
 
     pub(super) fn check_ledger(&mut self) -> Result<(), String> {
         let payments = [self.payments(0), self.payments(1)];
-        if self.thief.as_ref().is_some_and(Thief::has_struck) {
-            return self.check_after_theft(&payments);
+        if self.thief.as_ref().is_some_and(Thief::has_cheated) {
+            return self.check_after_cheating(&payments);
         }
         check::agree(&payments[0], &payments[1])?;
         check::agree(&payments[1], &payments[0])?;
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// The thief may have harmed itself; nobody else.
-    fn check_after_theft(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
+    fn check_after_cheating(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
         self.facts.hold(0, &payments[0])?;
         let (paid, received) = check::moved(&payments[0]);
         let has = self.ledger.balance(&self.public(0));
@@ -205,7 +205,7 @@ impl World {
         if !self.ledger.is_conserved() {
             return Err("the ledger is not conserved".to_owned());
         }
-        self.report.thefts += 1;
+        self.report.thefts += u64::from(self.thief.as_ref().is_some_and(Thief::has_struck));
         self.count(payments);
         Ok(())
     }

@@ -25,6 +25,8 @@ pub(super) const THIEF: usize = 1;
 #[derive(Default)]
 pub(super) struct Thief {
     taken: BTreeMap<u64, (Signed<BalanceProof>, Vec<Lock>)>,
+    /// It has said something false, or kept back what would have helped itself.
+    lied: bool,
     struck: bool,
 }
 
@@ -32,14 +34,21 @@ impl Thief {
     pub(super) fn has_struck(&self) -> bool {
         self.struck
     }
+
+    /// Whether it has done anything by which it may have harmed itself.
+    pub(super) fn has_cheated(&self) -> bool {
+        self.struck || self.lied
+    }
 }
 
 impl World {
     /// What its honest half brings before the ledger comes too early for a thief, or too late.
-    pub(super) fn keeps_from_ledger(&self, who: usize) -> bool {
+    pub(super) fn keeps_from_ledger(&mut self, who: usize) -> bool {
         let ending = self.faults_over;
-        let steals = |thief: &Thief| thief.struck || !ending;
-        who == THIEF && self.thief.as_ref().is_some_and(steals)
+        let Some(thief) = self.thief.as_mut().filter(|_| who == THIEF) else { return false };
+        let keeps = thief.struck || !ending;
+        thief.lied |= keeps;
+        keeps
     }
 
     /// What the thief says instead.
@@ -47,6 +56,14 @@ impl World {
         if who != THIEF || self.thief.is_none() || self.faults_over || !self.rng.random_bool(0.15) {
             return Some(message);
         }
+        let said = self.instead_of(message.clone());
+        if let Some(thief) = self.thief.as_mut().filter(|_| said.as_ref() != Some(&message)) {
+            thief.lied = true;
+        }
+        said
+    }
+
+    fn instead_of(&mut self, message: Message) -> Option<Message> {
         let silent = self.rng.random_bool(0.5);
         match message {
             Message::Reveal { .. } if silent => None,
