@@ -6,6 +6,10 @@
 //! table, and errors as one line on standard error. Logs go to standard error, and only if
 //! `RUST_LOG` asks for them.
 //!
+//! Every command but `init` also follows the ledger to its newest block and answers what it finds
+//! there before it ends: a wallet that slept while somebody closed its channel is protected by
+//! whichever command wakes it within the challenge period.
+//!
 //! Exit codes: 0 done, 1 refused or failed, 2 usage, 3 hub or ledger out of reach.
 
 mod args;
@@ -137,7 +141,9 @@ async fn here(
         Command::Listen => socket::listen(home, &session, lines).await,
         command => run::run(&session, command, &lines).await,
     };
-    session.close().await;
+    if let Err(error) = session.close().await {
+        Printer::warn(&format!("{}; run `wallet status` again soon", error.detail));
+    }
     drop(owned);
     ended
 }

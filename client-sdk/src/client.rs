@@ -102,6 +102,8 @@ struct Shared {
     links: Vec<watch::Receiver<Link>>,
     /// A connection that is not wanted counts as down.
     connect: bool,
+    /// Submissions that the ledger has neither taken nor refused.
+    unanswered: watch::Receiver<usize>,
 }
 
 /// An open client. Dropping it is like a crash that loses nothing durable; [`Client::shutdown`]

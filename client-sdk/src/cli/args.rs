@@ -15,7 +15,8 @@ pub(super) const HUB_DEFAULT: &str = "http://127.0.0.1:7400";
 /// A wallet for payment channels with a hub.
 ///
 /// Amounts are whole base units of the asset (cents, for example). Exit codes: 0 done, 1 refused or
-/// failed, 2 usage, 3 hub or ledger out of reach.
+/// failed, 2 usage, 3 hub or ledger out of reach. Whatever the command, but for `init`: before it
+/// ends, it follows the ledger to its newest block and answers what others have closed meanwhile.
 #[derive(Debug, Parser)]
 #[command(name = "wallet", version)]
 pub(super) struct Args {

@@ -74,6 +74,12 @@ impl Printer {
         let _ = writeln!(std::io::stderr(), "error: {detail} [{number} {name}]");
     }
 
+    /// Something to see to that is no failure of the command: one line on standard error, so that
+    /// what scripts read stays one object.
+    pub(super) fn warn(text: &str) {
+        let _ = writeln!(std::io::stderr(), "warning: {}", printable(text));
+    }
+
     /// Shows people that something takes its time; only on a terminal.
     pub(super) fn spinner(self, command: &Command) -> ProgressBar {
         if self.json || *command == Command::Listen {

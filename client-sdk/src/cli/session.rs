@@ -16,6 +16,9 @@ use crate::ledger_http::HttpLedger;
 const CATCH_UP: Duration = Duration::from_secs(60);
 /// How long what is under way may take to be settled before the command ends.
 const SETTLE: Duration = Duration::from_secs(3);
+/// How long the ledger may take to give the newest blocks, and to take what they call for, before
+/// the command ends.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// An open home.
 pub(super) struct Session {
@@ -84,10 +87,21 @@ impl Session {
         id.map(AssetId).ok_or_else(unknown)
     }
 
-    pub(super) async fn close(self) {
+    /// Ends; says so if the ledger could not be given in time what it has to get.
+    pub(super) async fn close(self) -> Result<(), ClientError> {
         if self.connects {
             self.settle().await;
         }
+        let answered = self.answer().await;
         self.client.shutdown().await;
+        answered
+    }
+
+    /// A wallet that slept sees what others have done to its channels, and answers: whichever
+    /// command woke it, the answer is with the ledger before the command ends.
+    async fn answer(&self) -> Result<(), ClientError> {
+        // A ledger out of reach is told by the commands that need it.
+        let _ = tokio::time::timeout(ANSWER, self.wallet.caught_up(ANSWER)).await;
+        self.wallet.handed_in(ANSWER).await
     }
 }

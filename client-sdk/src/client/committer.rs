@@ -10,12 +10,11 @@ use std::sync::mpsc::SyncSender;
 use settlement::encoding::encode;
 use settlement::index::Change;
 use settlement::journal::{Journal, Lsn, abort_on, append_to};
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::connection::{Batch, Outgoing, Outlet};
 use super::members::Members;
 use super::pipe::{Effect, Group, Pipe};
-use super::submit::Submitted;
+use super::submit::Submissions;
 use crate::wallet::Action;
 
 /// What the index thread takes: the rows that changed up to a position.
@@ -30,8 +29,7 @@ pub(crate) struct Committer {
     pub(crate) archivable: Arc<AtomicU64>,
     pub(crate) members: Arc<Members>,
     pub(crate) outlets: Vec<Outlet>,
-    /// At most a few per channel, and only around a close, so it needs no bound of its own.
-    pub(crate) submissions: UnboundedSender<Submitted>,
+    pub(crate) submissions: Submissions,
 }
 
 impl Committer {
@@ -91,10 +89,7 @@ impl Committer {
                     let update = Outgoing::Update { index, channel, base, ops, proof };
                     say(self.members.connection_of(index), update);
                 }
-                Action::Submit(submission) => {
-                    // Closed only when the client is: then the next start submits it anew.
-                    let _ = self.submissions.send((index, submission));
-                }
+                Action::Submit(submission) => self.submissions.give(index, submission),
                 Action::Tell(event) => self.members.tell(index, event),
             },
         }

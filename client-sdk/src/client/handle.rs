@@ -269,6 +269,24 @@ impl WalletHandle {
         })
     }
 
+    /// Waits until the ledger has answered everything that this client had to bring before it until
+    /// now: closes, proofs against somebody else's close, claims. Without this, a client that ends
+    /// leaves what is still on its way to its next start. Gives up after `patience`.
+    ///
+    /// # Errors
+    /// When the client has been shut down; [`Code::LedgerUnavailable`] after `patience`.
+    pub async fn handed_in(&self, patience: Duration) -> Result<(), ClientError> {
+        // Behind everything that the core has made the committer perform.
+        self.look(|_| ()).await?;
+        let mut unanswered = self.shared.unanswered.clone();
+        let answered = timeout(patience, unanswered.wait_for(|count| *count == 0)).await;
+        let Ok(Ok(_)) = answered else {
+            let detail = "the ledger has not taken what this wallet has to bring before it";
+            return Err(ClientError::new(Code::LedgerUnavailable, detail));
+        };
+        Ok(())
+    }
+
     async fn ended(&self, payment: Payment) -> Result<Payment, ClientError> {
         if payment.state == PaymentState::Pending {
             self.wait(payment.anchor).await

@@ -11,7 +11,7 @@ use settlement::index::{Change, Index};
 use settlement::params::Genesis;
 use settlement::reject::Code;
 use settlement::types::Height;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::committer::{Committer, Rows};
@@ -55,7 +55,8 @@ impl Parts {
         let (wanted, wants) = watch::channel(Height(0));
         let mut tasks = Vec::new();
         let (outlets, links) = self.connect(config, &core, &mut tasks);
-        let (submissions, submitted) = mpsc::unbounded_channel();
+        let (submissions, submitted) = submit::submissions();
+        let unanswered = submissions.unanswered();
         let (indexer, rows) = sync_channel(1);
         let archivable = Arc::<AtomicU64>::default();
         let behind = self.store.journal.durable().saturating_sub(self.store.index.position());
@@ -113,6 +114,7 @@ impl Parts {
             members: self.members,
             links,
             connect: config.connect,
+            unanswered,
         };
         let (shared, threads) = (Arc::new(shared), Mutex::new(threads));
         Ok(Client { shared, dropped, threads, tasks })

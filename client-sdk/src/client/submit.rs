@@ -5,15 +5,56 @@ use std::time::Duration;
 
 use settlement::reject::Code;
 use settlement::tx::{Submission, Transaction};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::members::Members;
 use crate::ledger_client::{LedgerClient, LedgerError};
 
 /// A submission and the wallet that signs it.
-pub(crate) type Submitted = (u32, Box<Submission>);
+pub(crate) struct Submitted {
+    index: u32,
+    submission: Box<Submission>,
+    unanswered: Unanswered,
+}
+
+/// Where submissions are handed in. At most a few per channel, and only around a close, so the
+/// queue needs no bound of its own.
+#[derive(Clone)]
+pub(crate) struct Submissions {
+    queue: UnboundedSender<Submitted>,
+    unanswered: Arc<watch::Sender<usize>>,
+}
+
+/// Counted for as long as the ledger has neither taken nor refused a submission.
+struct Unanswered(Arc<watch::Sender<usize>>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// The queue's two ends.
+pub(crate) fn submissions() -> (Submissions, UnboundedReceiver<Submitted>) {
+    let (queue, submitted) = unbounded_channel();
+    (Submissions { queue, unanswered: Arc::new(watch::channel(0).0) }, submitted)
+}
+
+impl Submissions {
+    /// Hands one in. Once the client has ended it goes nowhere: the next start makes it anew.
+    pub(crate) fn give(&self, index: u32, submission: Box<Submission>) {
+        self.unanswered.send_modify(|count| *count = count.saturating_add(1));
+        let unanswered = Unanswered(self.unanswered.clone());
+        let _ = self.queue.send(Submitted { index, submission, unanswered });
+    }
+
+    /// How many the ledger has not answered yet.
+    pub(crate) fn unanswered(&self) -> watch::Receiver<usize> {
+        self.unanswered.subscribe()
+    }
+}
 
 /// How many are brought at once.
 const TOGETHER: usize = 16;
@@ -29,7 +70,7 @@ pub(crate) async fn run(
 ) {
     let places = Arc::new(Semaphore::new(TOGETHER));
     let mut tasks = JoinSet::new();
-    while let Some((index, submission)) = submissions.recv().await {
+    while let Some(Submitted { index, submission, unanswered }) = submissions.recv().await {
         let Some(member) = members.get(index) else {
             continue;
         };
@@ -37,6 +78,7 @@ pub(crate) async fn run(
         tasks.spawn(async move {
             let transaction = Transaction::submit(&member.key, *submission);
             bring(ledger.as_ref(), &transaction, &places).await;
+            drop(unanswered);
         });
         while tasks.try_join_next().is_some() {}
     }

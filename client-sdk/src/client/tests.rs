@@ -3,6 +3,8 @@
 
 mod world;
 
+use std::time::Duration;
+
 use settlement::channel::Phase;
 use settlement::crypto::{BatchCache, Signable, VerifyingKey};
 use settlement::proof::SnapshotRef;
@@ -197,9 +199,29 @@ async fn a_close_without_the_hub_reaches_the_ledger() {
     let submission = world.submitted().await;
     assert!(submission.close);
     assert_eq!((submission.channel, submission.by), (id, Role::Wallet));
+    wallet.handed_in(world::PATIENCE).await.unwrap();
     world.block(vec![world::paid_out(id, 100, 0)]);
     let closed = wallet.closed(id).await.unwrap();
     assert_eq!((closed.wallet_amount, closed.hub_amount), (Amount(100), Amount(0)));
     let phase = wallet.until(move |wallet| Some(wallet.channel(&id)?.phase())).await.unwrap();
     assert!(matches!(phase, Phase::Closed { .. }));
+}
+
+/// What a command that is about to end waits for: not only that the submission was made.
+#[tokio::test]
+async fn what_is_handed_in_is_with_the_ledger_and_not_only_on_its_way() {
+    let world = World::new().await;
+    let client = world.open(vec![key(1)]).await.unwrap();
+    let terms = world.terms(&key(1), 0);
+    let id = terms.channel_id();
+    world.block(vec![opened(terms, 100)]);
+    let wallet = client.wallets().remove(0);
+    wallet.until(move |wallet| wallet.channel(&id).map(|_| ())).await.unwrap();
+    world.refuse_submissions(u32::MAX);
+    wallet.close_alone(id).await.unwrap();
+    let late = wallet.handed_in(Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!(late.code, Code::LedgerUnavailable);
+    world.refuse_submissions(0);
+    wallet.handed_in(world::PATIENCE).await.unwrap();
+    assert!(world.submitted_now().is_some_and(|submission| submission.close));
 }

@@ -4,7 +4,6 @@ use std::sync::mpsc::sync_channel;
 use settlement::journal::{Disk, MemoryJournal};
 use settlement::types::{ChannelId, Height};
 use settlement::wire::Message;
-use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
 use crate::client::store::Entry;
@@ -27,7 +26,7 @@ fn nothing_is_performed_before_its_records_and_all_earlier_ones_are_durable() {
         Effect::Release(Box::new(release))
     };
     let (indexer, rows) = sync_channel(1);
-    let (submissions, _submitted) = unbounded_channel();
+    let (submissions, _submitted) = crate::client::submit::submissions();
     let committer = Committer {
         pipe: pipe.clone(),
         journal: Box::new(MemoryJournal::open(&disk).unwrap()),

@@ -195,6 +195,11 @@ impl World {
         *self.ledger.refusals.lock().unwrap() = times;
     }
 
+    /// A submission that the ledger has taken already.
+    pub(crate) fn submitted_now(&self) -> Option<Submission> {
+        self.submissions.try_lock().ok()?.try_recv().ok()
+    }
+
     pub(crate) async fn submitted(&self) -> Submission {
         let mut submissions = self.submissions.lock().await;
         patient(submissions.recv()).await.unwrap()
