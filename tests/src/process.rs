@@ -15,7 +15,9 @@ pub mod ledger;
 pub mod raw;
 pub mod stage;
 pub mod strace;
+pub mod town;
 pub mod wallet;
+pub mod wire;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

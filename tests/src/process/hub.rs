@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use client_sdk::api::HubInfo;
 use serde_json::Value;
-use settlement::types::PublicKey;
+use settlement::api::{SubmitAnswer, SubmitRequest};
+use settlement::crypto::SigningKey;
+use settlement::encoding::encode;
+use settlement::tx::{Submission, Transaction};
+use settlement::types::{ChannelId, PublicKey, Role};
 
 use super::child::Child;
 use super::http::Http;
@@ -83,6 +87,29 @@ impl Hub {
         let admin = Http::new(line["admin"].as_str().expect("its address for operators"));
         let (programs, data, http) = (programs.clone(), data.to_owned(), Http::new(&url));
         Hub { programs, data, ledger, process, admin, http, url, key }
+    }
+
+    /// What a thief could do who has its key: closes a channel and brings nothing of what the hub
+    /// has paid, or been paid, to the ledger.
+    ///
+    /// # Panics
+    /// When the ledger refuses.
+    pub fn close_with_nothing(&self, ledger: &Http, channel: ChannelId) {
+        let text = std::fs::read_to_string(self.data.join("hub.key")).unwrap();
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes).unwrap();
+        let key = SigningKey::from_bytes(bytes).unwrap();
+        let nothing = Submission {
+            channel,
+            by: Role::Hub,
+            close: true,
+            proof: None,
+            locks: Vec::new(),
+            claims: Vec::new(),
+        };
+        let transaction = hex::encode(encode(&Transaction::submit(&key, nothing)));
+        let answer = ledger.post("/v1/ledger/transactions", &SubmitRequest { transaction });
+        let _: SubmitAnswer = answer.ok();
     }
 
     /// Starts it again on the same directory and the same address, after it has ended.

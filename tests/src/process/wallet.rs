@@ -81,6 +81,17 @@ impl Wallet {
         wallet
     }
 
+    /// A copy of its home as it is now, while no command runs.
+    ///
+    /// # Panics
+    /// When it can't be copied.
+    pub fn copy(&self, home: &Path) -> Wallet {
+        copy_dir(&self.home, home);
+        let name = home.file_name().unwrap().to_string_lossy().into_owned();
+        let (program, hub) = (self.program.clone(), self.hub.clone());
+        Wallet { name, program, home: home.to_owned(), hub, key: self.key }
+    }
+
     /// Has it talk to another address from now on.
     pub fn use_hub(&mut self, hub: &str) {
         hub.clone_into(&mut self.hub);
@@ -157,6 +168,17 @@ impl Wallet {
 
     /// How long a payment may be pending.
     pub const PAYMENT: Duration = BLOCKS_PATIENCE;
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (entry, to) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_dir(&entry.path(), &to),
+            false => std::fs::copy(entry.path(), to).map(|_| ()).unwrap(),
+        }
+    }
 }
 
 /// An amount in what a command said.
