@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Lsn;
+use super::format::{KIND_AT, VERSION_AT};
 
 /// Why a journal refused; each message says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +136,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The damaged file, and where in it the first thing starts that is not as it should be, in
+    /// bytes. None for what is not about the bytes of one file.
+    pub fn place(&self) -> Option<(&Path, u64)> {
+        match self {
+            JournalError::Damaged { file, offset, .. } => Some((file, *offset)),
+            JournalError::Version { file, .. } => Some((file, VERSION_AT)),
+            JournalError::Kind { file, .. } => Some((file, KIND_AT)),
+            _ => None,
+        }
+    }
+
     /// Wraps an I/O error with what was attempted; for use in `map_err`.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
         let path = path.to_path_buf();

@@ -8,6 +8,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The longest record, in bytes: 16 MiB.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
+/// Where in a segment's header its version stands, and its kind.
+pub(super) const VERSION_AT: u64 = 8;
+pub(super) const KIND_AT: u64 = 12;
 pub(super) const SEGMENT_HEADER_BYTES: usize = 48;
 pub(super) const GROUP_HEADER_BYTES: usize = 24;
 pub(super) const RECORD_HEADER_BYTES: usize = 8;

@@ -113,7 +113,8 @@ pub struct Torn {
 }
 
 impl AuditReport {
-    /// Whether nothing is wrong, neither with the ledger nor with what a hub signed. A torn tail is no fault: nothing in it was ever shown.
+    /// Whether nothing is wrong, neither with the ledger nor with what a hub signed. A torn tail is
+    /// no fault: nothing in it was ever shown.
     pub fn is_right(&self) -> bool {
         self.wrong.is_none() && self.contradictions.is_empty()
     }
@@ -128,34 +129,61 @@ pub fn audit<R: Records + ?Sized>(
     genesis: Genesis,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<AuditReport, LedgerError> {
-    let mut auditor = Auditor::new(genesis)?;
-    let read = records.read(&mut |lsn, bytes| {
-        auditor.take(lsn, bytes)?;
-        progress(&auditor.right);
-        Ok(())
-    });
-    Ok(auditor.report(read))
+    Ok(Auditor::new(genesis)?.audit(records, progress))
 }
 
-struct Auditor {
+/// Audits one ledger, and goes on where it was when there are more blocks, or when damage that it
+/// met was repaired.
+pub struct Auditor {
     ledger: Ledger,
     books: Books,
     statements: Statements,
     right: Progress,
     /// Where the ledger stood after the last block found right.
     tip: Tip,
+    /// Why a whole record was not right. The ledger may have applied it, and can't go on.
+    refused: Option<String>,
 }
 
 impl Auditor {
-    fn new(genesis: Genesis) -> Result<Auditor, LedgerError> {
+    /// One who has seen nothing but the genesis yet.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the genesis makes no ledger.
+    pub fn new(genesis: Genesis) -> Result<Auditor, LedgerError> {
         let ledger = Ledger::genesis(genesis)?;
         let books = Books::open(&ledger).map_err(LedgerError::State)?;
         let tip = *ledger.tip();
         let (statements, right) = (Statements::default(), Progress::default());
-        Ok(Auditor { ledger, books, statements, right, tip })
+        Ok(Auditor { ledger, books, statements, right, tip, refused: None })
+    }
+
+    /// Reads all of `records`, and replays the blocks that were not found right before. `progress`
+    /// is called after each.
+    pub fn audit<R: Records + ?Sized>(
+        &mut self,
+        records: &R,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> AuditReport {
+        let read = records.read(&mut |lsn, bytes| {
+            if lsn <= self.right.blocks {
+                return Ok(());
+            }
+            self.take(lsn, bytes)?;
+            progress(&self.right);
+            Ok(())
+        });
+        self.report(read)
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), String> {
+        if let Some(reason) = &self.refused {
+            return Err(reason.clone());
+        }
+        self.replay(lsn, bytes).inspect_err(|reason| self.refused = Some(reason.clone()))
+    }
+
+    fn replay(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), String> {
         let replayed = replay_one(&mut self.ledger, lsn, bytes);
         let (applied, _) = replayed.map_err(|error| error.to_string())?;
         self.books.enter(&applied)?;
@@ -167,7 +195,7 @@ impl Auditor {
         Ok(())
     }
 
-    fn report(self, read: Result<Option<TornTail>, JournalError>) -> AuditReport {
+    fn report(&self, read: Result<Option<TornTail>, JournalError>) -> AuditReport {
         let next = Height(self.right.blocks).after(1);
         let (wrong, torn_tail) = match read {
             Ok(torn) => (None, torn.map(Torn::from)),
@@ -179,7 +207,7 @@ impl Auditor {
             height: self.tip.height,
             writes: self.tip.writes,
             held: self.books.held(),
-            contradictions: self.statements.contradictions,
+            contradictions: self.statements.contradictions.clone(),
             wrong,
             torn_tail,
         }
@@ -210,14 +238,14 @@ impl Statements {
 
 impl Wrong {
     fn of(block: Height, error: JournalError) -> Wrong {
-        let wrong = |file, offset, reason| Wrong { block, file, offset, reason };
-        match error {
-            JournalError::Damaged { file, offset, reason } => {
-                wrong(Some(file), Some(offset), reason.to_owned())
-            }
-            JournalError::Visitor { reason, .. } => wrong(None, None, reason),
-            other => wrong(None, None, other.to_string()),
-        }
+        let place = error.place().map(|(file, offset)| (file.to_owned(), offset));
+        let (file, offset) = place.unzip();
+        let reason = match error {
+            JournalError::Damaged { reason, .. } => reason.to_owned(),
+            JournalError::Visitor { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        Wrong { block, file, offset, reason }
     }
 }
 
