@@ -4,7 +4,8 @@
 //! # Layers
 //!
 //! [`Ledger`] is pure: no clock, randomness or file, and no thread but to check the signatures of
-//! a block on all cores, which changes no result. [`blocks`] makes and checks blocks, `apply` and
+//! a block and to measure its hash chains (`measured`) on all cores, which changes no result.
+//! [`blocks`] makes and checks blocks, `apply` and
 //! `dispute` hold what each transaction does, [`boundaries`] every "in time or too late",
 //! [`payout`] the formula, `rows` the canonical form of the state. Around it stand the
 //! [`mempool`], the [`producer`] that makes a block, writes it and only then shows it, the
@@ -71,10 +72,12 @@ mod fixture;
 pub mod home;
 #[cfg(feature = "http")]
 pub mod http;
+mod measured;
 pub mod mempool;
 mod parallel;
 pub mod payout;
 pub mod producer;
+mod room;
 mod rows;
 #[cfg(feature = "http")]
 pub mod service;
@@ -84,6 +87,7 @@ mod tree;
 mod verified;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 pub use apply::SETTLEMENTS_MAX;
 pub use blocks::{Applied, BlockError};
@@ -97,6 +101,7 @@ use crate::crypto::{Signable, VerifyingKey};
 use crate::params::{BadParameters, Genesis};
 use crate::state_proof::StateProof;
 use crate::types::{AssetId, ChannelId, Hash, Height, LedgerId, PublicKey};
+use parallel::Workers;
 use state::State;
 
 /// The settlement ledger at some height. See the module.
@@ -107,6 +112,7 @@ pub struct Ledger {
     key: VerifyingKey,
     state: State,
     tip: Tip,
+    workers: Workers,
 }
 
 /// Where a ledger stands.
@@ -159,7 +165,7 @@ impl Ledger {
         let mut state = State::genesis(&genesis);
         let writes = rows::chain_writes(&Hash(id.0), &state.take_changes());
         let tip = Tip { height: Height(0), digest: Hash(id.0), time_ms: 0, writes };
-        Ok(Ledger { genesis, id, key, state, tip })
+        Ok(Ledger { genesis, id, key, state, tip, workers: Workers::default() })
     }
 
     /// The ledger after the block of this header, from its stored rows in ascending order of keys.
@@ -195,6 +201,12 @@ impl Ledger {
     /// Every row of the state, for an index that has none.
     pub(crate) fn all_rows(&self) -> Vec<Row> {
         self.state.all_rows()
+    }
+
+    /// Uses at most so many threads for signatures and hash chains, instead of one per core. What
+    /// comes out is the same.
+    pub fn limit_workers(&mut self, most: NonZero<usize>) {
+        self.workers = Workers(most);
     }
 
     /// What it started from.

@@ -12,6 +12,7 @@
 
 use super::channel::ChannelState;
 use super::dispute::record;
+use super::measured::Measured;
 use super::{Ledger, boundaries};
 use crate::block::LedgerEvent;
 use crate::proof::BalanceProof;
@@ -70,7 +71,7 @@ fn anchor_one(
     let proof: Option<&BalanceProof> = entry.wallet_proof.as_ref().map(|proof| &proof.value);
     let newer = proof.filter(|proof| channel.directions.wallet.improved_by(proof, &[]));
     if let Some(proof) = newer {
-        record(channel, Role::Hub, proof, &[]);
+        record(channel, Role::Hub, proof, &[], &Measured::default());
         events.push(LedgerEvent::ProofRecorded { proof: *proof, locks: Vec::new() });
     }
     let floor = &mut channel.directions.hub.floor;

@@ -6,6 +6,7 @@
 use super::Ledger;
 use super::boundaries;
 use super::channel::ChannelState;
+use super::measured::Measured;
 use super::payout::payout;
 use super::verified::VerifiedTx;
 use crate::block::LedgerEvent;
@@ -52,6 +53,7 @@ impl Ledger {
         &mut self,
         tx: &VerifiedTx,
         block: Height,
+        measured: &Measured,
         events: &mut Vec<LedgerEvent>,
     ) -> Result<(), Code> {
         match tx.tx() {
@@ -63,7 +65,8 @@ impl Ledger {
                 match &body.action {
                     AccountAction::Carry(carried) => {
                         self.state.spend_nonce(body.account);
-                        let done = self.execute_on_channel(carried.as_ref().into(), block, events);
+                        let carried = carried.as_ref().into();
+                        let done = self.execute_on_channel(carried, block, measured, events);
                         let refused = |code| LedgerEvent::Refused { tx: tx.id(), code };
                         events.extend(done.err().map(refused));
                         Ok(())
@@ -77,7 +80,7 @@ impl Ledger {
                 Ok(())
             }
             bare => match bare.on_channel() {
-                Some(tx) => self.execute_on_channel(tx, block, events),
+                Some(tx) => self.execute_on_channel(tx, block, measured, events),
                 None => Ok(()),
             },
         }
@@ -87,6 +90,7 @@ impl Ledger {
         &mut self,
         tx: OnChannel<'_>,
         block: Height,
+        measured: &Measured,
         events: &mut Vec<LedgerEvent>,
     ) -> Result<(), Code> {
         match tx {
@@ -98,7 +102,7 @@ impl Ledger {
                 let amounts = self.plan_cooperative_close(body, block)?;
                 events.extend(self.pay_out(&body.channel, amounts, true));
             }
-            OnChannel::Submit(body, _) => self.execute_submit(body, block, events)?,
+            OnChannel::Submit(body, _) => self.execute_submit(body, block, measured, events)?,
             OnChannel::Settle(channel) => {
                 self.plan_settle(channel, block)?;
                 events.extend(self.settle(channel));

@@ -16,6 +16,7 @@
 mod books;
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
@@ -156,6 +157,11 @@ impl Auditor {
         let tip = *ledger.tip();
         let (statements, right) = (Statements::default(), Progress::default());
         Ok(Auditor { ledger, books, statements, right, tip, refused: None })
+    }
+
+    /// Uses at most so many threads for signatures and hash chains, instead of one per core.
+    pub fn limit_workers(&mut self, most: NonZero<usize>) {
+        self.ledger.limit_workers(most);
     }
 
     /// Reads all of `records`, and replays the blocks that were not found right before. `progress`

@@ -4,11 +4,13 @@
 //! running digest covers every row that was written. A replay that computes something else is
 //! noticed in the very block where it does.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::apply::Ahead;
 use super::channel::ClosedChannel;
-use super::parallel;
+use super::measured::Measured;
+use super::parallel::SIGNATURES;
+use super::room::Room;
 use super::rows::{Row, chain_writes};
 use super::verified::{Keys, VerifiedTx};
 use super::{Ledger, Tip};
@@ -17,7 +19,7 @@ use crate::crypto::merkle_root;
 use crate::proof::OpenTerms;
 use crate::reject::Code;
 use crate::tx::{AccountAction, Transaction};
-use crate::types::{ChannelId, Hash, Height, PublicKey, TxId};
+use crate::types::{ChannelId, Hash, Height, TxId};
 
 /// What applying a block did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +118,9 @@ impl Ledger {
     ) -> Result<Applied, BlockError> {
         self.check_time(time_ms)?;
         let height = self.tip().height.after(1);
-        let mut filling = Filling::new(self, height);
+        let transactions: Vec<VerifiedTx> = transactions.into_iter().collect();
+        let measured = Measured::ahead(self, &transactions, height);
+        let mut filling = Filling::new(self, height, measured);
         transactions.into_iter().for_each(|tx| filling.push(tx));
         let Filling { transactions, outcomes, mut events, left_over, .. } = filling;
         self.settle_due(height, &mut events);
@@ -220,10 +224,11 @@ impl Ledger {
             tip: self.tip().height,
             terms: &terms,
             in_block: true,
+            workers: self.workers,
         };
         let verify = |tx: &Transaction| (Hash(tx.id().0), VerifiedTx::verify(tx.clone(), &keys));
         let (ids, verified): (Vec<Hash>, Vec<Result<VerifiedTx, Code>>) =
-            parallel::map(transactions, verify).into_iter().unzip();
+            self.workers.map(SIGNATURES, transactions, verify).into_iter().unzip();
         if merkle_root(&ids) != header.tx_root || u32::try_from(ids.len()) != Ok(header.tx_count) {
             return Err(BlockError::Transactions);
         }
@@ -244,6 +249,7 @@ impl Ledger {
             tip: self.tip().height,
             terms: &|id| self.terms_of(id),
             in_block: false,
+            workers: self.workers,
         };
         VerifiedTx::verify(tx, &keys)
     }
@@ -280,29 +286,21 @@ fn opened_by(tx: &Transaction) -> Option<(ChannelId, OpenTerms)> {
 struct Filling<'a> {
     ledger: &'a mut Ledger,
     height: Height,
-    bytes_left: usize,
-    hashes_left: u64,
-    /// Of the hashes, for locks of more than one step: half of a block's are kept for single
-    /// payments, so that claims on streams can't crowd them out.
-    streams_left: u64,
+    measured: Measured,
+    room: Room,
     left_over: Vec<VerifiedTx>,
-    /// Accounts of which a transaction was left over: what follows it would have a wrong nonce.
-    behind: HashSet<Option<PublicKey>>,
     transactions: Vec<Transaction>,
     outcomes: Vec<(TxId, Result<(), Code>)>,
     events: Vec<LedgerEvent>,
 }
 
 impl Filling<'_> {
-    fn new(ledger: &mut Ledger, height: Height) -> Filling<'_> {
-        let genesis = ledger.parameters();
+    fn new(ledger: &mut Ledger, height: Height, measured: Measured) -> Filling<'_> {
         Filling {
             height,
-            bytes_left: usize::try_from(genesis.block_bytes).unwrap_or(usize::MAX),
-            hashes_left: u64::from(genesis.block_hashes),
-            streams_left: u64::from(genesis.block_hashes / 2),
+            measured,
+            room: Room::of(ledger.parameters()),
             left_over: Vec::new(),
-            behind: HashSet::new(),
             ledger,
             transactions: Vec::new(),
             outcomes: Vec::new(),
@@ -313,20 +311,11 @@ impl Filling<'_> {
     /// Applies a transaction, or leaves it over.
     fn push(&mut self, tx: VerifiedTx) {
         let cost = self.ledger.cost(&tx, self.height);
-        let spends = tx.tx().spends();
-        let waits = spends.is_some_and(|by| self.behind.contains(&by));
-        let fits = tx.bytes() <= self.bytes_left
-            && cost.hashes <= self.hashes_left
-            && cost.streams <= self.streams_left;
-        if waits || !fits {
-            self.behind.extend(spends);
+        if !self.room.takes(&tx, cost) {
             self.left_over.push(tx);
             return;
         }
-        self.bytes_left = self.bytes_left.saturating_sub(tx.bytes());
-        self.hashes_left = self.hashes_left.saturating_sub(cost.hashes);
-        self.streams_left = self.streams_left.saturating_sub(cost.streams);
-        let outcome = self.ledger.execute(&tx, self.height, &mut self.events);
+        let outcome = self.ledger.execute(&tx, self.height, &self.measured, &mut self.events);
         if let Err(code) = outcome {
             let tx = tx.id();
             self.events.push(LedgerEvent::Refused { tx, code });

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::boundaries;
+use super::measured::Measured;
 use crate::api::{ChannelPhase, ChannelView};
 use crate::crypto::Signable;
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
@@ -247,20 +248,19 @@ impl Direction {
 
     /// Lets a proof stand and measures the claims again. The caller has asked
     /// [`Direction::improved_by`] and [`opens`].
-    pub(super) fn stand(&mut self, proof: BalanceProof, locks: &[Lock]) {
+    pub(super) fn stand(&mut self, proof: BalanceProof, locks: &[Lock], measured: &Measured) {
         self.opened = !locks.is_empty() || proof.locks_root == Hash::ZERO;
         self.standing = Some(proof);
         self.locks = locks.to_vec();
         for (id, claim) in &mut self.claims {
-            let redeemed = find(&self.locks, *id).and_then(|lock| lock.redeem(&claim.secret));
-            claim.steps = redeemed.map_or(0, |redeemed| redeemed.steps);
+            let lock = find(&self.locks, *id);
+            claim.steps = lock.map_or(0, |lock| measured.steps(lock, &claim.secret));
         }
     }
 
     /// Measures a secret for a lock that stands, and keeps it if it is deeper than the one known.
-    pub(super) fn claim(&mut self, id: u64, secret: Secret) -> bool {
-        let redeemed = self.lock(id).and_then(|lock| lock.redeem(&secret));
-        let steps = redeemed.map_or(0, |redeemed| redeemed.steps);
+    pub(super) fn claim(&mut self, id: u64, secret: Secret, measured: &Measured) -> bool {
+        let steps = self.lock(id).map_or(0, |lock| measured.steps(lock, &secret));
         let known = self.claims.get(&id).map_or(0, |claim| claim.steps);
         if steps <= known {
             return false;

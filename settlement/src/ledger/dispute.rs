@@ -13,6 +13,7 @@
 use super::Ledger;
 use super::boundaries;
 use super::channel::{ChannelState, Closing, Direction, find};
+use super::measured::Measured;
 use crate::block::LedgerEvent;
 use crate::lock::Lock;
 use crate::proof::BalanceProof;
@@ -26,9 +27,9 @@ pub(super) struct Plan {
     /// Starts the window.
     closes: bool,
     /// Its proof will stand.
-    stands: bool,
+    pub(super) stands: bool,
     /// Claims worth measuring, by their place.
-    claims: Vec<(u64, Secret)>,
+    pub(super) claims: Vec<(u64, Secret)>,
     /// How many hashes it may cost at most.
     pub(super) cost: Cost,
     /// The nearest height after which a part of it no longer counts.
@@ -98,6 +99,7 @@ impl Ledger {
         &mut self,
         body: &Submission,
         block: Height,
+        measured: &Measured,
         events: &mut Vec<LedgerEvent>,
     ) -> Result<(), Code> {
         let planned = self.plan_submit(body, block);
@@ -106,7 +108,7 @@ impl Ledger {
             return Err(Code::NoSuchChannel);
         };
         let changed = match planned {
-            Ok(plan) => Ok(plan.commit(body, block, &mut channel, events)),
+            Ok(plan) => Ok(plan.commit(body, block, measured, &mut channel, events)),
             Err(code) => Err(code),
         };
         show_claims(body, &channel, events);
@@ -157,6 +159,7 @@ impl Plan {
         self,
         body: &Submission,
         block: Height,
+        measured: &Measured,
         channel: &mut ChannelState,
         events: &mut Vec<LedgerEvent>,
     ) -> bool {
@@ -170,13 +173,13 @@ impl Plan {
             });
         }
         if let Some(proof) = proof_of(body).filter(|_| self.stands) {
-            record(channel, body.by, proof, &body.locks);
+            record(channel, body.by, proof, &body.locks, measured);
             events.push(LedgerEvent::ProofRecorded { proof: *proof, locks: body.locks.clone() });
         }
         let direction = channel.directions.of_mut(body.by.other());
         let mut changed = self.closes || self.stands;
         for (id, secret) in self.claims {
-            changed |= direction.claim(id, secret);
+            changed |= direction.claim(id, secret, measured);
         }
         changed
     }
@@ -185,9 +188,15 @@ impl Plan {
 /// Lets a proof that `by` brought stand. What its signer acknowledges in it binds the signer for
 /// good, whatever becomes of the proof: a floor under what it was paid, and older proofs of the
 /// other direction are void.
-pub(super) fn record(channel: &mut ChannelState, by: Role, proof: &BalanceProof, locks: &[Lock]) {
+pub(super) fn record(
+    channel: &mut ChannelState,
+    by: Role,
+    proof: &BalanceProof,
+    locks: &[Lock],
+    measured: &Measured,
+) {
     let direction = channel.directions.of_mut(by.other());
-    direction.stand(*proof, locks);
+    direction.stand(*proof, locks, measured);
     let opposite = channel.directions.of_mut(by);
     opposite.floor = opposite.floor.max(proof.peer_transferred);
     opposite.void_below = opposite.void_below.max(proof.peer_seq);

@@ -9,8 +9,9 @@
 
 use std::collections::BTreeSet;
 
+use super::boundaries;
 use super::channel::opens;
-use super::{boundaries, parallel};
+use super::parallel::{SIGNATURES, Workers};
 use crate::crypto::{Signable, Signed, VerifyingKey};
 use crate::encoding::encode;
 use crate::proof::{BalanceProof, OpenTerms};
@@ -47,6 +48,8 @@ pub(super) struct Keys<'a> {
     /// Whether a transaction on a channel that does not exist is taken: it is in a block already,
     /// where it can only be refused for that reason.
     pub(super) in_block: bool,
+    /// How many threads may check what has many signatures.
+    pub(super) workers: Workers,
 }
 
 impl VerifiedTx {
@@ -170,7 +173,7 @@ impl Keys<'_> {
             return Err(Code::BadAnchor);
         }
         let verify = |entry: &AnchorEntry| self.anchor_entry(hub, as_of, entry);
-        parallel::map(&anchor.entries, verify).into_iter().collect()
+        self.workers.map(SIGNATURES, &anchor.entries, verify).into_iter().collect()
     }
 
     fn anchor_entry(

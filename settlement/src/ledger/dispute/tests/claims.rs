@@ -178,9 +178,9 @@ fn claims_kept_are_bounded_and_those_that_count_stay() {
     for round in 0..6u64 {
         let locks: Vec<Lock> =
             (0..250u64).map(|at| Lock { id: round * 250 + at, ..lock(1, 1, 1, 9) }).collect();
-        direction.stand(proof(id, Role::Wallet, round, 0, &locks), &locks);
+        direction.stand(proof(id, Role::Wallet, round, 0, &locks), &locks, &Measured::default());
         for lock in &locks {
-            assert!(direction.claim(lock.id, secret(1, 1, 1)));
+            assert!(direction.claim(lock.id, secret(1, 1, 1), &Measured::default()));
         }
         assert_eq!(direction.claimed(), 250);
     }
