@@ -1,10 +1,12 @@
 //! The `ledger` program: the settlement ledger in a process of its own.
 
+mod audit;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -12,15 +14,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::audit::{AuditReport, Contradiction, Held, Torn};
 use super::home::{Home, read_genesis};
 use super::http::{no_route, routes};
 use super::producer::ProducerConfig;
 use super::service::{Pace, Service};
 use crate::types::LedgerId;
-
-/// How often an audit says how far it is.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// How long a stop waits for requests that are being answered.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -38,7 +36,7 @@ enum Command {
     Run(Run),
     /// Do every block again from the genesis, and check all signatures, digests and sums. Reads
     /// alone, so the ledger may go on running. Exits with 1 when a block is wrong.
-    Audit(Audit),
+    Audit(audit::Audit),
     /// Print the public key of a data directory, making the key if there is none; a genesis names
     /// it as its ledger_key.
     Key {
@@ -64,16 +62,6 @@ struct Run {
     development: bool,
 }
 
-#[derive(Args)]
-struct Audit {
-    /// Where the ledger lives.
-    #[arg(long)]
-    data_dir: PathBuf,
-    /// Print what was found as one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
 /// How the command line is understood, for whoever checks what is written about it.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -85,7 +73,7 @@ pub fn main() -> ExitCode {
     log_to_stderr();
     let done = match cli.command {
         Command::Run(args) => run(args).map(|()| true),
-        Command::Audit(args) => audit(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Key { data_dir } => print_key(data_dir).map(|()| true),
     };
     match done {
@@ -110,63 +98,6 @@ fn log_to_stderr() {
 fn print_key(data_dir: PathBuf) -> Result<()> {
     let key = Home::at(data_dir)?.key()?;
     say(&serde_json::json!({ "ledger_key": key.public() }))
-}
-
-/// Whether nothing is wrong.
-fn audit(args: &Audit) -> Result<bool> {
-    let (home, genesis) = Home::existing(&args.data_dir)?;
-    let mut said = Instant::now();
-    let report = super::audit::audit(&home.journal(), genesis, &mut |right| {
-        if said.elapsed() >= PROGRESS {
-            said = Instant::now();
-            tracing::info!(
-                blocks = right.blocks,
-                transactions = right.transactions,
-                "right so far"
-            );
-        }
-    })?;
-    if args.json {
-        say(&serde_json::to_value(&report).context("the report cannot be written")?)?;
-    } else {
-        print_report(&report)?;
-    }
-    Ok(report.is_right())
-}
-
-fn print_report(report: &AuditReport) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    let (right, height) = (report.right, report.height);
-    writeln!(out, "ledger {}", report.ledger)?;
-    writeln!(out, "{} blocks with {} transactions are right", right.blocks, right.transactions)?;
-    writeln!(out, "digest of all writes up to block {height}: {}", report.writes)?;
-    for held in &report.held {
-        let Held { asset, accounts, escrow } = held;
-        writeln!(out, "asset {asset}: {accounts} in accounts, {escrow} in channels, as issued")?;
-    }
-    if let Some(Torn { file, offset, reason }) = &report.torn_tail {
-        let file = file.display();
-        writeln!(
-            out,
-            "the tail is torn: {file}, byte {offset}: {reason}. The last block was cut off by a \
-             crash or damaged, or is being written right now"
-        )?;
-    }
-    for Contradiction { hub, first, other } in &report.contradictions {
-        writeln!(
-            out,
-            "hub {hub} signed two trees of what it owes as of block {}: one in block {}, another \
-             in block {}",
-            first.1.as_of, first.0, other.0
-        )?;
-    }
-    if let Some(wrong) = &report.wrong {
-        writeln!(out, "block {} is wrong: {}", wrong.block, wrong.reason)?;
-        if let (Some(file), Some(offset)) = (&wrong.file, wrong.offset) {
-            writeln!(out, "the damage is in {}, byte {offset}", file.display())?;
-        }
-    }
-    out.flush().context("cannot write to stdout")
 }
 
 fn say(line: &serde_json::Value) -> Result<()> {
