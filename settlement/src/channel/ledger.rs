@@ -16,7 +16,7 @@ pub(super) struct OnLedger {
     pub(super) standing_seq: u64,
     /// Whether its locks have been opened.
     pub(super) opened: bool,
-    /// Secrets shown there for locks of the other side's direction.
+    /// Secrets that count there for locks of the other side's direction.
     pub(super) shown: BTreeMap<u64, Secret>,
 }
 
@@ -57,7 +57,11 @@ impl Channel {
                 self.on_ledger.standing_seq = self.on_ledger.standing_seq.max(proof.seq);
                 self.on_ledger.opened = proof.locked.0 == 0 || !locks.is_empty();
             }
-            LedgerEvent::ClaimShown { from, id, secret, .. } if *from == self.me.other() => {
+            // One that counted for nothing has to be brought again: the ledger keeps no claim on an
+            // open channel, nor on a lock that does not stand.
+            LedgerEvent::ClaimShown { from, id, secret, steps: 1.., .. }
+                if *from == self.me.other() =>
+            {
                 self.on_ledger.shown.insert(*id, *secret);
             }
             LedgerEvent::Settled { wallet, hub, .. } => {

@@ -183,6 +183,22 @@ fn duty_table_of_a_closing_channel() {
     assert_eq!(duty_at(&mut pair, START), None);
 }
 
+/// ⚔ Whoever holds a ready-signed answer may bring it while the channel is still open: the secret
+/// is public then, but the ledger has kept no claim, so it is brought again when a close comes.
+#[test]
+fn a_claim_that_counted_for_nothing_is_brought_again() {
+    let mut pair = with_lock();
+    let step = pair.hub.channel.reveal(1, &secret(1, 1, 1)).unwrap().unwrap();
+    pair.hub.commit(step);
+    let (channel, from, secret) = (pair.id(), WALLET, secret(1, 1, 1));
+    pair.hub.follow(&LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 0 });
+    let proofs_until = Height(START + 100);
+    pair.hub.follow(&LedgerEvent::CloseStarted { channel, by: WALLET, proofs_until });
+    assert_eq!(pair.hub.channel.submission(false, Height(START)).claims, [(1, secret)]);
+    pair.hub.follow(&LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 1 });
+    assert_eq!(pair.hub.channel.submission(false, Height(START)).claims, []);
+}
+
 #[test]
 fn a_claim_is_due_past_the_window_until_its_lock_expires() {
     for (height, due) in [(EXPIRY - 2, Some(Duty::Answer)), (EXPIRY - 1, None)] {
