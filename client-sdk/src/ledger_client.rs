@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use settlement::api::{AccountView, ChannelView, LedgerInfo, Problem};
 use settlement::block::BlockEvents;
+use settlement::state_proof::StateProof;
 use settlement::tx::Transaction;
 use settlement::types::{AccountId, ChannelId, Height, TxId};
 
@@ -41,4 +42,9 @@ pub trait LedgerClient: Send + Sync + 'static {
 
     /// A channel's state; refused with [`settlement::reject::Code::NoSuchChannel`].
     fn channel(&self, channel: &ChannelId) -> Answer<'_, ChannelView>;
+
+    /// How the ledger holds a channel that is not paid out, under its newest header: whoever checks
+    /// it ([`StateProof::verify`]) need not believe the ledger. Refused with
+    /// [`settlement::reject::Code::NoSuchChannel`] when there is none, or it is paid out.
+    fn state_proof(&self, channel: &ChannelId) -> Answer<'_, StateProof>;
 }

@@ -7,6 +7,7 @@ use settlement::api::{
 };
 use settlement::block::BlockEvents;
 use settlement::encoding::{decode, encode};
+use settlement::state_proof::StateProof;
 use settlement::tx::Transaction;
 use settlement::types::{AccountId, ChannelId, Height, TxId};
 
@@ -69,6 +70,11 @@ impl LedgerClient for HttpLedger {
 
     fn channel(&self, channel: &ChannelId) -> Answer<'_, ChannelView> {
         let path = format!("/v1/ledger/channels/{channel}");
+        Box::pin(async move { Ok(self.http.get(&path).await?) })
+    }
+
+    fn state_proof(&self, channel: &ChannelId) -> Answer<'_, StateProof> {
+        let path = format!("/v1/ledger/proofs/{channel}");
         Box::pin(async move { Ok(self.http.get(&path).await?) })
     }
 }

@@ -7,6 +7,7 @@ use settlement::api::{AccountView, ChannelView, LedgerInfo, Problem};
 use settlement::block::BlockEvents;
 use settlement::ledger::service::LedgerHandle;
 use settlement::reject::Code;
+use settlement::state_proof::StateProof;
 use settlement::tx::Transaction;
 use settlement::types::{AccountId, ChannelId, Height, TxId};
 
@@ -48,5 +49,10 @@ impl LedgerClient for Embedded {
     fn channel(&self, channel: &ChannelId) -> Answer<'_, ChannelView> {
         let channel = *channel;
         Box::pin(async move { self.0.channel(channel).await.map_err(refused) })
+    }
+
+    fn state_proof(&self, channel: &ChannelId) -> Answer<'_, StateProof> {
+        let channel = *channel;
+        Box::pin(async move { self.0.state_proof(channel).await.map_err(refused) })
     }
 }

@@ -4,6 +4,7 @@ use client_sdk::ledger_client::Answer;
 use settlement::api::{AccountView, ChannelView, LedgerInfo};
 use settlement::block::{Header, SignedHeader};
 use settlement::proof::{CooperativeClose, Net};
+use settlement::state_proof::StateProof;
 use settlement::tx::{AccountAction, AccountTx};
 use settlement::types::{AccountId, Hash, Height, Role, Signature};
 use tokio::sync::{broadcast, oneshot};
@@ -37,6 +38,11 @@ impl LedgerClient for Scripted {
         Box::pin(async move { Ok(view) })
     }
     fn channel(&self, _: &ChannelId) -> Answer<'_, ChannelView> {
+        let gone = LedgerError::Unreachable("gone".to_owned());
+        Box::pin(async move { Err(gone) })
+    }
+
+    fn state_proof(&self, _: &ChannelId) -> Answer<'_, StateProof> {
         let gone = LedgerError::Unreachable("gone".to_owned());
         Box::pin(async move { Err(gone) })
     }

@@ -6,6 +6,7 @@ use client_sdk::ledger_client::Answer;
 use settlement::api::{AccountView, ChannelView, LedgerInfo};
 use settlement::block::BlockEvents;
 use settlement::proof::Withdrawal;
+use settlement::state_proof::StateProof;
 use settlement::types::{AccountId, Height, Role, Signature};
 use tokio::sync::oneshot;
 
@@ -47,6 +48,10 @@ impl LedgerClient for Scripted {
     }
 
     fn channel(&self, _: &ChannelId) -> Answer<'_, ChannelView> {
+        never_asked()
+    }
+
+    fn state_proof(&self, _: &ChannelId) -> Answer<'_, StateProof> {
         never_asked()
     }
 }

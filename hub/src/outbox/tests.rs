@@ -35,6 +35,12 @@ impl client_sdk::ledger_client::LedgerClient for Idle {
     ) -> client_sdk::ledger_client::Answer<'_, settlement::api::ChannelView> {
         Box::pin(std::future::pending())
     }
+    fn state_proof(
+        &self,
+        _: &ChannelId,
+    ) -> client_sdk::ledger_client::Answer<'_, settlement::state_proof::StateProof> {
+        Box::pin(std::future::pending())
+    }
 }
 
 fn outbox() -> Outbox {

@@ -10,6 +10,7 @@ use settlement::crypto::{Signable, SigningKey};
 use settlement::params::{Genesis, Policy};
 use settlement::proof::{OpenTerms, SnapshotRef};
 use settlement::reject::Code;
+use settlement::state_proof::StateProof;
 use settlement::tx::{Submission, Transaction};
 use settlement::types::{
     AccountId, Amount, AssetId, ChannelId, Hash, Height, LedgerId, Role, TxId,
@@ -108,6 +109,11 @@ impl LedgerClient for TestLedger {
     }
 
     fn channel(&self, _: &ChannelId) -> Answer<'_, ChannelView> {
+        let problem = Problem::new(Code::NoSuchChannel, "");
+        Box::pin(async move { Err(LedgerError::Refused(Box::new(problem))) })
+    }
+
+    fn state_proof(&self, _: &ChannelId) -> Answer<'_, StateProof> {
         let problem = Problem::new(Code::NoSuchChannel, "");
         Box::pin(async move { Err(LedgerError::Refused(Box::new(problem))) })
     }
