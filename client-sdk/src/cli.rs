@@ -10,7 +10,7 @@
 //! there before it ends: a wallet that slept while somebody closed its channel is protected by
 //! whichever command wakes it within the challenge period.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 usage, 3 hub or ledger out of reach.
+//! Exit codes: 0 done, 1 refused or failed, 2 usage, 3 hub, ledger or tower out of reach.
 
 mod args;
 mod home;
@@ -19,6 +19,7 @@ mod run;
 mod session;
 mod show;
 mod socket;
+mod watchtower;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ use settlement::reject::Code;
 use tokio::sync::mpsc;
 
 use crate::client::ClientError;
-use args::{Args, Command};
+use args::{Args, Command, Watchtower};
 use home::{Home, Owned};
 use lines::{Line, Lines, Printer};
 use session::Session;
@@ -91,16 +92,22 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn exit_code(error: &ClientError) -> u8 {
     match error.code {
-        Code::HubUnavailable | Code::LedgerUnavailable | Code::ShuttingDown | Code::Draining => {
-            OUT_OF_REACH
-        }
+        Code::HubUnavailable
+        | Code::LedgerUnavailable
+        | Code::TowerUnavailable
+        | Code::ShuttingDown
+        | Code::Draining => OUT_OF_REACH,
         Code::BadArgument => USAGE,
         _ => FAILED,
     }
 }
 
 /// Runs a command and prints what it says; the exit code of one that said all itself.
-async fn execute(args: Args, printer: Printer) -> Result<u8, ClientError> {
+async fn execute(mut args: Args, printer: Printer) -> Result<u8, ClientError> {
+    args.command = args.command.anywhere()?;
+    if let Command::Watchtower { command: command @ Watchtower::Run { .. } } = &args.command {
+        return watchtower::run(&args, command, printer).await.map(|()| DONE);
+    }
     let home = Home::at(args.home()?);
     if let Command::Init { mnemonic_file } = &args.command {
         let line = home::init(&home, &args, mnemonic_file.as_deref())?;
@@ -138,7 +145,7 @@ async fn here(
 ) -> Result<(), ClientError> {
     let session = Session::open(home, args).await?;
     let ended = match &args.command {
-        Command::Listen => socket::listen(home, &session, lines).await,
+        Command::Listen { tower } => socket::listen(home, &session, tower.as_deref(), lines).await,
         command => run::run(&session, command, &lines).await,
     };
     if let Err(error) = session.close().await {

@@ -53,10 +53,12 @@ use setup::{Found, find_setup, wallet_config};
 use start::Parts;
 use store::{Setup, Store};
 
+pub(crate) use core::clock_ms;
+
 pub use connection::Link;
 pub use error::ClientError;
 pub use flows::{Closed, Opened};
-pub use handle::{Events, WalletHandle};
+pub use handle::{Events, Ranks, WalletHandle};
 pub use status::{Status, StatusChannel};
 
 /// How a client is opened.

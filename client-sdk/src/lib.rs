@@ -20,4 +20,9 @@ pub mod ledger_client;
 #[cfg(feature = "client")]
 pub mod ledger_http;
 pub mod payload;
+#[cfg(feature = "tower")]
+pub mod tower;
+#[cfg(feature = "tower")]
+pub mod tower_http;
 pub mod wallet;
+pub mod watchtower;

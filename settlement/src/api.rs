@@ -164,12 +164,15 @@ pub fn http_status(code: Code) -> u16 {
         | Code::LedgerStalled
         | Code::Draining
         | Code::ShuttingDown
+        | Code::TowerFull
+        | Code::TowerUnavailable
         | Code::HubUnavailable => 503,
         Code::NotAgreed
         | Code::BadNonce
         | Code::NotOpen
         | Code::ChannelExists
         | Code::ChannelNotOpen
+        | Code::OlderAnswer
         | Code::ChannelClosing => 409,
         Code::MalformedRequest | Code::MalformedTransaction => 400,
         _ => 422,

@@ -173,6 +173,12 @@ codes! {
     609 StoreDamaged "store_damaged" false "the wallet's store is damaged";
     610 BadArgument "bad_argument" false "an argument can't be used";
     611 NothingToDo "nothing_to_do" false "there is nothing to do";
+
+    // 7xx: a watchtower.
+    701 BadAnswer "bad_answer" false "this is no answer that a wallet makes for a watchtower";
+    702 OlderAnswer "older_answer" false "the watchtower holds a newer answer for this channel";
+    703 TowerFull "tower_full" true "the watchtower guards as many channels as it takes";
+    704 TowerUnavailable "tower_unavailable" true "the watchtower can't be reached";
 }
 
 impl fmt::Display for Code {

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod raw;
 pub mod stage;
 pub mod strace;
+pub mod tower;
 pub mod town;
 pub mod wallet;
 pub mod wire;

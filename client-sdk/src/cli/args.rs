@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use settlement::reject::Code;
 use settlement::types::{Amount, ChannelId, PublicKey};
 
 use crate::client::ClientError;
+use crate::tower::CHANNELS_MAX;
 
 /// Where the hub is when nobody says so.
 pub(super) const HUB_DEFAULT: &str = "http://127.0.0.1:7400";
@@ -15,7 +17,7 @@ pub(super) const HUB_DEFAULT: &str = "http://127.0.0.1:7400";
 /// A wallet for payment channels with a hub.
 ///
 /// Amounts are whole base units of the asset (cents, for example). Exit codes: 0 done, 1 refused or
-/// failed, 2 usage, 3 hub or ledger out of reach. Whatever the command, but for `init`: before it
+/// failed, 2 usage, 3 hub, ledger or tower out of reach. Whatever the command, but for `init`: before it
 /// ends, it follows the ledger to its newest block and answers what others have closed meanwhile.
 #[derive(Debug, Parser)]
 #[command(name = "wallet", version)]
@@ -135,7 +137,16 @@ pub(super) enum Command {
         no_wait: bool,
     },
     /// Stay connected, take payments, and print what happens; other commands go through it
-    Listen,
+    Listen {
+        /// Keep the watchtower at this address fresh: it answers while the wallet sleeps
+        #[arg(long, env = "WALLET_TOWER", value_name = "URL")]
+        tower: Option<String>,
+    },
+    /// Have somebody answer for a wallet that sleeps, or answer for others
+    Watchtower {
+        #[command(subcommand)]
+        command: Watchtower,
+    },
     /// Show all payments, oldest first
     History,
     /// Close a channel and have the ledger pay it out
@@ -151,13 +162,55 @@ pub(super) enum Command {
     },
 }
 
+/// What is to be done about watchtowers.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Watchtower {
+    /// Write a ready-signed answer for each channel, to be given to a watchtower
+    Export {
+        /// The tower's address (http://…), or a file [default: standard output]
+        #[arg(long, value_name = "URL|FILE")]
+        to: Option<String>,
+    },
+    /// Guard the channels of all wallets that hand in their answers; needs no wallet
+    Run {
+        /// The tower's directory; exports put into its `inbox` are taken
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Take answers over HTTP at this address
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// The private key (64 hex digits) of the account that pays where the ledger takes fees
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// The most channels that are guarded
+        #[arg(long, default_value_t = CHANNELS_MAX, value_name = "COUNT")]
+        channels_max: usize,
+    },
+}
+
 impl Command {
+    /// The same where every file is named from the root: it may be run by a process elsewhere.
+    pub(super) fn anywhere(self) -> Result<Command, ClientError> {
+        let Command::Watchtower { command: Watchtower::Export { to: Some(to) } } = &self else {
+            return Ok(self);
+        };
+        if to.contains("://") {
+            return Ok(self);
+        }
+        let bad = |why: &str| ClientError::new(Code::BadArgument, format!("--to {to}: {why}"));
+        let path = std::path::absolute(to).map_err(|error| bad(&error.to_string()))?;
+        let to = Some(path.to_str().ok_or_else(|| bad("the path is no text"))?.to_owned());
+        Ok(Command::Watchtower { command: Watchtower::Export { to } })
+    }
+
     /// Whether the hub is connected to for it.
     pub(super) fn connects(&self) -> bool {
         match self {
             Command::Init { .. }
             | Command::Faucet { .. }
             | Command::History
+            | Command::Watchtower { .. }
             | Command::Invoice { wait: false, .. } => false,
             Command::Status
             | Command::Open { .. }
@@ -166,7 +219,7 @@ impl Command {
             | Command::Invoice { .. }
             | Command::Pay { .. }
             | Command::Send { .. }
-            | Command::Listen
+            | Command::Listen { .. }
             | Command::Close { .. } => true,
         }
     }
@@ -193,6 +246,7 @@ mod tests {
             "wallet --home /x invoice 5 --memo tea --wait".to_owned(),
             format!("wallet send {payee} 7 --asset EUR"),
             format!("wallet close {channel} --unilateral --no-wait"),
+            "wallet watchtower export --to http://127.0.0.1:7402".to_owned(),
         ];
         for line in lines {
             let command = parse(&line).unwrap();

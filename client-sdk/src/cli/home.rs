@@ -5,6 +5,7 @@
 //! DIR/wallet.json    the hub's and the ledger's address
 //! DIR/lock           locked by the one process that owns the home
 //! DIR/listen.sock    where `wallet listen` takes other commands
+//! DIR/watchtower.json what watchtowers are known to cover
 //! DIR/store/         channels and payments
 //! ```
 //!
@@ -15,7 +16,7 @@
 //! always 0. So the words alone bring back the key, and the key its channels.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -107,18 +108,7 @@ impl Home {
     /// The private key.
     pub(super) fn key(&self) -> Result<SigningKey, ClientError> {
         let path = self.key_path();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.no_home()),
-            Err(error) => return Err(failed("read", &path, &error)),
-        };
-        let mut bytes = Zeroizing::new([0; 32]);
-        let decoded = hex::decode_to_slice(text.trim(), bytes.as_mut_slice());
-        let key = decoded.ok().and_then(|()| SigningKey::from_bytes(*bytes).ok());
-        key.ok_or_else(|| {
-            let detail = format!("{} holds no key", path.display());
-            ClientError::new(Code::StoreDamaged, detail)
-        })
+        if path.exists() { read_key(&path) } else { Err(self.no_home()) }
     }
 
     pub(super) fn remembered(&self) -> Result<Remembered, ClientError> {
@@ -136,10 +126,8 @@ impl Home {
             return Ok(());
         }
         let remembered = Remembered { made_here: false, ..remembered.clone() };
-        let draft = self.dir.join("wallet.json.new");
-        write(&draft, &serde_json::to_vec_pretty(&remembered).unwrap_or_default(), false)?;
-        let path = self.config_path();
-        fs::rename(&draft, &path).map_err(|error| failed("write", &path, &error))
+        let text = serde_json::to_vec_pretty(&remembered).unwrap_or_default();
+        replace(&self.config_path(), &text)
     }
 
     /// Writes the files of a new home; the key comes last, and only where there is none.
@@ -222,6 +210,28 @@ fn key_of(words: &Mnemonic) -> Result<SigningKey, ClientError> {
     key.ok_or_else(|| ClientError::new(Code::Internal, "the words stand for no key"))
 }
 
+/// The private key in a file: 64 hex digits.
+pub(super) fn read_key(path: &Path) -> Result<SigningKey, ClientError> {
+    let text = fs::read_to_string(path).map_err(|error| failed("read", path, &error))?;
+    let text = Zeroizing::new(text);
+    let mut bytes = Zeroizing::new([0; 32]);
+    let decoded = hex::decode_to_slice(text.trim(), bytes.as_mut_slice());
+    let key = decoded.ok().and_then(|()| SigningKey::from_bytes(*bytes).ok());
+    key.ok_or_else(|| {
+        let detail = format!("{} holds no key", path.display());
+        ClientError::new(Code::StoreDamaged, detail)
+    })
+}
+
+/// Puts a file, synced, in the place of what was there. Until it is whole its name begins with a
+/// dot.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.new"));
+    write(&draft, bytes, false)?;
+    fs::rename(&draft, path).map_err(|error| failed("write", path, &error))
+}
+
 fn write(path: &Path, bytes: &[u8], new: bool) -> Result<(), ClientError> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
@@ -237,7 +247,7 @@ fn write(path: &Path, bytes: &[u8], new: bool) -> Result<(), ClientError> {
     written.map_err(|error| failed("write", path, &error))
 }
 
-fn failed(doing: &str, path: &Path, error: &std::io::Error) -> ClientError {
+pub(super) fn failed(doing: &str, path: &Path, error: &std::io::Error) -> ClientError {
     ClientError::new(Code::BadArgument, format!("cannot {doing} {}: {error}", path.display()))
 }
 

@@ -82,7 +82,7 @@ impl Printer {
 
     /// Shows people that something takes its time; only on a terminal.
     pub(super) fn spinner(self, command: &Command) -> ProgressBar {
-        if self.json || *command == Command::Listen {
+        if self.json || matches!(command, Command::Listen { .. }) {
             return ProgressBar::hidden();
         }
         let spinner = ProgressBar::new_spinner();

@@ -7,10 +7,11 @@ use settlement::api::{ChannelPhase, FaucetRequest};
 use settlement::reject::Code;
 use settlement::types::{Amount, ChannelId};
 
-use super::args::Command;
+use super::args::{Command, Watchtower};
 use super::lines::{Line, Lines, error_json};
 use super::session::Session;
-use super::show;
+use super::watchtower::Covered;
+use super::{show, watchtower};
 use crate::client::{ClientError, Closed, StatusChannel};
 use crate::wallet::{Payment, PaymentState};
 
@@ -58,7 +59,10 @@ pub(super) async fn run(
         Command::Close { channel, unilateral, no_wait } => {
             lines.say(close(session, *channel, *unilateral, *no_wait).await?).await;
         }
-        Command::Init { .. } | Command::Listen => {
+        Command::Watchtower { command: Watchtower::Export { to } } => {
+            lines.say(watchtower::export(session, to.as_deref()).await?).await;
+        }
+        Command::Init { .. } | Command::Listen { .. } | Command::Watchtower { .. } => {
             let detail = "this command can't go through a running `wallet listen`";
             return Err(ClientError::new(Code::BadArgument, detail));
         }
@@ -74,12 +78,13 @@ async fn status(session: &Session) -> Result<Line, ClientError> {
     }
     let account = session.wallet.account().await?;
     let status = session.wallet.status().await?;
-    let human = show::status(&status, &account.balances);
+    let covered = Covered::read(session.dir())?;
+    let human = show::status(&status, &account.balances, &covered);
     let json = json!({
         "public_key": status.public_key,
         "height": status.height,
         "accounts": account.balances,
-        "channels": status.channels,
+        "channels": show::channels(&status, &covered),
     });
     Ok(Line::new(json, human))
 }

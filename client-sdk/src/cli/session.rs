@@ -1,5 +1,6 @@
 //! A home that is open: its client, its wallet, and its ledger.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(super) struct Session {
     pub(super) client: Client,
     pub(super) wallet: WalletHandle,
     pub(super) ledger: HttpLedger,
+    dir: PathBuf,
     connects: bool,
 }
 
@@ -53,7 +55,12 @@ impl Session {
             .into_iter()
             .next()
             .ok_or_else(|| ClientError::new(Code::StoreDamaged, "the store has no wallet"))?;
-        Ok(Session { client, wallet, ledger, connects })
+        Ok(Session { client, wallet, ledger, dir: home.dir().to_owned(), connects })
+    }
+
+    /// The home's directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Waits until the wallet knows all that the ledger knows.

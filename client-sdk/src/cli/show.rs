@@ -3,8 +3,12 @@
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use settlement::api::{AssetBalance, ChannelPhase};
+use settlement::types::Role;
 
-use crate::client::Status;
+use super::lines::Line;
+use super::watchtower::Covered;
+use crate::client::{Status, StatusChannel};
+use crate::tower::Told;
 use crate::wallet::{Event, Payment, PaymentState, Way};
 
 /// A channel's phase in a word.
@@ -31,7 +35,19 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-pub(super) fn status(status: &Status, balances: &[AssetBalance]) -> String {
+/// The channels as `--json` prints them: with what a watchtower is known to cover.
+pub(super) fn channels(status: &Status, covered: &Covered) -> Vec<Value> {
+    let channel = |channel: &StatusChannel| {
+        let mut value = json!(channel);
+        if let Value::Object(fields) = &mut value {
+            fields.insert("covered".to_owned(), json!(covered.of(&channel.id)));
+        }
+        value
+    };
+    status.channels.iter().map(channel).collect()
+}
+
+pub(super) fn status(status: &Status, balances: &[AssetBalance], covered: &Covered) -> String {
     let mut text = format!("wallet {}\nheight {}\n", status.public_key, status.height);
     if balances.is_empty() {
         text.push_str("account empty\n");
@@ -55,6 +71,12 @@ pub(super) fn status(status: &Status, balances: &[AssetBalance]) -> String {
         ]);
     }
     text.push_str(&rows.to_string());
+    for (channel, up_to) in &covered.channels {
+        if status.channels.iter().any(|known| known.id == *channel) {
+            let (seq, to) = (up_to.seq, &up_to.to);
+            text.push_str(&format!("\n{channel} covered up to seq {seq} of the hub's by {to}"));
+        }
+    }
     text
 }
 
@@ -143,4 +165,38 @@ pub(super) fn event(event: &Event) -> (Value, String) {
             (json, format!("the hub took {amount} on channel {channel}"))
         }
     }
+}
+
+/// What a watchtower tells, as `watchtower run` prints it.
+pub(super) fn told(told: &Told) -> Line {
+    let human = match told {
+        Told::Running { listening, ledger, channels } => {
+            let at = listening.as_deref().unwrap_or("its inbox alone");
+            format!("guarding {channels} channels of ledger {ledger}; taking answers at {at}")
+        }
+        Told::Guarding { channel, seq } => format!("guarding {channel} up to seq {seq}"),
+        Told::Refused { file, channel, code, detail } => {
+            let file = file.as_ref().map(|file| format!("{}: ", file.display()));
+            let channel = channel.map(|channel| format!("{channel}: "));
+            let of = file.or(channel).unwrap_or_default();
+            format!("refused: {of}{detail} [{code}]")
+        }
+        Told::Closing { channel, by, proofs_until } => {
+            let by = if *by == Role::Hub { "hub" } else { "wallet" };
+            format!("{channel} is being closed by its {by}; proofs count until {proofs_until}")
+        }
+        Told::Brought { channel, seq, tx } => {
+            format!("brought the answer for {channel} up to seq {seq}: {tx}")
+        }
+        Told::Answered { channel, seq } => format!("answered {channel} up to seq {seq}"),
+        Told::Settled { channel, wallet: Some(wallet), hub: Some(hub) } => {
+            format!("settled {channel}: {wallet} to the wallet, {hub} to the hub")
+        }
+        Told::Settled { channel, .. } => format!("settled {channel}"),
+        Told::Trouble { channel, code, detail } => {
+            let of = channel.map(|channel| format!("{channel}: ")).unwrap_or_default();
+            format!("tried again: {of}{detail} [{code}]")
+        }
+    };
+    Line::new(json!(told), human)
 }

@@ -22,6 +22,7 @@ use super::args::Command;
 use super::home::Home;
 use super::lines::{Line, Lines};
 use super::session::Session;
+use super::watchtower::Keeper;
 use super::{run, show};
 use crate::client::ClientError;
 
@@ -93,8 +94,10 @@ pub(super) async fn forward(
 pub(super) async fn listen(
     home: &Home,
     session: &Session,
+    tower: Option<&str>,
     lines: Lines,
 ) -> Result<(), ClientError> {
+    let mut keeper = tower.map(|url| Keeper::new(session, url, lines.clone())).transpose()?;
     let mut events = session
         .wallet
         .events()
@@ -114,11 +117,23 @@ pub(super) async fn listen(
             lines.say(Line::new(json, human)).await;
         }
     };
+    let keeping = async {
+        match &mut keeper {
+            Some(keeper) => keeper.keep().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = telling => {}
         () = serve(&listener, session) => {}
+        () = keeping => {}
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
+    }
+    if let Some(keeper) = &mut keeper {
+        // It is about to sleep: what is covered is what it ends with.
+        session.settle().await;
+        keeper.last().await;
     }
     // The next owner removes it too, if this does not.
     let _ = fs::remove_file(place.path());

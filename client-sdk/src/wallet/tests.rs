@@ -1,5 +1,6 @@
 //! The wallet against a hub's side that does what a test tells it to.
 
+mod answers;
 mod close;
 mod crash;
 mod fake_hub;
