@@ -24,6 +24,7 @@ mod flows;
 mod handle;
 mod members;
 mod pipe;
+mod protect;
 mod setup;
 mod start;
 mod status;
@@ -53,12 +54,14 @@ use setup::{Found, find_setup, wallet_config};
 use start::Parts;
 use store::{Setup, Store};
 
+#[cfg(feature = "tower")]
 pub(crate) use core::clock_ms;
 
 pub use connection::Link;
 pub use error::ClientError;
 pub use flows::{Closed, Opened};
-pub use handle::{Events, Ranks, WalletHandle};
+pub use handle::{Events, WalletHandle};
+pub use protect::{Protections, Ranks};
 pub use status::{Status, StatusChannel};
 
 /// How a client is opened.

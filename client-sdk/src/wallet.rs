@@ -25,6 +25,7 @@ mod follow;
 mod link;
 mod pay;
 mod payee;
+mod protect;
 mod rows;
 mod state;
 
@@ -43,6 +44,7 @@ use crate::invoice::CheckedInvoice;
 pub use self::core::{Wallet, WalletConfig};
 pub use follow::FOLLOW_STRIDE;
 pub use pay::WANTED_MAX;
+pub use protect::{NotProved, Protection};
 pub use rows::{ROW_VALUE_MAX, RestoreError, RowChange};
 
 /// One thing that happened.

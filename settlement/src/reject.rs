@@ -173,6 +173,7 @@ codes! {
     609 StoreDamaged "store_damaged" false "the wallet's store is damaged";
     610 BadArgument "bad_argument" false "an argument can't be used";
     611 NothingToDo "nothing_to_do" false "there is nothing to do";
+    612 NotProved "not_proved" false "what is shown of the channel does not prove it";
 
     // 7xx: a watchtower.
     701 BadAnswer "bad_answer" false "this is no answer that a wallet makes for a watchtower";

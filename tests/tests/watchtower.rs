@@ -12,6 +12,7 @@ use settlement::reject::Code;
 use settlement::types::{Amount, ChannelId, Role};
 use tests::process::tower::Tower;
 use tests::process::town::{DEPOSIT, Town, pay};
+use tests::process::wallet::amount;
 use tests::process::{PATIENCE, eventually};
 
 const PAID: u64 = 2_500;
@@ -41,12 +42,19 @@ fn bob_lost_nothing(town: &Town, worth: u64) {
     assert_eq!(town.ledger.http.balance(&town.bob.key), Amount(worth));
 }
 
-/// The control: what the tests below are about would be lost.
+/// The control: what the tests below are about would be lost, but for what the hub has anchored.
+/// The wallet knows how much that is before, from the ledger's proof.
 #[test]
-fn without_a_tower_a_close_with_nothing_costs_a_sleeping_wallet_what_it_was_paid() {
-    let (mut town, _) = found();
-    cheat(&mut town);
-    bob_lost_nothing(&town, DEPOSIT);
+fn without_a_tower_a_sleeping_wallet_is_left_with_what_it_knew_to_be_protected() {
+    let (mut town, channel) = found();
+    town.hub.process.kill();
+    let status = town.bob.status();
+    let protection = &status["channels"][0]["protection"];
+    let protected = amount(&protection["protected"]).0;
+    assert!([DEPOSIT, DEPOSIT + PAID].contains(&protected), "{status}");
+    assert_eq!(amount(&protection["unprotected"]).0, DEPOSIT + PAID - protected, "{status}");
+    town.hub.close_with_nothing(&town.ledger.http, channel);
+    assert_eq!(town.paid_out(&channel).0, protected);
 }
 
 #[test]

@@ -19,6 +19,9 @@ use crate::wallet::{Payment, PaymentState};
 const FAUCET_TRIES: u32 = 100;
 const FAUCET_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long the ledger may take to prove how far the channels are protected.
+const PROOFS: Duration = Duration::from_secs(3);
+
 /// Runs a command; what it says goes to `lines`.
 pub(super) async fn run(
     session: &Session,
@@ -79,12 +82,14 @@ async fn status(session: &Session) -> Result<Line, ClientError> {
     let account = session.wallet.account().await?;
     let status = session.wallet.status().await?;
     let covered = Covered::read(session.dir())?;
-    let human = show::status(&status, &account.balances, &covered);
+    let protections = session.wallet.protections(PROOFS).await?;
+    let mut human = show::status(&status, &account.balances);
+    human.push_str(&show::guarded(&status, &covered, &protections));
     let json = json!({
         "public_key": status.public_key,
         "height": status.height,
         "accounts": account.balances,
-        "channels": show::channels(&status, &covered),
+        "channels": show::channels(&status, &covered, &protections),
     });
     Ok(Line::new(json, human))
 }

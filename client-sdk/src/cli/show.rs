@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use settlement::api::{AssetBalance, ChannelPhase};
 use settlement::types::Role;
 
-use super::lines::Line;
+use super::lines::{Line, error_json};
 use super::watchtower::Covered;
-use crate::client::{Status, StatusChannel};
+use crate::client::{Protections, Status, StatusChannel};
 use crate::tower::Told;
-use crate::wallet::{Event, Payment, PaymentState, Way};
+use crate::wallet::{Event, Payment, PaymentState, Protection, Way};
 
 /// A channel's phase in a word.
 pub(super) fn phase(phase: ChannelPhase) -> &'static str {
@@ -35,19 +35,50 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// The channels as `--json` prints them: with what a watchtower is known to cover.
-pub(super) fn channels(status: &Status, covered: &Covered) -> Vec<Value> {
+/// The channels as `--json` prints them: with what a watchtower is known to cover, and what the
+/// ledger proves to be protected.
+pub(super) fn channels(
+    status: &Status,
+    covered: &Covered,
+    protections: &Protections,
+) -> Vec<Value> {
     let channel = |channel: &StatusChannel| {
         let mut value = json!(channel);
         if let Value::Object(fields) = &mut value {
             fields.insert("covered".to_owned(), json!(covered.of(&channel.id)));
+            let protection = protections.get(&channel.id).map(|shown| match shown {
+                Ok(protection) => json!(protection),
+                Err(error) => json!({ "error": error_json(error) }),
+            });
+            fields.insert("protection".to_owned(), protection.into());
         }
         value
     };
     status.channels.iter().map(channel).collect()
 }
 
-pub(super) fn status(status: &Status, balances: &[AssetBalance], covered: &Covered) -> String {
+/// How far the channels that are not paid out are guarded, a line each.
+pub(super) fn guarded(status: &Status, covered: &Covered, protections: &Protections) -> String {
+    let mut text = String::new();
+    let open = status.channels.iter().filter(|channel| channel.state != ChannelPhase::Closed);
+    for StatusChannel { id, .. } in open {
+        let protection = match protections.get(id) {
+            Some(Ok(Protection { protected, unprotected, .. })) => {
+                format!("protected up to {protected} even if nobody watches, {unprotected} not yet")
+            }
+            Some(Err(error)) => format!("not known to be protected: {error}"),
+            None => "not known to be protected: the ledger does not answer".to_owned(),
+        };
+        text.push_str(&format!("\n{id} {protection}"));
+        if let Some(up_to) = covered.of(id) {
+            let (seq, to) = (up_to.seq, &up_to.to);
+            text.push_str(&format!("\n{id} covered up to seq {seq} of the hub's by {to}"));
+        }
+    }
+    text
+}
+
+pub(super) fn status(status: &Status, balances: &[AssetBalance]) -> String {
     let mut text = format!("wallet {}\nheight {}\n", status.public_key, status.height);
     if balances.is_empty() {
         text.push_str("account empty\n");
@@ -71,12 +102,6 @@ pub(super) fn status(status: &Status, balances: &[AssetBalance], covered: &Cover
         ]);
     }
     text.push_str(&rows.to_string());
-    for (channel, up_to) in &covered.channels {
-        if status.channels.iter().any(|known| known.id == *channel) {
-            let (seq, to) = (up_to.seq, &up_to.to);
-            text.push_str(&format!("\n{channel} covered up to seq {seq} of the hub's by {to}"));
-        }
-    }
     text
 }
 

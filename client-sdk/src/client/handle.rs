@@ -1,11 +1,10 @@
 //! One wallet of a client, as its user sees it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use settlement::api::AccountView;
-use settlement::channel::{self, Channel, Phase};
+use settlement::channel::{Answer, Channel};
 use settlement::crypto::SigningKey;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
@@ -17,10 +16,6 @@ use super::core::{CoreInput, Watch};
 use super::{ClientError, Shared, Status, StatusChannel};
 use crate::invoice::{CheckedInvoice, InvoiceError};
 use crate::wallet::{Command, Event, Payment, PaymentState, Wallet};
-use crate::watchtower::Answer;
-
-/// What the answers of a wallet's channels would tell.
-pub type Ranks = BTreeMap<ChannelId, (u64, u64)>;
 
 /// A wallet. Clones are the same wallet.
 #[derive(Clone)]
@@ -183,36 +178,6 @@ impl WalletHandle {
     /// [`Code::LedgerUnavailable`].
     pub async fn account(&self) -> Result<AccountView, ClientError> {
         Ok(self.shared.ledger.account(&self.key.public()).await?)
-    }
-
-    /// The answers that the wallet would give now to closes of its channels, signed for a tower. A
-    /// channel on which the hub has paid nothing yet needs none.
-    ///
-    /// # Errors
-    /// When the client has been shut down.
-    pub async fn answers(&self) -> Result<Vec<Answer>, ClientError> {
-        let key = self.key.clone();
-        self.look(move |wallet| {
-            let answers = wallet.channels().filter_map(|channel| Answer::of(channel, &key));
-            answers.collect()
-        })
-        .await
-    }
-
-    /// How much those answers would tell, by channel ([`Answer::rank_of`]), as soon as that is not
-    /// `known`.
-    ///
-    /// # Errors
-    /// When the client has been shut down.
-    pub async fn answers_changed(&self, known: &Ranks) -> Result<Ranks, ClientError> {
-        let known = known.clone();
-        self.until(move |wallet| {
-            let open = wallet.channels().filter(|c| !matches!(c.phase(), Phase::Closed { .. }));
-            let ranks = open.filter_map(|c| Some((c.id(), Answer::rank_of(c)?)));
-            let ranks: Ranks = ranks.collect();
-            (ranks != known).then_some(ranks)
-        })
-        .await
     }
 
     /// What happens from now on.
@@ -394,8 +359,7 @@ fn all_met(wallet: &Wallet) -> Option<()> {
 }
 
 fn is_quiet(wallet: &Wallet) -> bool {
-    let known =
-        |answer: &Option<channel::Answer>| matches!(answer, Some(channel::Answer::Known { .. }));
+    let known = |answer: &Option<Answer>| matches!(answer, Some(Answer::Known { .. }));
     let mut open = wallet.channels().filter(|channel| channel.usable().is_ok());
     open.all(|channel| {
         let (out, inc) = (channel.outgoing(), channel.incoming());

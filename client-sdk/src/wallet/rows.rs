@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `f` | how far the ledger has been followed |
 //! | `p` ‖ anchor | a payment |
+//! | `e` ‖ channel id | what the hub may bring of the channel that its newest state no longer says |
 //! | `c` ‖ channel id ‖ part (u16, big-endian) | a part of an encoded channel, at most 4,096 bytes |
 //!
 //! Keys are relative to the wallet: a store that holds many puts something of its own before them.
@@ -14,6 +15,7 @@ use settlement::channel::Channel;
 use settlement::encoding::{DecodeError, decode, encode};
 use settlement::types::{Anchor, ChannelId};
 
+use super::protect::Exposed;
 use super::state::{Dirty, Followed};
 use super::{Payment, Wallet, WalletConfig};
 
@@ -26,6 +28,7 @@ pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
 const FOLLOWED: u8 = b'f';
 const PAYMENT: u8 = b'p';
 const CHANNEL: u8 = b'c';
+const EXPOSED: u8 = b'e';
 
 /// Rows that make no wallet: the index is damaged or of another program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +65,8 @@ impl Wallet {
     pub fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let channels = self.state.channels.values().flat_map(channel_rows);
         let payments = self.state.payments.values().map(payment_row);
-        channels.chain(payments).chain(self.followed_row()).collect()
+        let exposed = self.state.exposed.iter().map(exposed_row);
+        channels.chain(payments).chain(exposed).chain(self.followed_row()).collect()
     }
 
     /// The rows that records since the last call have changed. A store that fails to write them
@@ -77,6 +81,8 @@ impl Wallet {
             let before = self.parts.insert(id, count).unwrap_or(0);
             rows.extend(fresh.into_iter().map(|(key, value)| (key, Some(value))));
             rows.extend((count..before).map(|part| (channel_key(&id, part), None)));
+            let exposed = self.state.exposed.get_key_value(&id).map(exposed_row);
+            rows.extend(exposed.map(|(key, value)| (key, Some(value))));
         }
         let payments = payments.iter().filter_map(|anchor| self.state.payments.get(anchor));
         rows.extend(payments.map(payment_row).map(|(key, value)| (key, Some(value))));
@@ -107,6 +113,11 @@ impl Wallet {
                     }
                     wallet.state.put(payment);
                 }
+                Some((&EXPOSED, rest)) => {
+                    let id = rest.try_into().map(ChannelId);
+                    let id = id.map_err(|_| RestoreError::Key(key.clone()))?;
+                    wallet.state.exposed.insert(id, decode(&value).map_err(bad)?);
+                }
                 Some((&CHANNEL, rest)) => {
                     let (id, part) = parse_channel_key(rest).ok_or(RestoreError::Key(key))?;
                     parts.entry(id).or_default().insert(part, value);
@@ -132,6 +143,10 @@ impl Wallet {
 fn payment_row(payment: &Payment) -> (Vec<u8>, Vec<u8>) {
     let key = [&[PAYMENT], payment.anchor.as_slice()].concat();
     (key, encode(payment))
+}
+
+fn exposed_row((id, exposed): (&ChannelId, &Exposed)) -> (Vec<u8>, Vec<u8>) {
+    ([&[EXPOSED], id.as_slice()].concat(), encode(exposed))
 }
 
 fn channel_key(id: &ChannelId, part: u16) -> Vec<u8> {

@@ -12,6 +12,7 @@ use settlement::crypto::chain_step;
 use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Height, Role, Secret};
 
+use super::protect::Exposed;
 use super::{Payment, PaymentState, Record, Way};
 
 /// How far the ledger has been followed.
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) payments: BTreeMap<Anchor, Payment>,
     pub(super) followed: Followed,
     pub(super) dirty: Dirty,
+    /// What the hub may bring of each channel that its newest state no longer says.
+    pub(super) exposed: BTreeMap<ChannelId, Exposed>,
     /// Pending payments by the lock that they hang on. Each direction counts its own locks.
     by_lock: BTreeMap<(ChannelId, Direction, u64), Anchor>,
     /// Pending payments in, by the height after which nobody can pay them.
@@ -111,6 +114,9 @@ impl State {
             Step::Answered { id, .. } => channel.incoming().tally.lock(*id).map(|l| l.anchor),
             _ => None,
         };
+        if let Some(more) = Exposed::by(channel, step) {
+            self.exposed.entry(id).or_default().add(more, self.followed.height);
+        }
         let effects = channel.commit(step);
         let mut payments = Vec::new();
         match step {

@@ -7,4 +7,5 @@ mod fake_hub;
 mod harness;
 mod paid;
 mod paying;
+mod protect;
 mod talk;
