@@ -9,5 +9,6 @@
 
 pub mod long_ledger;
 pub mod process;
+pub mod theorems;
 pub mod world;
 pub mod written;
