@@ -148,6 +148,8 @@ enum Act {
     HubPays(u64),
     /// Be paid by somebody.
     Paid(u64),
+    /// Whoever has said nothing so far gives up.
+    GiveUp,
     /// The hub refuses the next update, and keeps it.
     RefuseNext,
     Reconnect,
@@ -162,6 +164,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (1u64..400).prop_map(Act::PayHub),
         2 => (1u64..400).prop_map(Act::HubPays),
         2 => (1u64..900).prop_map(Act::Paid),
+        1 => Just(Act::GiveUp),
         1 => Just(Act::RefuseNext),
         1 => Just(Act::Reconnect),
         1 => (1u64..60).prop_map(Act::Blocks),
@@ -211,6 +214,12 @@ impl Play {
                     world.command(invoice(number, amount));
                     world.hub_adds(NewLock::of(number, amount));
                 }
+            }
+            Act::GiveUp => {
+                let locks = world.hub.channel.incoming().locks.iter();
+                let silent = locks.filter(|(_, lock)| lock.answer.is_none());
+                let silent: Vec<u64> = silent.map(|(id, _)| *id).collect();
+                silent.into_iter().for_each(|id| world.hub.fail(id, Code::RefusedByPayee));
             }
             Act::RefuseNext => world.hub.script.reject_next = Some(Code::StaleView),
             Act::Reconnect => world.reconnect(),
@@ -268,16 +277,18 @@ fn play(acts: &[Act]) -> Play {
 /// was promised.
 #[test]
 fn what_is_said_to_be_protected_is_what_the_worst_close_leaves() {
-    use Act::{Anchor, HubPays, Pay, PayHub, RefuseNext, Second};
+    use Act::{Anchor, GiveUp, HubPays, Pay, PayHub, RefuseNext, Second};
     let given_up = Pay { amount: 1_000, how: 1 };
+    let pending = Pay { amount: 1_000, how: 2 };
     let cases: &[(&str, &[Act], u64)] = &[
         ("the deposit, before anything", &[], 10_000),
         ("what was paid is gone", &[PayHub(300), Second], 9_700),
         ("what the hub paid is not protected", &[HubPays(300), Second], 10_000),
         ("until it is anchored", &[HubPays(300), Second, Anchor], 10_300),
-        ("a lock that is pending", &[Pay { amount: 1_000, how: 2 }, Second], 8_999),
+        ("a lock that is pending", &[pending, Second], 8_999),
         ("one that was given up can be claimed in an old proof", &[given_up, Second], 8_999),
         ("until a newer one is anchored", &[given_up, Second, Anchor], 10_000),
+        ("in the anchored proof too", &[pending, Second, Anchor, GiveUp, Second], 8_999),
         ("or it has expired", &[given_up, Second, Act::Blocks(260)], 10_000),
         ("what was refused may have been kept", &[RefuseNext, PayHub(300), Second], 9_700),
         ("until a newer one is anchored, too", &[RefuseNext, PayHub(300), Second, Anchor], 10_000),
