@@ -22,7 +22,7 @@ mod serve;
 mod store;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::client::ClientError;
 use crate::follower::check_genesis;
 use crate::ledger_client::LedgerClient;
-use crate::watchtower::{Answer, CheckedAnswer, Export, NoAnswer};
+use crate::watchtower::{Answer, CheckedAnswer, Export, NoAnswer, Post};
 use desk::Desk;
 use store::Store;
 
@@ -225,9 +225,10 @@ impl Tower {
                           (--key-file)";
             return Err(ClientError::new(Code::EnvelopeNeeded, detail));
         }
-        let (dir, id) = (config.dir, ground.id);
-        let store = tokio::task::spawn_blocking(move || Store::open(&dir, &id)).await;
-        let store = Arc::new(store.map_err(|_| ClientError::stopped())??);
+        let (dir, id, channels_max) = (config.dir, ground.id, config.channels_max);
+        let opened = tokio::task::spawn_blocking(move || open(&dir, id, channels_max));
+        let (store, post, refused) = opened.await.map_err(|_| ClientError::stopped())??;
+        let store = Arc::new(store);
         let listener = match config.listen {
             Some(address) => Some(bind(address).await?),
             None => None,
@@ -241,8 +242,8 @@ impl Tower {
             tasks.spawn(serve::serve(listener, ground.clone(), hand_ins.clone()));
         }
         tasks.spawn(inbox::watch(store.clone(), ground.id, hand_ins, tell.clone()));
-        let desk = Desk::new(ground, store, config.key, config.channels_max, tell);
-        tasks.spawn(desk.run(waiting, listening));
+        let desk = Desk::new(ground, store, post, config.key, tell);
+        tasks.spawn(desk.run(refused, waiting, listening));
         Ok(Tower { told, tasks })
     }
 
@@ -255,6 +256,32 @@ impl Tower {
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// The directory, what it guards, and what is to be told of the rest of it. One answer is in memory
+/// at a time.
+fn open(
+    dir: &Path,
+    ledger: LedgerId,
+    channels_max: usize,
+) -> Result<(Store, Post, Vec<Told>), ClientError> {
+    let store = Store::open(dir, &ledger)?;
+    let (mut post, mut refused) = (Post::new(channels_max), Vec::new());
+    store.each(|file, read| {
+        let bad = |why: String| NoAnswer::new(Code::StoreDamaged, why);
+        let checked = read.map_err(bad).and_then(|answer| {
+            let checked = CheckedAnswer::check(answer, &ledger)?;
+            post.is_news(&checked).map(|_| checked)
+        });
+        match checked {
+            Ok(checked) => post.guard(&checked),
+            Err(NoAnswer { code, detail }) => {
+                let file = Some(file);
+                refused.push(Told::Refused { file, channel: None, code, detail });
+            }
+        }
+    })?;
+    Ok((store, post, refused))
 }
 
 /// Asks the ledger who it is.

@@ -55,23 +55,25 @@ impl Desk {
     pub(super) fn new(
         ground: Ground,
         store: Arc<Store>,
+        post: Post,
         key: Option<SigningKey>,
-        channels_max: usize,
         tell: mpsc::Sender<Told>,
     ) -> Desk {
         let bearer = Bearer::new(ground.clone(), key);
-        let (post, height) = (Post::new(channels_max), Height(0));
-        let (answered, trouble) = (BTreeSet::new(), None);
+        let (height, answered, trouble) = (Height(0), BTreeSet::new(), None);
         Desk { ground, store, post, bearer, height, answered, trouble, tell }
     }
 
     /// Runs until it is stopped, or nobody is there any more who could hand in or be told.
     pub(super) async fn run(
         mut self,
+        refused: Vec<Told>,
         mut waiting: mpsc::Receiver<HandIn>,
         listening: Option<String>,
     ) {
-        self.load().await;
+        for told in refused {
+            self.say(told).await;
+        }
         let mut follower = self.start().await;
         self.look_at_due().await;
         let (ledger, channels) = (self.ground.id, self.post.len());
@@ -128,31 +130,6 @@ impl Desk {
     async fn trouble_following(&mut self, error: &FollowError) {
         self.tell_trouble(None, Code::LedgerUnavailable, error.to_string()).await;
         tokio::time::sleep(PAUSE).await;
-    }
-
-    /// Guards what the directory holds.
-    async fn load(&mut self) {
-        let all = self.on_disk(|store| store.all()).await;
-        let all = match all {
-            Ok(all) => all,
-            Err(ClientError { code, detail, .. }) => {
-                return self.tell_trouble(None, code, detail).await;
-            }
-        };
-        for (file, read) in all {
-            let bad = |why: String| NoAnswer::new(Code::StoreDamaged, why);
-            let checked = read.map_err(bad).and_then(|answer| {
-                let checked = CheckedAnswer::check(answer, &self.ground.id)?;
-                self.post.is_news(&checked).map(|_| checked)
-            });
-            match checked {
-                Ok(checked) => self.post.guard(&checked),
-                Err(NoAnswer { code, detail }) => {
-                    let file = Some(file);
-                    self.say(Told::Refused { file, channel: None, code, detail }).await;
-                }
-            }
-        }
     }
 
     /// Follows from the ledger's newest block on: what came before is in the state proofs.

@@ -31,9 +31,6 @@ struct About {
     ledger: LedgerId,
 }
 
-/// A file, and what is in it or why that is not known.
-pub(super) type Found = (PathBuf, Result<Answer, String>);
-
 /// The directory, owned.
 pub(super) struct Store {
     answers: PathBuf,
@@ -60,11 +57,13 @@ impl Store {
         &self.inbox
     }
 
-    /// Every answer, by file; what can't be read comes with the reason.
-    pub(super) fn all(&self) -> Result<Vec<Found>, ClientError> {
+    /// Shows every answer, one after the other; what can't be read comes with the reason.
+    pub(super) fn each(
+        &self,
+        mut show: impl FnMut(PathBuf, Result<Answer, String>),
+    ) -> Result<(), ClientError> {
         let entries = fs::read_dir(&self.answers);
         let entries = entries.map_err(|error| failed("read", &self.answers, &error))?;
-        let mut all = Vec::new();
         for entry in entries {
             let path = entry.map_err(|error| failed("read", &self.answers, &error))?.path();
             // What a crash left of an answer that nobody was told of.
@@ -72,10 +71,10 @@ impl Store {
                 fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
             } else {
                 let answer = read(&path);
-                all.push((path, answer));
+                show(path, answer);
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Makes an answer durable in place of any other of its channel.
