@@ -95,6 +95,23 @@ fn a_tower_that_was_down_when_the_close_came_answers_when_it_is_back() {
     bob_lost_nothing(&town, DEPOSIT + PAID);
 }
 
+/// Whoever closes: a wallet that was put back to an old copy of its home closes with what that has,
+/// and dies. What its tower holds is newer.
+#[test]
+fn a_tower_brings_what_is_newer_than_what_the_wallet_itself_has_closed_with() {
+    let (mut town, channel) = found();
+    let tower = tower(&town);
+    let old = town.bob.copy(&town.path("old"));
+    pay(&town.alice, &town.bob, 300);
+    town.bob.ok(&["watchtower", "export", "--to", &tower.url]);
+    town.hub.process.kill();
+    old.ok(&["close", "--unilateral", "--no-wait"]);
+    assert_eq!(town.wait_closing(&channel), Role::Wallet);
+    assert_eq!(tower.told("closing")["by"], "wallet");
+    tower.told("answered");
+    bob_lost_nothing(&town, DEPOSIT + PAID + 300);
+}
+
 #[test]
 fn a_wallet_that_listens_keeps_its_tower_fresh() {
     let (mut town, channel) = found();
