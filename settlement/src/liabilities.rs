@@ -15,6 +15,8 @@
 //! The sums beside the way up show a wallet something of what others hold: that is the price of a
 //! total that anybody can check.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Beside, Tag, digest, way_up};
@@ -51,6 +53,8 @@ pub struct SumNode {
 }
 
 impl SumNode {
+    const ZERO: SumNode = SumNode { hash: Hash::ZERO, sum: Amount::ZERO };
+
     fn leaf(channel: &ChannelId, owed: Amount) -> SumNode {
         SumNode { hash: digest(Tag::Liability, &(channel, owed)), sum: owed }
     }
@@ -66,27 +70,100 @@ fn root_of(top: &Hash, count: u32) -> Hash {
 }
 
 /// A whole tree, to sign its root and to show each wallet its leaf.
+///
+/// A leaf that changes costs the hashes on its way up ([`LiabilityTree::update`]), so a hub keeps
+/// one tree along instead of making a new one for each anchor: channels at rest cost nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiabilityTree {
     leaves: Vec<(ChannelId, Amount)>,
-    /// From the leaves to the top; no level is empty.
+    places: HashMap<ChannelId, usize>,
+    /// From the leaves to the top; no level but the first may be empty.
     levels: Vec<Vec<SumNode>>,
 }
 
+impl Default for LiabilityTree {
+    /// The tree without leaves.
+    fn default() -> LiabilityTree {
+        LiabilityTree { leaves: Vec::new(), places: HashMap::new(), levels: vec![Vec::new()] }
+    }
+}
+
 impl LiabilityTree {
-    /// The tree over these leaves in their order; `None` if they add up to more than 2^64 − 1, or
-    /// are more than 2^32 − 1.
+    /// The tree over these leaves in their order, of a channel named twice the last; `None` if they
+    /// add up to more than 2^64 − 1, or are more than 2^32 − 1.
     pub fn new(leaves: Vec<(ChannelId, Amount)>) -> Option<LiabilityTree> {
-        u32::try_from(leaves.len()).ok()?;
-        let nodes = leaves.iter().map(|(channel, owed)| SumNode::leaf(channel, *owed));
-        let mut level: Vec<SumNode> = nodes.collect();
-        let mut levels = Vec::new();
-        while level.len() > 1 {
-            let above: Option<Vec<SumNode>> = level.chunks(2).map(join).collect();
-            levels.push(std::mem::replace(&mut level, above?));
+        let mut tree = LiabilityTree::default();
+        tree.update(leaves.into_iter().map(|(channel, owed)| (channel, Some(owed))))?;
+        Some(tree)
+    }
+
+    /// Sets what is owed in these channels; `None` takes a channel out, and the last leaf comes into
+    /// its place.
+    ///
+    /// `None` as for [`LiabilityTree::new`]: the tree is not whole then and has to be thrown away.
+    pub fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = (ChannelId, Option<Amount>)>,
+    ) -> Option<()> {
+        let mut touched = BTreeSet::new();
+        for (channel, owed) in changes {
+            touched.extend(self.set(channel, owed));
         }
-        levels.push(level);
-        Some(LiabilityTree { leaves, levels })
+        u32::try_from(self.leaves.len()).ok()?;
+        self.rehash(touched)
+    }
+
+    /// The place whose leaf is another now.
+    fn set(&mut self, channel: ChannelId, owed: Option<Amount>) -> Option<usize> {
+        let Some(owed) = owed else { return self.remove(&channel) };
+        let next = self.leaves.len();
+        let place = *self.places.entry(channel).or_insert(next);
+        match self.leaves.get_mut(place) {
+            Some(leaf) => leaf.1 = owed,
+            None => self.leaves.push((channel, owed)),
+        }
+        Some(place)
+    }
+
+    fn remove(&mut self, channel: &ChannelId) -> Option<usize> {
+        let place = self.places.remove(channel)?;
+        self.leaves.swap_remove(place);
+        if let Some((moved, _)) = self.leaves.get(place) {
+            self.places.insert(*moved, place);
+        }
+        Some(place)
+    }
+
+    /// Makes every node anew that is over one of these leaves, or at the right edge.
+    fn rehash(&mut self, mut touched: BTreeSet<usize>) -> Option<()> {
+        let mut below = std::mem::take(self.levels.first_mut()?);
+        below.resize(self.leaves.len(), SumNode::ZERO);
+        for place in touched.iter().filter(|place| **place < self.leaves.len()) {
+            let ((channel, owed), node) = (self.leaves.get(*place)?, below.get_mut(*place)?);
+            *node = SumNode::leaf(channel, *owed);
+        }
+        let mut height = 0usize;
+        while below.len() > 1 {
+            let above = height.checked_add(1)?;
+            if self.levels.len() == above {
+                self.levels.push(Vec::new());
+            }
+            touched = touched.into_iter().map(|place| place / 2).collect();
+            let level = self.levels.get_mut(above)?;
+            join_level(&below, level, &mut touched)?;
+            let level = std::mem::take(level);
+            *self.levels.get_mut(height)? = std::mem::replace(&mut below, level);
+            height = above;
+        }
+        *self.levels.get_mut(height)? = below;
+        self.levels.truncate(height.checked_add(1)?);
+        Some(())
+    }
+
+    /// The way up from a channel's leaf, if it has one.
+    pub fn proof_of(&self, channel: &ChannelId) -> Option<LiabilityProof> {
+        let place = self.places.get(channel)?;
+        self.proof(u32::try_from(*place).ok()?)
     }
 
     fn count(&self) -> u32 {
@@ -115,6 +192,23 @@ impl LiabilityTree {
         }
         Some(LiabilityProof { channel, owed, index, count: self.count(), siblings })
     }
+}
+
+/// Makes the touched nodes of a level, and the last one, from the level below.
+fn join_level(
+    below: &[SumNode],
+    level: &mut Vec<SumNode>,
+    touched: &mut BTreeSet<usize>,
+) -> Option<()> {
+    let count = below.len().div_ceil(2);
+    level.resize(count, SumNode::ZERO);
+    touched.insert(count.checked_sub(1)?);
+    for place in touched.iter().filter(|place| **place < count) {
+        let from = place.checked_mul(2)?;
+        let pair = below.get(from..from.checked_add(2)?.min(below.len()))?;
+        *level.get_mut(*place)? = join(pair)?;
+    }
+    Some(())
 }
 
 fn join(pair: &[SumNode]) -> Option<SumNode> {
@@ -175,82 +269,4 @@ impl LiabilityProof {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tree(owed: &[u64]) -> LiabilityTree {
-        let leaf = |(at, owed): (u8, &u64)| (ChannelId([at; 32]), Amount(*owed));
-        LiabilityTree::new((0..).zip(owed).map(leaf).collect()).unwrap()
-    }
-
-    fn signed(tree: &LiabilityTree) -> Liabilities {
-        let (root, total) = tree.root();
-        Liabilities { as_of: Height(7), asset: AssetId(0), root, total }
-    }
-
-    #[test]
-    fn every_leaf_of_every_size_is_under_the_root() {
-        for count in [1u64, 2, 3, 4, 5, 7, 8, 9, 33, 100] {
-            let owed: Vec<u64> = (0..count).map(|at| at * 10).collect();
-            let tree = tree(&owed);
-            let signed = signed(&tree);
-            assert_eq!(signed.total.0, owed.iter().sum::<u64>());
-            for at in 0..count as u32 {
-                let proof = tree.proof(at).unwrap();
-                assert_eq!((proof.owed.0, proof.verify(&signed)), (u64::from(at) * 10, Ok(())));
-            }
-            assert_eq!(tree.proof(count as u32), None);
-        }
-    }
-
-    #[test]
-    fn a_leaf_that_is_changed_in_anything_is_not() {
-        let tree = tree(&[1, 2, 3, 4, 5]);
-        let signed = signed(&tree);
-        let good = tree.proof(2).unwrap();
-        let mut sum_shifted = good.clone();
-        // One more here, one less beside it: the total is right, the tree is not.
-        sum_shifted.owed.0 += 1;
-        sum_shifted.siblings[0].sum.0 -= 1;
-        let mut longer = good.clone();
-        longer.siblings.push(good.siblings[0]);
-        let mut shorter = good.clone();
-        shorter.siblings.pop();
-        let bad = [
-            LiabilityProof { owed: Amount(4), ..good.clone() },
-            LiabilityProof { channel: ChannelId([9; 32]), ..good.clone() },
-            LiabilityProof { index: 3, ..good.clone() },
-            LiabilityProof { index: 5, ..good.clone() },
-            LiabilityProof { count: 6, ..good.clone() },
-            sum_shifted,
-            longer,
-            shorter,
-        ];
-        for proof in bad {
-            assert_eq!(proof.verify(&signed), Err(NotUnderRoot), "{proof:?}");
-        }
-        let less = Liabilities { total: Amount(14), ..signed };
-        assert_eq!(good.verify(&less), Err(NotUnderRoot), "a total that leaves somebody out");
-    }
-
-    /// A sibling of nearly 2^64 would wrap the sum around to a smaller one.
-    #[test]
-    fn a_sum_never_overflows() {
-        let leaves = vec![(ChannelId([0; 32]), Amount(u64::MAX)), (ChannelId([1; 32]), Amount(1))];
-        assert_eq!(LiabilityTree::new(leaves), None);
-        let tree = tree(&[1, 2]);
-        let mut proof = tree.proof(0).unwrap();
-        proof.siblings[0].sum = Amount(u64::MAX);
-        assert_eq!(proof.verify(&signed(&tree)), Err(NotUnderRoot));
-    }
-
-    #[test]
-    fn two_trees_for_one_height_contradict_each_other() {
-        let (one, other) = (signed(&tree(&[1, 2])), signed(&tree(&[2, 1])));
-        assert_eq!(one.total, other.total);
-        assert!(one.contradicts(&other));
-        assert!(!one.contradicts(&one));
-        assert!(!one.contradicts(&Liabilities { as_of: Height(8), ..other }));
-        assert!(!one.contradicts(&Liabilities { asset: AssetId(1), ..other }));
-    }
-}
+mod tests;

@@ -5,8 +5,9 @@
 //! all writes), and the events on record must come out again. Beside it, [`books`] counts the
 //! money a second time, from the rows and events alone and with nothing of the ledger's own sums.
 //!
-//! Beside the ledger it looks at hubs: one that signed two different trees of what it owes for one
-//! height has signed the evidence against itself.
+//! Beside the ledger it looks at hubs ([`statements`]): one that signed two different trees of what
+//! it owes for one height, or that it owes more than its channels hold, has signed the evidence
+//! against itself. What each hub owes stands in the report beside what its channels held then.
 //!
 //! It stops at the first block that is wrong: what follows such a block means nothing.
 //!
@@ -14,21 +15,21 @@
 //! header, and whether the genesis is the right one, for which somebody must know the ledger's id.
 
 mod books;
+mod statements;
 
-use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
 use super::store::replay_one;
-use super::{Applied, Ledger, LedgerError, Tip};
-use crate::block::LedgerEvent;
+use super::{Ledger, LedgerError, Tip};
 use crate::journal::{JournalError, Lsn, Records, TornTail};
 use crate::liabilities::Liabilities;
 use crate::params::Genesis;
 use crate::types::{AssetId, Hash, Height, LedgerId, PublicKey};
 use books::Books;
+use statements::Statements;
 
 /// How far an audit has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
@@ -56,6 +57,10 @@ pub struct AuditReport {
     pub wrong: Option<Wrong>,
     /// Hubs that signed two different trees of what they owe for one height.
     pub contradictions: Vec<Contradiction>,
+    /// What each hub that ever anchored said last that it owes, beside what its channels held then.
+    pub owed: Vec<Owed>,
+    /// Statements of hubs that owe more than their channels held then.
+    pub uncovered: Vec<Owed>,
     /// How the journal ends, if not with a whole record.
     pub torn_tail: Option<Torn>,
 }
@@ -102,6 +107,21 @@ pub struct Contradiction {
     pub other: (Height, Liabilities),
 }
 
+/// What a hub signed that it owes in one asset, and what the ledger held for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Owed {
+    /// Which hub.
+    pub hub: PublicKey,
+    /// The block with the newest anchor that says so.
+    pub block: Height,
+    /// What it says, as of which height.
+    pub liabilities: Liabilities,
+    /// What its channels of that asset held after the block of that height; a decimal string in
+    /// JSON. All that the hub owes has to be in there.
+    #[serde(serialize_with = "as_text")]
+    pub escrow: i128,
+}
+
 /// The end of a journal that a crash tore, or that is being written right now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Torn {
@@ -117,7 +137,7 @@ impl AuditReport {
     /// Whether nothing is wrong, neither with the ledger nor with what a hub signed. A torn tail is
     /// no fault: nothing in it was ever shown.
     pub fn is_right(&self) -> bool {
-        self.wrong.is_none() && self.contradictions.is_empty()
+        self.wrong.is_none() && self.contradictions.is_empty() && self.uncovered.is_empty()
     }
 }
 
@@ -213,31 +233,11 @@ impl Auditor {
             height: self.tip.height,
             writes: self.tip.writes,
             held: self.books.held(),
+            owed: self.statements.newest(),
             contradictions: self.statements.contradictions.clone(),
+            uncovered: self.statements.uncovered.clone(),
             wrong,
             torn_tail,
-        }
-    }
-}
-
-/// What hubs said they owe.
-#[derive(Default)]
-struct Statements {
-    said: HashMap<(PublicKey, Height, AssetId), (Height, Liabilities)>,
-    contradictions: Vec<Contradiction>,
-}
-
-impl Statements {
-    fn enter(&mut self, applied: &Applied) {
-        let block = applied.header.height;
-        for event in &applied.events {
-            let LedgerEvent::LiabilitiesAnchored { hub, liabilities } = event else { continue };
-            let about = (*hub, liabilities.as_of, liabilities.asset);
-            let first = *self.said.entry(about).or_insert((block, *liabilities));
-            if first.1.contradicts(liabilities) {
-                let other = (block, *liabilities);
-                self.contradictions.push(Contradiction { hub: *hub, first, other });
-            }
         }
     }
 }

@@ -20,6 +20,8 @@ use super::producer::ProducerConfig;
 use super::service::{Pace, Service};
 use crate::types::LedgerId;
 
+pub use audit::{AuditOptions, audit_home};
+
 /// How long a stop waits for requests that are being answered.
 const DRAIN: Duration = Duration::from_secs(5);
 

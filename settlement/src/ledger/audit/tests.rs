@@ -247,8 +247,7 @@ fn the_books_find_money_that_was_made_or_lost() {
 fn a_hub_that_signs_two_trees_for_one_height_is_found() {
     let found = |root: u8, later: u64| {
         let mut w = World::new();
-        w.block(vec![]);
-        let mut events = vec![vec![]];
+        let mut events = vec![w.done(w.open_tx(100))];
         for (root, as_of) in [(3, 1), (3, 1), (5, 2), (root, 1 + later)] {
             let mut anchor = w.anchoring(0, vec![]);
             anchor.liabilities.as_of = Height(as_of);
@@ -264,6 +263,37 @@ fn a_hub_that_signs_two_trees_for_one_height_is_found() {
     let [contradiction] = report.contradictions.try_into().unwrap();
     assert_eq!((contradiction.hub, contradiction.first.0), (key(2).public(), Height(2)));
     assert_eq!(contradiction.other.0, Height(5));
+}
+
+/// All that a hub says it owes must be in its channels, as of the height that it names.
+#[test]
+fn a_hub_that_owes_more_than_its_channels_hold_is_found() {
+    let mut w = World::new();
+    let id = w.terms().channel_id();
+    let mut events = vec![w.done(w.open_tx(100)), w.done(w.deposit_tx(id, Role::Hub, 50))];
+    events.push(w.done(w.withdraw_tx(id, Role::Wallet, 30, 100)));
+    // As of block 1 the channel held 100, of block 2 150, of block 3 120.
+    let said = [(1, 101), (1, 100), (2, 150), (3, 121), (3, 121), (3, 120)];
+    let mut state = |as_of, total, asset| {
+        let mut anchor = w.anchoring(0, vec![]);
+        // Roots differ, so that what is said again of one height counts as said of another tree.
+        let root = Hash([total as u8; 32]);
+        anchor.liabilities =
+            Liabilities { as_of: Height(as_of), asset, root, total: Amount(total) };
+        events.push(w.done(w.account_tx(Role::Hub, AccountAction::Anchor(anchor))));
+    };
+    said.iter().for_each(|(as_of, total)| state(*as_of, *total, EUR));
+    state(2, 1, AssetId(1));
+    let history: Vec<_> = w.blocks.iter().cloned().zip(events).collect();
+    let report = audited(&history);
+    let numbers = |owed: &[Owed]| -> Vec<_> {
+        let number = |o: &Owed| (o.liabilities.as_of.0, o.liabilities.total.0, o.escrow, o.block.0);
+        owed.iter().map(number).collect()
+    };
+    assert_eq!(numbers(&report.uncovered), [(1, 101, 100, 4), (3, 121, 120, 7), (2, 1, 0, 10)]);
+    assert_eq!(numbers(&report.owed), [(3, 120, 120, 9), (2, 1, 0, 10)]);
+    assert!(!report.is_right());
+    assert_eq!(report.wrong, None);
 }
 
 fn key_of() -> crate::types::PublicKey {

@@ -2,14 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::audit::{AuditReport, Auditor, Contradiction, Held, Progress, Torn};
+use super::super::audit::{AuditReport, Auditor, Contradiction, Held, Owed, Progress, Torn};
 use super::super::home::Home;
 use super::say;
 
@@ -23,6 +23,13 @@ pub(super) struct Audit {
     /// Where the ledger lives.
     #[arg(long)]
     data_dir: PathBuf,
+    #[command(flatten)]
+    options: AuditOptions,
+}
+
+/// How to audit, and how to say what was found.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct AuditOptions {
     /// Print what was found as one JSON object.
     #[arg(long)]
     json: bool,
@@ -33,15 +40,24 @@ pub(super) struct Audit {
 
 /// Whether nothing is wrong.
 pub(super) fn run(args: &Audit) -> Result<bool> {
-    let (home, genesis) = Home::existing(&args.data_dir)?;
+    audit_home(&args.data_dir, &args.options)
+}
+
+/// Replays every block of the ledger in this directory and prints what was found, as `ledger audit`
+/// does. Whether nothing is wrong.
+///
+/// # Errors
+/// When there is no ledger, or its genesis can't be used.
+pub fn audit_home(data_dir: &Path, options: &AuditOptions) -> Result<bool> {
+    let (home, genesis) = Home::existing(data_dir)?;
     let mut auditor = Auditor::new(genesis)?;
-    if let Some(most) = args.workers {
+    if let Some(most) = options.workers {
         auditor.limit_workers(most);
     }
     let mut watch = Watch::new();
     let report = auditor.audit(&home.journal(), &mut |right| watch.at(right));
     watch.end(&report.right);
-    if args.json {
+    if options.json {
         say(&serde_json::to_value(&report).context("the report cannot be written")?)?;
     } else {
         print_report(&report)?;
@@ -103,6 +119,17 @@ fn print_report(report: &AuditReport) -> Result<()> {
         let Held { asset, accounts, escrow } = held;
         writeln!(out, "asset {asset}: {accounts} in accounts, {escrow} in channels, as issued")?;
     }
+    for owed in &report.owed {
+        print_owed(&mut out, owed)?;
+    }
+    for Owed { hub, liabilities, escrow, .. } in &report.uncovered {
+        writeln!(
+            out,
+            "hub {hub} signed that it owes more than its channels hold: {} of {escrow} in asset {} \
+             as of block {}",
+            liabilities.total, liabilities.asset, liabilities.as_of
+        )?;
+    }
     if let Some(Torn { file, offset, reason }) = &report.torn_tail {
         let file = file.display();
         writeln!(
@@ -126,4 +153,15 @@ fn print_report(report: &AuditReport) -> Result<()> {
         }
     }
     out.flush().context("cannot write to stdout")
+}
+
+fn print_owed(out: &mut impl Write, owed: &Owed) -> Result<()> {
+    let Owed { hub, block, liabilities, escrow } = owed;
+    writeln!(
+        out,
+        "hub {hub} owes {} of the {escrow} in its channels of asset {} as of block {}, signed in \
+         block {block}",
+        liabilities.total, liabilities.asset, liabilities.as_of
+    )
+    .context("cannot write to stdout")
 }
