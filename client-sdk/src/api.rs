@@ -1,8 +1,9 @@
 //! What the hub's HTTP interface says to wallets, as types that hub and client share.
 
 use serde::{Deserialize, Serialize};
+use settlement::liabilities::{Liabilities, LiabilityProof};
 use settlement::params::{Asset, Policy};
-use settlement::types::{Amount, ChannelId, LedgerId, PublicKey, Signature, TxId};
+use settlement::types::{Amount, ChannelId, Height, LedgerId, PublicKey, Signature, TxId};
 
 /// What a hub takes for passing a payment on: `base + ppm` of the amount, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +81,20 @@ pub struct Cosigned {
     pub signature: Signature,
     /// The transaction's id.
     pub tx: TxId,
+}
+
+/// The answer to `GET /v1/channels/{id}/liability`: the channel's leaf in what the hub has signed
+/// that it owes, and the way up. `proof.verify(&liabilities)` says whether it is under the root; the
+/// block's [`settlement::block::LedgerEvent::LiabilitiesAnchored`] with the hub's key says whether
+/// the hub has signed that root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiabilityAnswer {
+    /// What the hub has signed that it owes in the channel's asset.
+    pub liabilities: Liabilities,
+    /// The channel's leaf, and the way up.
+    pub proof: LiabilityProof,
+    /// The block with the anchor that says so; none while that is on its way.
+    pub block: Option<Height>,
 }
 
 #[cfg(test)]

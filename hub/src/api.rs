@@ -7,6 +7,7 @@
 //! | `POST /v1/channels` | a signed opening; answered when the hub serves the channel |
 //! | `POST /v1/channels/{id}/deposit` | a signed deposit |
 //! | `POST /v1/channels/{id}/withdraw`, `…/close` | what the hub shall sign too |
+//! | `GET /v1/channels/{id}/liability` | the channel's leaf in what the hub has signed that it owes |
 //! | `/v1/ledger/…` | the embedded ledger, if there is one |
 //!
 //! Refusals are RFC 9457 problems with the numbered code.
@@ -46,6 +47,7 @@ pub(crate) fn routes(hub: Arc<Hub>, ledger: Option<Router>) -> Router {
         .route("/v1/channels/{id}/deposit", post(channels::deposit))
         .route("/v1/channels/{id}/withdraw", post(cosign::withdraw))
         .route("/v1/channels/{id}/close", post(cosign::close))
+        .route("/v1/channels/{id}/liability", get(channels::liability))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(hub);
     let all = ledger.into_iter().fold(own, Router::merge);

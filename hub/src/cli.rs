@@ -1,5 +1,6 @@
 //! The `hub` command.
 
+mod anchor;
 mod health;
 mod run;
 
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use settlement::ledger::cli::{AuditOptions, audit_home};
 
 use crate::config::{Config, Source, load};
 use crate::demo::{self, DemoArgs};
@@ -33,12 +35,34 @@ enum Command {
     Demo(DemoArgs),
     /// Ask a running hub whether it takes payments; its settings say where it listens.
     Health(Settings),
+    /// Let a running hub put something on the ledger.
+    #[command(subcommand)]
+    Anchor(AnchorCommand),
+    /// Do every block of the embedded ledger again from its genesis, and check all signatures,
+    /// digests and sums. Reads alone, so the hub may go on running. Exits with 1 when a block is
+    /// wrong.
+    Audit(AuditArgs),
+}
+
+#[derive(Subcommand)]
+enum AnchorCommand {
+    /// Anchor what has moved without waiting for the next round; prints what was anchored and in
+    /// which block. Exits with 1 when a part of it was not.
+    Now(Settings),
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Check them, and print all of them as they would be used.
     Check(Settings),
+}
+
+#[derive(Args)]
+struct AuditArgs {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    options: AuditOptions,
 }
 
 /// Flags win over HUB_* variables, which win over the file.
@@ -103,7 +127,7 @@ pub fn command() -> clap::Command {
 /// Runs the command; the binary, and every other one that wraps it, calls this.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(settings) => settings.load().and_then(run::run).map(success),
+        Command::Run(settings) => settings.load().and_then(run::run),
         Command::Init(settings) => settings.load().and_then(|config| init(&config)).map(success),
         Command::Config(ConfigCommand::Check(settings)) => {
             settings.load().and_then(|config| print_settings(&config)).map(success)
@@ -115,6 +139,13 @@ pub fn main() -> ExitCode {
         Command::Health(settings) => {
             settings.load().and_then(|config| health::ask(config.admin_listen)).map(success)
         }
+        Command::Anchor(AnchorCommand::Now(settings)) => {
+            settings.load().and_then(|config| anchor::now(config.admin_listen))
+        }
+        Command::Audit(args) => args.settings.load().and_then(|config| {
+            run::log_to_stderr(&config.log);
+            audit(&config, &args.options)
+        }),
     };
     done.unwrap_or_else(|error| {
         run::complain(&error);
@@ -131,6 +162,17 @@ fn init(config: &Config) -> Result<()> {
     let _lock = home.lock()?;
     let key = home.make_key()?;
     run::say(&serde_json::json!({ "hub": key.public(), "data_dir": config.data_dir }).to_string())
+}
+
+fn audit(config: &Config, options: &AuditOptions) -> Result<ExitCode> {
+    if let Some(url) = &config.ledger {
+        anyhow::bail!(
+            "this hub embeds no ledger, it uses the one at {url}: run `ledger audit` where that is"
+        );
+    }
+    let ledger = config.data_dir.join("ledger");
+    let right = audit_home(&ledger, options)?;
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print_settings(config: &Config) -> Result<()> {

@@ -8,6 +8,7 @@ mod layers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use client_sdk::api::FeePolicy;
@@ -20,6 +21,8 @@ use crate::shard::{InboundPolicy, Limits};
 
 pub use layers::{Source, load};
 
+/// The longest time from one round of anchors to the next: a day.
+const ANCHOR_INTERVAL_MAX_MS: u64 = 86_400_000;
 /// The most shards.
 const SHARDS_MAX: u16 = 64;
 
@@ -43,6 +46,9 @@ pub struct Config {
     pub ledger: Option<String>,
     /// What wallets are told of where that ledger is, if they reach it under another address.
     pub ledger_public: Option<String>,
+    /// Milliseconds from one round of anchors to the next, from one block of the ledger to a day;
+    /// without, what goes with the ledger.
+    pub anchor_interval_ms: Option<u64>,
     /// Threads that keep channels, 1 to 64. May change from one start to the next.
     pub shards: u16,
     /// Threads that check signatures; 0 is one for each core.
@@ -128,6 +134,7 @@ impl Default for Config {
             development: false,
             ledger: None,
             ledger_public: None,
+            anchor_interval_ms: None,
             shards: 1,
             verify_workers: 0,
             log: "info".to_owned(),
@@ -256,6 +263,23 @@ impl Config {
         let policy = Policy::from(policy);
         policy.check(genesis).context("in [policy]")?;
         Ok(policy)
+    }
+
+    /// How often what has moved is anchored: 10 s, or 2 s on a development ledger, unless it is set.
+    ///
+    /// # Errors
+    /// When it is below the ledger's block interval or above a day.
+    pub fn anchor_interval(&self, genesis: &Genesis) -> Result<Duration> {
+        let default = if genesis.development { 2_000 } else { 10_000 };
+        let interval = self.anchor_interval_ms.unwrap_or(default.max(genesis.block_interval_ms));
+        let least = genesis.block_interval_ms;
+        if !(least..=ANCHOR_INTERVAL_MAX_MS).contains(&interval) {
+            bail!(
+                "anchor_interval_ms must be {least} (one block of this ledger) to \
+                 {ANCHOR_INTERVAL_MAX_MS} (a day), and is {interval}"
+            );
+        }
+        Ok(Duration::from_millis(interval))
     }
 
     /// What the hub takes for passing payments on.

@@ -39,6 +39,14 @@ pub struct Counters {
     pub submitted: AtomicU64,
     /// Transactions of this hub that the ledger refused, at once or in a block.
     pub refused_by_ledger: AtomicU64,
+    /// Rounds of anchors that came into a block.
+    pub anchors: AtomicU64,
+    /// Rounds of which a part or all did not.
+    pub anchors_failed: AtomicU64,
+    /// Channels anchored, each as often as it was.
+    pub channels_anchored: AtomicU64,
+    /// Height of the newest block with an anchor of this process.
+    pub anchored_height: AtomicU64,
 }
 
 /// Adds to a figure.
@@ -73,6 +81,20 @@ impl Counters {
                 "Transactions the ledger refused.",
                 true,
                 of(&self.refused_by_ledger),
+            ),
+            ("anchors_total", "Rounds of anchors in a block.", true, of(&self.anchors)),
+            (
+                "anchors_failed_total",
+                "Rounds of anchors of which a part or all is in no block.",
+                true,
+                of(&self.anchors_failed),
+            ),
+            ("channels_anchored_total", "Channels anchored.", true, of(&self.channels_anchored)),
+            (
+                "anchored_height",
+                "Height of the newest block with an anchor.",
+                false,
+                of(&self.anchored_height),
             ),
         ]
     }

@@ -1,12 +1,15 @@
-//! The hub's errands to the ledger: submissions, deposits, and what both sides have signed.
+//! The hub's errands to the ledger: submissions, what both sides have signed, deposits, anchors and
+//! leases.
 //!
-//! Deposits spend the nonces of the hub's account, so they go one after the other. Everything else
-//! carries no nonce and may go side by side; handing the same in again does no harm. An errand is
+//! The last three spend the nonces of the hub's account, so they go one after the other
+//! ([`account`]). Everything else carries no nonce and may go side by side; handing the same in again does no harm. An errand is
 //! tried until the ledger answers, and one that is put off holds up no other: claims have deadlines.
 //! What is lost with the process the shards ask for again, and so they do with what the ledger
 //! refuses, at once or in a block, as long as it is needed.
+//!
+//! It signs only what [`crate::lease`] lets this process sign.
 
-mod deposits;
+mod account;
 mod handed;
 
 use std::collections::HashSet;
@@ -19,15 +22,16 @@ use settlement::api::Problem;
 use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::crypto::{Signable, SigningKey};
 use settlement::reject::Code;
-use settlement::tx::{Submission, Transaction};
-use settlement::types::{Amount, ChannelId, LedgerId, TxId};
+use settlement::tx::{Anchoring, Lease, Submission, Transaction};
+use settlement::types::{Amount, AssetId, ChannelId, LedgerId, TxId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::counters::{Counters, add};
+use crate::lease::Authority;
 use crate::tickets::{Body, Request};
-use deposits::Deposits;
+use account::{Account, Spend};
 use handed::{HandedIn, What};
 
 /// How long a retry waits.
@@ -43,6 +47,10 @@ pub(crate) enum Errand {
     Deposit { channel: ChannelId, amount: Amount },
     /// What the wallet has signed and a shard has agreed to.
     Cosign(Box<Request>),
+    /// A chunk of an anchor; answered once the ledger has taken it in for a block or refused it.
+    Anchor(Box<Anchoring>, oneshot::Sender<Result<TxId, Problem>>),
+    /// This process's lease.
+    Lease(Lease),
 }
 
 /// Where errands are handed in.
@@ -51,17 +59,27 @@ pub(crate) struct Desk {
     errands: mpsc::UnboundedSender<Errand>,
 }
 
+/// What a clerk works with.
+pub(crate) struct Office {
+    pub(crate) ledger: Arc<dyn LedgerClient>,
+    pub(crate) id: LedgerId,
+    /// The asset that the ledger takes its fees in.
+    pub(crate) fees: AssetId,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) authority: Arc<Authority>,
+    /// Where it is told what became of leases.
+    pub(crate) leases: mpsc::UnboundedSender<Result<(), Code>>,
+}
+
 /// Runs the errands.
 pub(crate) struct Clerk {
-    ledger: Arc<dyn LedgerClient>,
-    id: LedgerId,
-    key: Arc<SigningKey>,
-    counters: Arc<Counters>,
+    office: Office,
     /// One for each request that may be under way.
     places: Semaphore,
     /// Channels of which a submission is on its way: shards repeat them until they are in a block.
     submitting: Mutex<HashSet<ChannelId>>,
-    deposits: Deposits,
+    account: Account,
     /// Whom a refusal in a block concerns.
     handed_in: Mutex<HandedIn>,
 }
@@ -83,36 +101,37 @@ impl Desk {
     }
 }
 
+impl std::ops::Deref for Clerk {
+    type Target = Office;
+
+    fn deref(&self) -> &Office {
+        &self.office
+    }
+}
+
 impl Clerk {
     /// A clerk who signs with the hub's key.
-    pub(crate) fn new(
-        ledger: Arc<dyn LedgerClient>,
-        id: LedgerId,
-        key: Arc<SigningKey>,
-        counters: Arc<Counters>,
-    ) -> Clerk {
+    pub(crate) fn new(office: Office) -> Clerk {
         Clerk {
-            ledger,
-            id,
-            key,
-            counters,
+            office,
             places: Semaphore::new(AT_ONCE),
             submitting: Mutex::default(),
-            deposits: Deposits::default(),
+            account: Account::default(),
             handed_in: Mutex::default(),
         }
     }
 
     async fn serve(self: Arc<Clerk>, mut waiting: mpsc::UnboundedReceiver<Errand>) {
-        let (deposits, queue) = mpsc::unbounded_channel();
-        tokio::spawn(self.clone().deposit_all(queue));
+        let (spending, queue) = mpsc::unbounded_channel();
+        tokio::spawn(self.clone().spend_all(queue));
         while let Some(errand) = waiting.recv().await {
-            if let Errand::Deposit { channel, amount } = errand {
-                if self.deposits.begin(channel) {
-                    let _ = deposits.send((channel, amount));
+            let errand = match self.spending(errand) {
+                Ok(spend) => {
+                    spend.into_iter().for_each(|spend| drop(spending.send(spend)));
+                    continue;
                 }
-                continue;
-            }
+                Err(errand) => errand,
+            };
             if let Errand::Submit(submission) = &errand
                 && !self.submitting().insert(submission.channel)
             {
@@ -121,6 +140,24 @@ impl Clerk {
             let clerk = self.clone();
             tokio::spawn(async move { clerk.run(errand).await });
         }
+    }
+
+    /// What the account has to do for an errand, or the errand that it has no part in.
+    fn spending(&self, errand: Errand) -> Result<Option<Spend>, Errand> {
+        match errand {
+            Errand::Deposit { channel, amount } => {
+                let new = self.account.begin(channel);
+                Ok(new.then_some(Spend::Deposit(channel, amount)))
+            }
+            Errand::Anchor(anchoring, answer) => Ok(Some(Spend::Anchor(anchoring, answer))),
+            Errand::Lease(lease) => Ok(Some(Spend::Lease(lease))),
+            other => Err(other),
+        }
+    }
+
+    fn tell_lease(&self, answer: Result<(), Code>) {
+        // Nobody listens any more once the hub is stopping.
+        let _ = self.leases.send(answer);
     }
 
     fn handed_in(&self) -> std::sync::MutexGuard<'_, HandedIn> {
@@ -140,6 +177,9 @@ impl Clerk {
                 let what = self.handed_in().find(tx);
                 if let Some(what) = what {
                     self.refused(what, *code).await;
+                    if what == What::Lease {
+                        self.tell_lease(Err(*code));
+                    }
                 }
             }
         }
@@ -153,10 +193,12 @@ impl Clerk {
             (What::Submission(channel), Code::ChangesNothing) => {
                 tracing::debug!(?channel, "a submission brings nothing new");
             }
-            (What::Deposit(channel), Code::InsufficientFunds) => self.needs_money(channel).await,
+            (_, Code::InsufficientFunds) => self.needs_money(what).await,
             (What::Submission(channel) | What::Deposit(channel) | What::Agreement(channel), _) => {
                 tracing::warn!(?what, %channel, %code, "the ledger refused a transaction");
             }
+            (What::Anchor, _) => tracing::warn!(%code, "an anchor was refused; it is made anew"),
+            (What::Lease, _) => tracing::warn!(%code, "the lease was refused; it is taken anew"),
         }
     }
 
@@ -168,6 +210,10 @@ impl Clerk {
         match errand {
             Errand::Submit(submission) => {
                 let channel = submission.channel;
+                if !self.may_submit(&submission).await {
+                    self.submitting().remove(&channel);
+                    return;
+                }
                 let transaction = Transaction::submit(&self.key, *submission);
                 let what = What::Submission(channel);
                 if let Err(problem) = self.bring(&transaction, what).await {
@@ -176,11 +222,25 @@ impl Clerk {
                 self.submitting().remove(&channel);
             }
             Errand::Cosign(request) => self.cosign(*request).await,
-            Errand::Deposit { .. } => {}
+            // The account does these.
+            Errand::Deposit { .. } | Errand::Anchor(..) | Errand::Lease(_) => {}
         }
     }
 
+    /// Waits with a close until the lease is held: a process that may be behind another one closes
+    /// nothing. Everything else brings what the other side has signed, and may go at once.
+    async fn may_submit(&self, submission: &Submission) -> bool {
+        while submission.close && !self.authority.is_held() && !self.authority.is_fenced() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        !self.authority.is_fenced()
+    }
+
     async fn cosign(&self, request: Request) {
+        // The shard has counted it as done; it lapses there unless the wallet asks again.
+        if !self.authority.may_sign() {
+            return request.refuse(Code::LedgerStalled);
+        }
         let wallet = request.wallet;
         let (channel, signature, transaction) = match request.body {
             Body::Withdraw(body) => {

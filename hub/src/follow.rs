@@ -15,6 +15,7 @@ use settlement::types::{Hash, Height, LedgerId};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::counters::Counters;
+use crate::lease::Authority;
 use crate::router::{Router, ShardQueues};
 use crate::shard::Input;
 use crate::shards::{Job, now_ms};
@@ -24,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long to wait after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How far ahead of the own clock a block may be, in milliseconds.
-const AHEAD_MAX_MS: u64 = 2_000;
+pub(crate) const AHEAD_MAX_MS: u64 = 2_000;
 
 /// Why a block is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +112,7 @@ pub(crate) struct Follower {
     pub(crate) queues: ShardQueues,
     pub(crate) router: Arc<Router>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) authority: Arc<Authority>,
     /// The newest height that the shards were given.
     pub(crate) height: watch::Sender<Height>,
     /// Every block, for requests that wait for something in it.
@@ -173,6 +175,8 @@ impl Follower {
     }
 
     fn give(&self, block: Arc<BlockEvents>) {
+        // First of all, so that nothing that rests on this block is signed if it fences this process.
+        self.authority.follow(&block);
         for queue in self.queues.iter() {
             queue.push(Job::Input(Input::Block(block.clone())));
         }

@@ -12,8 +12,10 @@ use settlement::reject::Code;
 use settlement::types::{Height, LedgerId};
 use tokio::sync::{Notify, broadcast, watch};
 
+use crate::anchor::{Books, Requests};
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::lease::Authority;
 use crate::peer::Peer;
 use crate::shards::{Shared, now_ms};
 use crate::tickets::Tickets;
@@ -37,9 +39,24 @@ pub(crate) struct Hub {
     pub(crate) trouble: watch::Receiver<Option<String>>,
     pub(crate) draining: AtomicBool,
     pub(crate) peers: Peers,
+    pub(crate) authority: Arc<Authority>,
+    /// What the hub owes.
+    pub(crate) books: Books,
+    pub(crate) anchors: Requests,
 }
 
 impl Hub {
+    /// Why no payment is taken: the check that failed, and why. None when all is well.
+    pub(crate) fn why_not_ready(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("draining: the hub is stopping".to_owned());
+        }
+        if !self.is_fresh() {
+            return Some(format!("ledger: the view is not fresh: {}", self.staleness()));
+        }
+        self.authority.why_not().map(|why| format!("lease: {why}"))
+    }
+
     /// Whether the hub's view of the ledger is fresh.
     pub(crate) fn is_fresh(&self) -> bool {
         let newest = self.counters.block_time_ms.load(Relaxed);

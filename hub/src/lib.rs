@@ -8,10 +8,14 @@
 //!                      follow (the ledger) ↗                                ↘ desk → the ledger
 //! ```
 //!
+//! [`anchor`] puts what has moved on the ledger every so often; `lease` says whether this process is
+//! the one that signs for the hub.
+//!
 //! Nothing leaves the process before what it rests on is durable: replies and signatures are made
 //! by the outbox alone, and it gets them from the committer, after the sync.
 
 mod admin;
+pub mod anchor;
 mod api;
 mod checkpoint;
 pub mod cli;
@@ -25,6 +29,7 @@ mod embedded;
 mod follow;
 pub mod home;
 mod hub;
+mod lease;
 mod outbox;
 mod peer;
 mod queue;

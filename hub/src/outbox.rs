@@ -7,6 +7,9 @@
 //! It alone knows which connection a channel's messages go to: connections come and go in the same
 //! order as the messages, so nothing said before a wallet met the hub again reaches its new
 //! connection.
+//!
+//! While this process may not sign ([`crate::lease`]), the newest update of each channel is held
+//! back; everything that carries no signature goes. A commit with the next block lets them out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::{Builder, JoinHandle};
 
 use settlement::crypto::{BATCH_MAX, MerklePath, Signable, Signed, SigningKey, sign_batch};
+use settlement::liabilities::Liabilities;
 use settlement::proof::BalanceProof;
 use settlement::types::{ChannelId, Hash, Salt, Signature};
 use settlement::update::{Op, Update};
@@ -22,8 +26,9 @@ use settlement::wire::Message;
 
 use crate::counters::{Counters, add};
 use crate::desk::{Desk, Errand};
+use crate::lease::Authority;
 use crate::peer::Peer;
-use crate::shard::Action;
+use crate::shard::{Action, Moved};
 use crate::shards::Release;
 use crate::tickets::Tickets;
 
@@ -33,19 +38,48 @@ pub(crate) struct Outbox {
     desk: Desk,
     tickets: Arc<Tickets>,
     counters: Arc<Counters>,
+    authority: Arc<Authority>,
+    anchors: Anchors,
     /// Where messages about a channel go.
     peers: HashMap<ChannelId, Arc<Peer>>,
+    /// Updates of connected channels that could not be signed when they were due.
+    held_back: HashMap<ChannelId, Unsigned>,
+}
+
+/// Who anchors, and hears what may be anchored by now.
+pub(crate) type Anchors = tokio::sync::mpsc::UnboundedSender<Durable>;
+
+/// What the outbox passes on to whoever anchors.
+pub(crate) enum Durable {
+    /// These channels have moved.
+    Moved(Box<Moved>),
+    /// This may be signed.
+    Stated(Vec<Liabilities>),
+}
+
+/// An update before it is signed.
+struct Unsigned {
+    base: u64,
+    ops: Vec<Op>,
+    proof: BalanceProof,
+}
+
+/// What the outbox works with.
+pub(crate) struct Tools {
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) desk: Desk,
+    pub(crate) tickets: Arc<Tickets>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) anchors: Anchors,
 }
 
 impl Outbox {
     /// An outbox that knows no connection yet.
-    pub(crate) fn new(
-        key: Arc<SigningKey>,
-        desk: Desk,
-        tickets: Arc<Tickets>,
-        counters: Arc<Counters>,
-    ) -> Outbox {
-        Outbox { key, desk, tickets, counters, peers: HashMap::new() }
+    pub(crate) fn new(tools: Tools) -> Outbox {
+        let Tools { key, desk, tickets, counters, authority, anchors } = tools;
+        let (peers, held_back) = (HashMap::new(), HashMap::new());
+        Outbox { key, desk, tickets, counters, authority, anchors, peers, held_back }
     }
 
     /// Starts its thread; it ends with the committer.
@@ -65,28 +99,57 @@ impl Outbox {
     }
 
     fn perform(&mut self, releases: Vec<Release>) {
-        let mut signatures = self.sign(&releases).into_iter();
         let mut touched: Vec<Arc<Peer>> = Vec::new();
+        let may_sign = self.authority.may_sign();
+        if may_sign && !self.held_back.is_empty() {
+            self.let_out(&mut touched);
+        }
+        let mut signatures = if may_sign { self.sign(&releases) } else { Vec::new() }.into_iter();
         for release in releases {
             match release {
                 Release::Attach(channel, peer) => {
+                    // Meeting again says what is in flight anew.
+                    self.held_back.remove(&channel);
                     self.peers.insert(channel, peer);
                 }
                 Release::Detach(channel, id) => {
                     if self.peers.get(&channel).is_some_and(|peer| peer.id == id) {
                         self.peers.remove(&channel);
+                        self.held_back.remove(&channel);
                     }
                 }
                 Release::Do(Action::SendUpdate { channel, base, ops, proof }) => {
-                    let signed = signatures.next();
-                    let message = signed.map(|by| update(channel, base, ops, proof, by));
-                    self.deliver(message, &mut touched);
+                    let Some(by) = signatures.next() else {
+                        self.hold_back(channel, Unsigned { base, ops, proof });
+                        continue;
+                    };
+                    self.deliver(Some(update(channel, base, ops, proof, by)), &mut touched);
                 }
                 Release::Do(Action::Send(message)) => self.deliver(Some(message), &mut touched),
                 Release::Do(action) => self.act(action),
             }
         }
         touched.iter().for_each(|peer| peer.wake());
+    }
+
+    /// A channel has at most one update that is unanswered, so the newest is the one that counts.
+    fn hold_back(&mut self, channel: ChannelId, update: Unsigned) {
+        if self.peers.contains_key(&channel) {
+            self.held_back.insert(channel, update);
+        }
+    }
+
+    fn let_out(&mut self, touched: &mut Vec<Arc<Peer>>) {
+        let action = |(channel, Unsigned { base, ops, proof })| {
+            Release::Do(Action::SendUpdate { channel, base, ops, proof })
+        };
+        let waiting: Vec<Release> = self.held_back.drain().map(action).collect();
+        let signatures = self.sign(&waiting);
+        for (release, by) in waiting.into_iter().zip(signatures) {
+            if let Release::Do(Action::SendUpdate { channel, base, ops, proof }) = release {
+                self.deliver(Some(update(channel, base, ops, proof, by)), touched);
+            }
+        }
     }
 
     /// The signatures of all proofs in a commit, in order.
@@ -136,6 +199,10 @@ impl Outbox {
             Action::Count { completed: false } => {
                 self.counters.failed.fetch_add(1, Relaxed);
             }
+            Action::Lease(lease) => self.desk.give(Errand::Lease(lease)),
+            // Nobody anchors any more once the hub is stopping.
+            Action::Moved(moved) => drop(self.anchors.send(Durable::Moved(moved))),
+            Action::Stated(liabilities) => drop(self.anchors.send(Durable::Stated(liabilities))),
             Action::Send(_) | Action::SendUpdate { .. } => {}
         }
     }

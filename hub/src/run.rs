@@ -1,6 +1,8 @@
 //! Starting a hub, and stopping it so that nothing is left half done.
 
 mod open;
+mod prepare;
+mod signing;
 mod stop;
 
 use std::net::SocketAddr;
@@ -23,6 +25,9 @@ use open::Opened;
 
 /// How long requests that are being answered may take when the hub stops.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a start waits for the lease on an embedded ledger; it goes on without.
+const LEASE: Duration = Duration::from_secs(2);
 
 /// A hub that serves. Dropping it without [`RunningHub::stop`] leaves it running until the process
 /// ends.
@@ -47,6 +52,10 @@ pub async fn start(config: Config) -> Result<RunningHub> {
         (bind("listen", config.listen).await?, bind("admin_listen", config.admin_listen).await?);
     let (listening, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (hub, opened) = open::open(config).await?;
+    if opened.ledger.is_some() {
+        // Such a lease is held within milliseconds; nobody is to be refused for that.
+        let _ = tokio::time::timeout(LEASE, hub.authority.ready()).await;
+    }
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
         // Requests come beside the connections that stay.
@@ -108,6 +117,12 @@ impl RunningHub {
     /// Tells when [`RunningHub::height`] moves.
     pub fn heights(&self) -> watch::Receiver<Height> {
         self.hub.height.clone()
+    }
+
+    /// Until another process has taken the hub's lease; says so. Nothing is signed from then on, and
+    /// the process is to be stopped for good.
+    pub async fn fenced(&self) -> String {
+        self.hub.authority.fenced().await
     }
 
     /// Stops: takes nothing new, lets what is pending be answered for at most 5 s, says goodbye,

@@ -28,7 +28,8 @@
 //!   learns at the last moment still leaves time to claim.
 //! - Blocks may be followed twice after a crash within one: each event sets what it says, in order.
 //!
-//! What is absent: leaping after lost state, anchors, leases, and a payee that reveals more than 4,096
+//! What is absent: leaping after lost state, signing and posting what was handed over to be anchored
+//! ([`Moved`]), deciding whether this process holds the hub's lease ([`Own`]), and a payee that reveals more than 4,096
 //! steps of a stream in one message.
 
 mod agree;
@@ -39,7 +40,9 @@ mod config;
 mod deposit;
 mod fees;
 mod forward;
+mod moved;
 mod outcome;
+mod own;
 mod recover;
 mod route;
 mod rows;
@@ -51,10 +54,11 @@ mod wake;
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;
 use settlement::channel::{Step, VerifiedUpdate};
+use settlement::liabilities::Liabilities;
 use settlement::lock::Lock;
 use settlement::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
 use settlement::reject::Code;
-use settlement::tx::Submission;
+use settlement::tx::{Lease, Submission};
 use settlement::types::{
     Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Role, Secret, Signature,
 };
@@ -110,6 +114,20 @@ pub enum Input {
     CloseAlone(ChannelId),
     /// From now on no new payment is taken on; what is pending goes on.
     Drain,
+    /// Whether this process may sign. While it may not, the view of the ledger counts as not fresh:
+    /// no lock is added or accepted. At first it may.
+    Signing(bool),
+    /// Hand over what has moved since it was last anchored, as an [`Action::Moved`].
+    Anchor {
+        /// Above every round before, from 1.
+        round: u64,
+        /// At most so many channels.
+        most: usize,
+    },
+    /// This process is going to take the hub's lease. For the first shard alone.
+    Lease(Lease),
+    /// This process is going to sign that the hub owes this. For the first shard alone.
+    State(Vec<Liabilities>),
 }
 
 /// What one channel of the hub asks of another, wherever it lives.
@@ -212,6 +230,12 @@ pub enum Action {
         /// Whether it was completed.
         completed: bool,
     },
+    /// Channels that moved, for whoever anchors them.
+    Moved(Box<Moved>),
+    /// Sign this lease and bring it to the ledger.
+    Lease(Lease),
+    /// From now on what the hub owes may be signed like this.
+    Stated(Vec<Liabilities>),
 }
 
 impl Action {
@@ -223,6 +247,7 @@ impl Action {
                 let claims = submission.claims.len().saturating_mul(size_of::<(u64, Secret)>());
                 submission.locks.len().saturating_mul(size_of::<Lock>()).saturating_add(claims)
             }
+            Action::Moved(moved) => moved.channels.len().saturating_mul(size_of::<MovedChannel>()),
             _ => 0,
         };
         long.saturating_add(size_of::<Action>())
@@ -274,6 +299,16 @@ pub enum Record {
         /// Which shard has followed them: the others may be behind.
         slice: Slice,
     },
+    /// A process is about to take the hub's lease.
+    Leased {
+        /// The lease.
+        lease: Lease,
+    },
+    /// A process is about to sign what the hub owes.
+    Stated {
+        /// For each asset; all as of one height.
+        liabilities: Vec<Liabilities>,
+    },
 }
 
 /// For which payer's lock the hub added one of its own.
@@ -306,6 +341,8 @@ pub trait Directory {
 
 pub use config::{InboundPolicy, Limits, ShardConfig, Slice};
 pub use fees::unit_to_forward;
+pub use moved::{Moved, MovedChannel};
+pub use own::{LostState, Own};
 pub use rows::BadRow;
 pub use state::{Counters, Shard};
 

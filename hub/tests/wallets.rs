@@ -314,14 +314,22 @@ async fn a_cooperative_close_is_signed_by_both_and_pays_out() {
 async fn operators_see_health_readiness_and_figures() {
     let dir = tempfile::tempdir().unwrap();
     let hub = hub_in(dir.path()).await;
-    let mut heights = hub.heights();
-    soon(heights.wait_for(|height| *height >= Height(1))).await.unwrap();
     let get = async |path: &str| {
         let answer = reqwest::get(format!("{}{path}", hub.admin_url())).await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(get("/healthz").await.0, 200);
-    assert_eq!(get("/readyz").await, (200, "ready\n".to_owned()));
+    // Once its lease is in a block.
+    let mut heights = hub.heights();
+    let ready = soon(async {
+        loop {
+            match get("/readyz").await {
+                (200, text) => return text,
+                _ => heights.changed().await.unwrap(),
+            }
+        }
+    });
+    assert_eq!(ready.await, "ready\n");
     let (_, text) = get("/metrics").await;
     for name in [
         "hub_payments_completed_total 0",

@@ -190,6 +190,11 @@ fn causes() -> Vec<Cause> {
             fs::write(&file, "[policy]\nclaim_margin = 1\n").unwrap();
             directory.run(&["--development", "--config", &file.display().to_string()])
         }),
+        ("anchor_interval_ms must be", |directory| {
+            let file = directory.dir.path().join("hub.toml");
+            fs::write(&file, "anchor_interval_ms = 199\n").unwrap();
+            directory.run(&["--development", "--config", &file.display().to_string()])
+        }),
         ("is damaged at byte", |directory| {
             directory.used();
             change_byte(directory, 120, |byte| byte ^ 1);

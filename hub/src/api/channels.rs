@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use client_sdk::api::ChannelOpened;
+use client_sdk::api::{ChannelOpened, LiabilityAnswer};
 use client_sdk::ledger_client::LedgerError;
 use settlement::api::{SubmitAnswer, SubmitRequest};
 use settlement::block::{BlockEvents, LedgerEvent};
@@ -143,6 +143,24 @@ pub(super) async fn deposit(
         return Err(Code::UnknownChannel.into());
     }
     Ok(Json(SubmitAnswer { tx: submit(&hub, &transaction).await? }))
+}
+
+/// `GET /v1/channels/{id}/liability`. For anybody: all that a leaf says, the ledger shows to whoever
+/// asks since the channel was anchored.
+pub(super) async fn liability(
+    State(hub): State<Arc<Hub>>,
+    Path(id): Path<String>,
+) -> Result<Json<LiabilityAnswer>, Refusal> {
+    let id = channel_id(&id)?;
+    let route = hub.shared.router.route(&id).ok_or(Code::UnknownChannel)?;
+    let leaf = hub.books.leaf(route.terms.asset, &id);
+    leaf.map(Json).map_err(|code| {
+        let detail = match code {
+            Code::NotFound => "the hub has signed nothing yet since this channel was opened",
+            _ => "the next statement is being made; ask again in a moment",
+        };
+        refusal(code, detail)
+    })
 }
 
 async fn submit(hub: &Hub, transaction: &Transaction) -> Result<TxId, Refusal> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 /// How long connecting, sending and reading may take, each.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most bytes of the answer that are read.
-const ANSWER_MAX: u64 = 4_096;
+const ANSWER_MAX: u64 = 64 << 10;
 
 /// Asks the hub whose operators' address this is.
 ///
@@ -18,17 +18,31 @@ const ANSWER_MAX: u64 = 4_096;
 /// When it does not answer, or answers that it is not ready, with its reason.
 pub(super) fn ask(admin: SocketAddr) -> Result<()> {
     let address = reachable(admin);
-    let answer = get(address, "/readyz").with_context(|| format!("no hub answers on {address}"))?;
-    let (head, reason) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.lines().next().and_then(|line| line.split(' ').nth(1));
-    match status {
-        Some("200") => Ok(()),
-        _ => bail!("the hub on {address} is not ready: {}", reason.trim()),
+    match request(address, "GET", "/readyz", PATIENCE)? {
+        (200, _) => Ok(()),
+        (_, reason) => bail!("the hub on {address} is not ready: {}", reason.trim()),
     }
 }
 
+/// Status and body of the answer to a request without a body.
+///
+/// # Errors
+/// When nobody answers there.
+pub(super) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    patience: Duration,
+) -> Result<(u16, String)> {
+    let answer = exchange(address, method, path, patience);
+    let answer = answer.with_context(|| format!("no hub answers on {address}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.lines().next().and_then(|line| line.split(' ').nth(1));
+    Ok((status.and_then(|status| status.parse().ok()).unwrap_or(0), body.to_owned()))
+}
+
 /// Who listens on every address is asked on loopback.
-fn reachable(admin: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
     let ip = match admin.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -37,11 +51,19 @@ fn reachable(admin: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, admin.port())
 }
 
-fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    patience: Duration,
+) -> std::io::Result<String> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\
+         connection: close\r\n\r\n"
+    );
     socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     socket.take(ANSWER_MAX).read_to_end(&mut answer)?;

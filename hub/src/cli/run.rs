@@ -1,6 +1,7 @@
 //! `hub run`: a process that serves until it is told to stop.
 
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,13 +10,16 @@ use crate::config::Config;
 use crate::run::start;
 
 /// Runs a hub in this process.
-pub(super) fn run(config: Config) -> Result<()> {
+pub(super) fn run(config: Config) -> Result<ExitCode> {
     log_to_stderr(&config.log);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(serve(config))
 }
 
-async fn serve(config: Config) -> Result<()> {
+/// Another process has taken the hub's lease: this one must not be started again by itself.
+const FENCED: u8 = 4;
+
+async fn serve(config: Config) -> Result<ExitCode> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?,
@@ -28,13 +32,16 @@ async fn serve(config: Config) -> Result<()> {
         "ledger": hub.ledger_id(),
     });
     say(&line.to_string())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let fenced = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        why = hub.fenced() => Some(why),
+    };
     tracing::info!("stopping");
     hub.stop().await;
-    Ok(())
+    let Some(why) = fenced else { return Ok(ExitCode::SUCCESS) };
+    complain(&anyhow::anyhow!(why));
+    Ok(ExitCode::from(FENCED))
 }
 
 /// One line on stdout.

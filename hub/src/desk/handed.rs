@@ -13,6 +13,8 @@ pub(super) enum What {
     Submission(ChannelId),
     Deposit(ChannelId),
     Agreement(ChannelId),
+    Anchor,
+    Lease,
 }
 
 /// The newest transactions of this hub.

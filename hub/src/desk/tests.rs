@@ -65,7 +65,15 @@ impl Scene {
         let ledger = Arc::new(Scripted { answers, came, nonce: 7 });
         let key = Arc::new(SigningKey::from_bytes([1; 32]).unwrap());
         let counters = Arc::new(Counters::default());
-        let clerk = Clerk::new(ledger, LEDGER, key, counters.clone());
+        let clerk = Clerk::new(Office {
+            ledger,
+            id: LEDGER,
+            fees: AssetId(0),
+            key,
+            counters: counters.clone(),
+            authority: crate::lease::fixture::held(),
+            leases: mpsc::unbounded_channel().0,
+        });
         let (blocks, followed) = broadcast::channel(16);
         Scene { desk: Desk::open(clerk, followed), counters, came: coming, blocks }
     }

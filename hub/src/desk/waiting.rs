@@ -69,7 +69,15 @@ fn desk(
     let (taken, seen) = mpsc::unbounded_channel();
     let ledger = Scripted { say: Box::new(say), asked: AtomicUsize::new(0), taken, nonce };
     let key = Arc::new(SigningKey::from_bytes([3; 32]).unwrap());
-    let clerk = Clerk::new(Arc::new(ledger), LedgerId([1; 32]), key, Arc::default());
+    let clerk = Clerk::new(Office {
+        ledger: Arc::new(ledger),
+        id: LedgerId([1; 32]),
+        fees: AssetId(0),
+        key,
+        counters: Arc::default(),
+        authority: crate::lease::fixture::held(),
+        leases: mpsc::unbounded_channel().0,
+    });
     let (_, blocks) = tokio::sync::broadcast::channel(1);
     (Desk::open(clerk, blocks), seen)
 }

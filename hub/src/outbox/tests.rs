@@ -1,7 +1,7 @@
 use super::*;
-use crate::desk::Clerk;
+use crate::desk::{Clerk, Office};
 use settlement::crypto::VerifyingKey;
-use settlement::types::{Amount, LedgerId, Role};
+use settlement::types::{Amount, AssetId, LedgerId, Role};
 use std::sync::Arc;
 
 struct Idle;
@@ -44,12 +44,25 @@ impl client_sdk::ledger_client::LedgerClient for Idle {
 }
 
 fn outbox() -> Outbox {
+    outbox_under(crate::lease::fixture::held())
+}
+
+fn outbox_under(authority: Arc<Authority>) -> Outbox {
     let key = Arc::new(SigningKey::from_bytes([1; 32]).unwrap());
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Idle);
-    let clerk = Clerk::new(ledger, LedgerId([1; 32]), key.clone(), counters.clone());
+    let clerk = Clerk::new(Office {
+        ledger,
+        id: LedgerId([1; 32]),
+        fees: AssetId(0),
+        key: key.clone(),
+        counters: counters.clone(),
+        authority: authority.clone(),
+        leases: tokio::sync::mpsc::unbounded_channel().0,
+    });
     let desk = Desk::open(clerk, tokio::sync::broadcast::channel(1).1);
-    Outbox::new(key, desk, Arc::default(), counters)
+    let anchors = tokio::sync::mpsc::unbounded_channel().0;
+    Outbox::new(Tools { key, desk, tickets: Arc::default(), counters, authority, anchors })
 }
 
 fn channel(n: u16) -> ChannelId {
@@ -110,6 +123,39 @@ async fn a_message_goes_to_the_connection_that_stood_when_it_was_decided() {
     let ack = |seq| Message::Ack { channel: channel(1), seq };
     assert_eq!(heard(&one).await, [ack(2)]);
     assert_eq!(heard(&two).await, [ack(5)]);
+}
+
+/// What is not signed waits, what carries no signature goes, and the newest update counts.
+#[tokio::test]
+async fn updates_wait_until_this_process_may_sign() {
+    use crate::lease::fixture::{block, hub, lease, leased, taken};
+    let authority = taken();
+    let mut outbox = outbox_under(authority.clone());
+    let [one, two] = [1, 2].map(|id| Arc::new(Peer::new(id, 1, 1 << 20)));
+    outbox.perform(vec![
+        Release::Attach(channel(1), one.clone()),
+        Release::Attach(channel(2), one.clone()),
+        send_update(1),
+        say(1, 9),
+        send_update(1),
+        send_update(2),
+        // Nobody is told of the third; the wallet of the second meets the hub anew.
+        send_update(3),
+        Release::Attach(channel(2), two.clone()),
+    ]);
+    assert_eq!(heard(&one).await, [Message::Ack { channel: channel(1), seq: 9 }]);
+    assert_eq!(outbox.counters.signatures.load(Relaxed), 0);
+    authority.taken_in();
+    outbox.perform(vec![say(1, 10)]);
+    let [Message::Update(update), Message::Ack { seq: 10, .. }] = &heard(&one).await[..] else {
+        panic!("the update comes first, once")
+    };
+    assert_eq!(update.channel, channel(1));
+    assert_eq!(heard(&two).await, []);
+    authority.follow(&block(2, vec![leased(hub(), lease(2, 9))]));
+    outbox.perform(vec![send_update(1), say(1, 11)]);
+    let last = heard(&one).await;
+    assert_eq!(last, [Message::Ack { channel: channel(1), seq: 11 }], "fenced: nothing is signed");
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ pub(super) async fn stop(
 ) {
     hub.draining.store(true, Relaxed);
     hub.shared.queues.iter().for_each(|queue| queue.push(Job::Input(Input::Drain)));
-    if timeout(PENDING, quiet(&hub)).await.is_err() {
+    opened.tasks.iter().for_each(task::JoinHandle::abort);
+    // One that is fenced brings nothing to an end any more.
+    let pending = if hub.authority.is_fenced() { Duration::ZERO } else { PENDING };
+    if timeout(pending, quiet(&hub)).await.is_err() {
         tracing::info!(pending = hub.shared.pending(), "stopping with payments pending");
     }
     hub.peers.close_all(Code::ShuttingDown);

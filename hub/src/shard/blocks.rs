@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use settlement::block::{BlockEvents, LedgerEvent};
-use settlement::channel::Channel;
+use settlement::channel::{Channel, Phase};
 use settlement::types::ChannelId;
 
 use super::slot::Slot;
@@ -55,7 +55,12 @@ impl Shard {
         for step in slot.channel.follow(event) {
             self.commit(id, step, cx);
         }
-        Some(id)
+        // Ten thousand channels may be anchored in one block, and nothing follows for one that is
+        // open.
+        let anchored =
+            matches!(event, LedgerEvent::Anchored { .. } | LedgerEvent::ProofRecorded { .. });
+        let open = self.channel(&id).is_some_and(|channel| channel.phase() == Phase::Open);
+        (!anchored || !open).then_some(id)
     }
 
     /// Takes a new channel in, live or from its record.
@@ -66,6 +71,7 @@ impl Shard {
         if self.config.slice.holds(&id) {
             self.slots.entry(id).or_insert_with(|| Slot::new(channel));
             self.mark(id);
+            self.mark_moved(id);
         }
     }
 }

@@ -36,8 +36,14 @@ impl Shard {
                 | Step::Rejected { .. }
                 | Step::Ledger(_)
         );
+        if let Step::Ledger(event) = step {
+            slot.raise_floor(event);
+        }
         if moves_locks {
             self.reload(id);
+        }
+        if super::moved::moves(step) {
+            self.mark_moved(id);
         }
         self.mark(id);
         effects

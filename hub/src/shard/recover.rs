@@ -29,6 +29,7 @@ impl Shard {
             Record::Followed { height, time_ms, slice } => {
                 self.set_followed(*slice, *height, *time_ms);
             }
+            Record::Leased { .. } | Record::Stated { .. } => self.own.note(record),
         }
     }
 
@@ -60,7 +61,8 @@ impl Shard {
     /// Called once, after the rows and records of all shards have been read and before any input:
     /// `pairs` is what [`Shard::pairs`] of **all** shards gave. Fails what was never passed on,
     /// passes outcomes that the payer's channel may have missed, and plans what has to be done at
-    /// which height. Deliver the passes once every shard has recovered.
+    /// which height. Every channel that is not paid out counts as moved, so that the first round of
+    /// anchors tells what the hub owes in all of them. Deliver the passes once every shard has recovered.
     pub fn recovered(&mut self, pairs: &[Pairing], now_ms: u64, out: &mut Output) {
         self.clock_ms = self.clock_ms.max(now_ms);
         self.merge_followed();
@@ -77,6 +79,9 @@ impl Shard {
             self.fail_unforwarded(id, &forwarded, cx);
             self.pass_again(id, cx);
             self.resume(id, cx);
+            if self.slots.get(&id).is_some_and(|slot| !slot.is_closed()) {
+                self.mark_moved(id);
+            }
         }
     }
 

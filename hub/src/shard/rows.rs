@@ -4,23 +4,27 @@
 //! | --- | --- |
 //! | `c`, channel id, chunk (u16, big-endian) | a part of the channel with its pairs, at most 4,096 bytes |
 //! | `f`, index, count (u16 each, big-endian) | the height and time that this shard has followed |
+//! | `o` | what the hub has put on the ledger for itself ([`Own`]); the first shard writes it |
 //!
-//! A channel's bytes are a version (one byte, [`VERSION`]) and postcard. They do not depend on the
-//! shard that holds it.
+//! The bytes of a channel and of `o` are a version (one byte) and postcard. They do not depend on the
+//! shard that holds them. Channels of version 1 lack what the ledger says that the hub has certainly
+//! paid: for them that is nothing yet.
 
 use std::collections::BTreeMap;
 
 use settlement::channel::Channel;
 use settlement::encoding::encode;
 use settlement::index::MAX_VALUE_BYTES;
-use settlement::types::{ChannelId, Height};
+use settlement::types::{Amount, ChannelId, Height};
 
 use super::slot::{Pair, Slot};
-use super::{Shard, ShardConfig, Slice};
+use super::{Own, Shard, ShardConfig, Slice};
 
 const CHANNEL: u8 = b'c';
 const FOLLOWED: u8 = b'f';
-const VERSION: u8 = 1;
+const OWN: &[u8] = b"o";
+const VERSION: u8 = 2;
+const OWN_VERSION: u8 = 1;
 
 /// A row that this version did not write: it can't start from such an index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +38,7 @@ pub struct BadRow {
 
 /// A channel's parts in order, keyed by id.
 type Parts = BTreeMap<ChannelId, Vec<(u16, Vec<u8>)>>;
+type Pairs = BTreeMap<u64, Pair>;
 
 impl Shard {
     /// The rows that have changed since the last call: new values, or `None` to delete. They belong
@@ -53,6 +58,9 @@ impl Shard {
         if let Some(followed) = self.followed.get(&own) {
             rows.push((followed_key(own), Some(encode(followed))));
         }
+        if self.keeps_own() && self.own != Own::default() {
+            rows.push((OWN.to_vec(), Some(versioned(OWN_VERSION, &self.own))));
+        }
         rows
     }
 
@@ -68,7 +76,9 @@ impl Shard {
         let mut shard = Shard::new(config);
         let mut parts = Parts::new();
         for (key, value) in rows {
-            if let Some((id, chunk)) = channel_of(&key) {
+            if key == OWN {
+                shard.own = own_of(&value).ok_or_else(|| bad("what can't be read", &key))?;
+            } else if let Some((id, chunk)) = channel_of(&key) {
                 if shard.config.slice.holds(&id) {
                     parts.entry(id).or_default().push((chunk, value));
                 }
@@ -103,16 +113,18 @@ impl Shard {
         let count = count.ok_or_else(|| broken("a channel with a part missing"))?;
         let bytes: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
         let (version, bytes) = bytes.split_first().ok_or_else(|| broken("an empty channel"))?;
-        if *version != VERSION {
-            return Err(broken("a channel in another version's encoding"));
-        }
-        let decoded = postcard::from_bytes::<(Channel, BTreeMap<u64, Pair>)>(bytes);
-        let (channel, pairs) = decoded.map_err(|_| broken("a channel that can't be decoded"))?;
+        let decoded = match *version {
+            1 => postcard::from_bytes::<(Channel, Pairs)>(bytes).map(|(a, b)| (a, b, Amount::ZERO)),
+            VERSION => postcard::from_bytes::<(Channel, Pairs, Amount)>(bytes),
+            _ => return Err(broken("a channel in another version's encoding")),
+        };
+        let decoded = decoded.map_err(|_| broken("a channel that can't be decoded"))?;
+        let (channel, pairs, floor) = decoded;
         if channel.id() != id {
             return Err(broken("a channel under another's key"));
         }
         let mut slot = Slot::new(channel);
-        (slot.pairs, slot.rows) = (pairs, count);
+        (slot.pairs, slot.floor, slot.rows) = (pairs, floor, count);
         self.slots.insert(id, slot);
         self.reload(id);
         Ok(())
@@ -121,8 +133,7 @@ impl Shard {
 
 fn write_channel(id: ChannelId, slot: &mut Slot, rows: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     slot.dirty = false;
-    let mut bytes = vec![VERSION];
-    bytes.extend(encode(&(&slot.channel, &slot.pairs)));
+    let bytes = versioned(VERSION, &(&slot.channel, &slot.pairs, slot.floor));
     let mut count: u16 = 0;
     for part in bytes.chunks(MAX_VALUE_BYTES) {
         rows.push((channel_key(id, count), Some(part.to_vec())));
@@ -130,6 +141,17 @@ fn write_channel(id: ChannelId, slot: &mut Slot, rows: &mut Vec<(Vec<u8>, Option
     }
     rows.extend((count..slot.rows).map(|chunk| (channel_key(id, chunk), None)));
     slot.rows = count;
+}
+
+fn versioned(version: u8, value: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = vec![version];
+    bytes.extend(encode(value));
+    bytes
+}
+
+fn own_of(row: &[u8]) -> Option<Own> {
+    let (version, bytes) = row.split_first()?;
+    (*version == OWN_VERSION).then(|| postcard::from_bytes(bytes).ok())?
 }
 
 fn channel_key(id: ChannelId, chunk: u16) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use settlement::channel::{Answer, Channel, Now, Phase};
 use settlement::reject::Code;
-use settlement::types::{Anchor, ChannelId, Height, PublicKey, Secret};
+use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
 use super::capacity::Load;
 use super::{Forward, ME};
@@ -48,6 +48,9 @@ pub(super) struct Slot {
     pub(super) channel: Channel,
     /// By the hub's lock in this channel.
     pub(super) pairs: BTreeMap<u64, Pair>,
+    /// What the ledger says that the hub has certainly paid: anchored, or acknowledged in a proof
+    /// that is recorded.
+    pub(super) floor: Amount,
 
     // What is made anew after a start.
     /// By the payer's lock in this channel: passed on, and neither failed nor out of the tally.
@@ -72,6 +75,8 @@ pub(super) struct Slot {
     pub(super) depositing: Option<Height>,
     pub(super) load_in: Load,
     pub(super) load_out: Load,
+    /// Whether it is on the list of those that moved.
+    pub(super) moved: bool,
     /// Whether its rows are older than it is.
     pub(super) dirty: bool,
     /// How many rows it has in the index.
@@ -83,6 +88,7 @@ impl Slot {
         Slot {
             channel,
             pairs: BTreeMap::new(),
+            floor: Amount::ZERO,
             routes: BTreeMap::new(),
             pending: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -96,6 +102,7 @@ impl Slot {
             depositing: None,
             load_in: Load::default(),
             load_out: Load::default(),
+            moved: false,
             dirty: false,
             rows: 0,
         }

@@ -9,7 +9,7 @@ use settlement::types::{ChannelId, Height};
 
 use super::capacity::{Capacity, Load};
 use super::slot::Slot;
-use super::{Directory, Input, Output, Pass, ShardConfig, Slice};
+use super::{Directory, Input, Output, Own, Pass, ShardConfig, Slice};
 
 /// The single writer of its channels. See the module's page for what it guarantees.
 #[derive(Debug)]
@@ -37,6 +37,12 @@ pub struct Shard {
     pub(super) load_out: Load,
     pub(super) queued: usize,
     pub(super) dirty: Vec<ChannelId>,
+    /// Channels that moved and are not known to be anchored, each with the round in which it was
+    /// last handed over.
+    pub(super) moved: VecDeque<(u64, ChannelId)>,
+    pub(super) own: Own,
+    /// Whether this process may sign.
+    pub(super) signing: bool,
 }
 
 /// How much a shard holds.
@@ -89,6 +95,9 @@ impl Shard {
             load_out: Load::default(),
             queued: 0,
             dirty: Vec::new(),
+            moved: VecDeque::new(),
+            own: Own::default(),
+            signing: true,
         }
     }
 
@@ -122,6 +131,10 @@ impl Shard {
             Input::Close { close, ticket, .. } => self.on_close(&close, ticket, cx),
             Input::CloseAlone(channel) => self.on_close_alone(channel, cx),
             Input::Drain => self.draining = true,
+            Input::Signing(may) => self.signing = may,
+            Input::Anchor { round, most } => self.on_anchor(round, most, cx),
+            Input::Lease(lease) => self.on_lease(lease, cx),
+            Input::State(liabilities) => self.on_state(liabilities, cx),
         }
     }
 
@@ -162,7 +175,9 @@ impl Shard {
     pub(super) fn now(&self, now_ms: u64) -> Now<'_> {
         let (height, time_ms) = self.followed();
         let policy = &self.config.policy;
-        Now { view: View::at(height, time_ms, now_ms, policy), policy, lag: self.lag }
+        let mut view = View::at(height, time_ms, now_ms, policy);
+        view.fresh &= self.signing;
+        Now { view, policy, lag: self.lag }
     }
 
     /// How long a deposit may take before it counts as lost: well above `inclusion_delay`, so that

@@ -71,6 +71,11 @@ impl Channel {
         }
     }
 
+    /// The newest proof of the other side's direction that is recorded on the ledger; 0 for none.
+    pub fn recorded_seq(&self) -> u64 {
+        self.on_ledger.standing_seq
+    }
+
     /// The last height at which proofs count, while the channel is closing.
     pub fn proofs_until(&self) -> Option<Height> {
         match self.phase {

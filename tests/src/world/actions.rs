@@ -217,6 +217,8 @@ impl World {
                     self.story.tell(self.now_ms, || format!("request {ticket} refused: {code}"));
                     self.closing = None;
                 }
+                // Nothing of this world's anchors, so nobody asks for these.
+                HubAction::Moved(_) | HubAction::Lease(_) | HubAction::Stated(_) => {}
                 HubAction::Count { .. } => {}
             }
         }

@@ -12,9 +12,9 @@ use super::wallet::Manner;
 use super::world::{World, config};
 use crate::shard::*;
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn checkpoint(shards: &mut [Shard], rows: &mut Rows) {
+pub(super) fn checkpoint(shards: &mut [Shard], rows: &mut Rows) {
     for (key, value) in shards.iter_mut().flat_map(Shard::take_dirty_rows) {
         assert!(key.len() <= MAX_KEY_BYTES);
         match value {
@@ -27,7 +27,7 @@ fn checkpoint(shards: &mut [Shard], rows: &mut Rows) {
     }
 }
 
-fn restored(world: &World, rows: &Rows, from: usize, count: u16) -> Vec<Shard> {
+pub(super) fn restored(world: &World, rows: &Rows, from: usize, count: u16) -> Vec<Shard> {
     let rows = rows.iter().map(|(key, value)| (key.clone(), value.clone()));
     let restore = |config| Shard::restore(config, rows.clone()).unwrap();
     let mut shards: Vec<Shard> = world.configs(count).into_iter().map(restore).collect();

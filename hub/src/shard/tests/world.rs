@@ -174,7 +174,8 @@ impl World {
             Input::Passed(pass) => Some(pass.channel()),
             Input::Withdraw { withdrawal, .. } => Some(withdrawal.channel),
             Input::Close { close, .. } => Some(close.channel),
-            Input::Block(_) | Input::Tick | Input::Drain => None,
+            Input::Block(_) | Input::Tick | Input::Drain | Input::Signing(_) => None,
+            Input::Anchor { .. } | Input::Lease(_) | Input::State(_) => None,
         }
     }
 
@@ -195,14 +196,19 @@ impl World {
                     shard.handle(input, now_ms, &self.directory, &mut out);
                 }
             }
-            (None, Input::Tick) => {
+            (None, input) => {
                 for shard in &mut self.shards {
-                    shard.handle(Input::Tick, now_ms, &self.directory, &mut out);
-                }
-            }
-            (None, _) => {
-                for shard in &mut self.shards {
-                    shard.handle(Input::Drain, now_ms, &self.directory, &mut out);
+                    let input = match &input {
+                        Input::Tick => Input::Tick,
+                        Input::Signing(may) => Input::Signing(*may),
+                        Input::Anchor { round, most } => {
+                            Input::Anchor { round: *round, most: *most }
+                        }
+                        Input::Lease(lease) => Input::Lease(*lease),
+                        Input::State(liabilities) => Input::State(liabilities.clone()),
+                        _ => Input::Drain,
+                    };
+                    shard.handle(input, now_ms, &self.directory, &mut out);
                 }
             }
         }

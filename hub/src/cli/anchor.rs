@@ -1,0 +1,34 @@
+//! `hub anchor now`: lets a running hub anchor what has moved, without waiting for the next round.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use settlement::api::Problem;
+
+use super::health::{reachable, request};
+use super::run::say;
+use crate::anchor::AnchorReport;
+
+/// How long a round may take: the hub itself gives up earlier.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks the hub whose operators' address this is, and prints what it answers as one JSON object.
+/// Exits with 1 when a part of what moved is in no block.
+///
+/// # Errors
+/// When it does not answer, or refuses.
+pub(super) fn now(admin: SocketAddr) -> Result<ExitCode> {
+    let address = reachable(admin);
+    let (status, body) = request(address, "POST", "/admin/v1/anchor", PATIENCE)?;
+    if status != 200 {
+        let problem: Result<Problem, _> = serde_json::from_str(&body);
+        let why = problem.map_or(body, |problem| format!("{} ({})", problem.detail, problem.code));
+        bail!("the hub on {address} did not anchor: {}", why.trim());
+    }
+    let report: AnchorReport = serde_json::from_str(&body)
+        .with_context(|| format!("what answers on {address} is no hub of this version"))?;
+    say(&serde_json::to_string(&report)?)?;
+    Ok(if report.problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,197 @@
+//! What a start reads from disk before anything runs: the key, the ledger, and every channel.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use client_sdk::ledger_client::LedgerClient;
+use settlement::crypto::SigningKey;
+use settlement::index::{Index, SledConfig, SledIndex};
+use settlement::journal::{FileJournal, Journal, JournalConfig, Kind};
+use settlement::ledger::home::Home as LedgerHome;
+use settlement::ledger::producer::{Producer, ProducerConfig};
+use settlement::ledger::service::{Pace, Service};
+use settlement::params::{Allocation, Genesis};
+use settlement::types::{Amount, AssetId};
+
+use crate::config::Config;
+use crate::embedded::Embedded;
+use crate::home::Home;
+use crate::remote::Remote;
+use crate::shard::{Record, Shard, ShardConfig, Slice};
+
+/// What the hub's journal is marked with.
+const JOURNAL_KIND: Kind = Kind::new("hub");
+/// What a development ledger gives the hub of each asset.
+const DEVELOPMENT_FUNDS: Amount = Amount(1_000_000_000_000);
+
+/// Finds the ledger, and reads everything back from disk.
+pub(super) async fn find_and_prepare(
+    home: Home,
+    config: Config,
+    key: Arc<SigningKey>,
+) -> Result<Prepared> {
+    let remote = match &config.ledger {
+        Some(url) => Some(Remote::find(&home, url).await?),
+        None => None,
+    };
+    // Reading back a long journal takes a while, and blocks.
+    tokio::task::spawn_blocking(move || prepare(&home, config, &key, remote)).await?
+}
+
+/// The hub's key; a first start of a development hub makes it.
+pub(super) fn own_key(home: &Home, config: &Config) -> Result<SigningKey> {
+    if config.development && !home.has_key() { home.make_key() } else { home.key() }
+}
+
+/// What is read from disk before anything runs.
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    pub(super) ledger: Option<Service>,
+    pub(super) client: Arc<dyn LedgerClient>,
+    pub(super) genesis: Genesis,
+    pub(super) shard_config: ShardConfig,
+    pub(super) journal: FileJournal,
+    pub(super) index: SledIndex,
+    pub(super) shards: Vec<Shard>,
+}
+
+fn prepare(
+    home: &Home,
+    config: Config,
+    key: &SigningKey,
+    remote: Option<Remote>,
+) -> Result<Prepared> {
+    let source = match remote {
+        Some(remote) => Source::Remote(Box::new(remote)),
+        None => Source::Embedded(Box::new(open_ledger(home, &config, key)?)),
+    };
+    let genesis = source.genesis().clone();
+    let policy = config.policy(&genesis)?;
+    config.anchor_interval(&genesis)?;
+    home.pin(&genesis, config.ledger.as_deref().unwrap_or("the embedded one"))?;
+    let shard_config = ShardConfig {
+        hub: key.public(),
+        genesis: genesis.clone(),
+        policy,
+        fees: config.fee_policy(),
+        inbound: config.inbound(),
+        limits: config.payments,
+        slice: Slice::ALL,
+    };
+    let storage = config.storage;
+    let journal = JournalConfig {
+        kind: JOURNAL_KIND,
+        segment_bytes: storage.segment_bytes,
+        archive_bytes: Some(storage.archive_bytes),
+    };
+    let journal = FileJournal::open(home.journal(), journal)?;
+    let sled = SledConfig { cache_bytes: storage.cache_bytes };
+    let mut index = SledIndex::open(home.index(), sled)?;
+    let shards = restore(&shard_config, config.shards, &index, &journal)?;
+    index.rest();
+    let (ledger, client) = source.start()?;
+    Ok(Prepared { config, ledger, client, genesis, shard_config, journal, index, shards })
+}
+
+/// Where the ledger is.
+enum Source {
+    /// In this process, not running yet.
+    Embedded(Box<Producer>),
+    /// In one of its own.
+    Remote(Box<Remote>),
+}
+
+impl Source {
+    fn genesis(&self) -> &Genesis {
+        match self {
+            Source::Embedded(producer) => producer.ledger().parameters(),
+            Source::Remote(remote) => &remote.genesis,
+        }
+    }
+
+    fn start(self) -> Result<(Option<Service>, Arc<dyn LedgerClient>)> {
+        match self {
+            Source::Embedded(producer) => {
+                let service = Service::start(*producer, Pace::Clock);
+                let service = service.context("cannot start a thread")?;
+                let client = Arc::new(Embedded(service.handle()));
+                Ok((Some(service), client))
+            }
+            Source::Remote(remote) => Ok((None, Arc::new(remote.client))),
+        }
+    }
+}
+
+/// The embedded ledger. On the first start of a development hub it is made, and the hub is given
+/// something to put into channels.
+fn open_ledger(home: &Home, config: &Config, hub: &SigningKey) -> Result<Producer> {
+    let first = !home.ledger().join("genesis.toml").exists();
+    if first && let Some(pinned) = home.pinned()? {
+        bail!(
+            "the channels here are on ledger {}, which this hub does not embed: say where it is \
+             with --ledger URL, or use another --data-dir",
+            pinned.ledger_id()
+        );
+    }
+    let ledger = LedgerHome::at(home.ledger())?;
+    let key = ledger.key()?;
+    if first && !config.development {
+        bail!(
+            "there is no ledger in {} yet: put a genesis.toml there that names its ledger_key {}, \
+             or use --development for one with a faucet",
+            home.ledger().display(),
+            key.public()
+        );
+    }
+    let given = if first { Some(development_genesis(&key, hub)?) } else { None };
+    let genesis = ledger.genesis(given, false, &key)?;
+    home.refuse_other(&genesis, "the embedded one")?;
+    ledger.open(genesis, key, ProducerConfig::default())
+}
+
+fn development_genesis(ledger: &SigningKey, hub: &SigningKey) -> Result<Genesis> {
+    let mut salt = [0; 8];
+    getrandom::fill(&mut salt).context("the system gives no randomness")?;
+    // TOML's integers end at 2^63.
+    let salt = u64::from_le_bytes(salt) >> 1;
+    let genesis = Genesis::development("development", ledger.public(), salt);
+    let assets = (0u32..).zip(&genesis.assets);
+    let allocations = assets.map(|(id, _)| Allocation {
+        account: hub.public(),
+        asset: AssetId(id),
+        amount: DEVELOPMENT_FUNDS,
+    });
+    Ok(Genesis { allocations: allocations.collect(), ..genesis })
+}
+
+/// The shards as the index and the journal behind it say.
+fn restore(
+    config: &ShardConfig,
+    count: u16,
+    index: &SledIndex,
+    journal: &FileJournal,
+) -> Result<Vec<Shard>> {
+    let mut rows = Vec::new();
+    index.scan(b"", &mut |key, value| {
+        rows.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    })?;
+    let restore = |index| {
+        let slice = Slice { index, count };
+        let config = ShardConfig { slice, ..config.clone() };
+        Shard::restore(config, rows.iter().cloned()).context("a row of the index can't be used")
+    };
+    let mut shards = (0..count).map(restore).collect::<Result<Vec<Shard>>>()?;
+    journal.replay(index.position(), &mut |_, bytes| {
+        let record: Record = settlement::encoding::decode(bytes).map_err(|e| e.to_string())?;
+        shards.iter_mut().for_each(|shard| shard.replay(&record));
+        Ok(())
+    })?;
+    tracing::info!(
+        rows = rows.len(),
+        records = journal.last().saturating_sub(index.position()),
+        channels = shards.iter().flat_map(Shard::channels).count(),
+        "restored"
+    );
+    Ok(shards)
+}
