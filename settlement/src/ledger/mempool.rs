@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use super::Ledger;
 use super::apply::Ahead;
 use super::verified::VerifiedTx;
+use crate::encoding::encode;
 use crate::params::Policy;
 use crate::reject::Code;
 use crate::tx::Transaction;
@@ -113,16 +114,13 @@ impl Mempool {
     fn admit(&mut self, ledger: &Ledger, tx: Transaction) -> Result<(), Code> {
         let spends = tx.spends();
         let ahead = spends.map_or(0, |by| self.ahead(&by));
-        // Cheap refusals come before signatures are checked.
-        if self.queue.len() >= self.config.count {
+        // Cheap refusals come before signatures are checked: whoever is put off tries again.
+        let bytes = self.bytes.saturating_add(encode(&tx).len());
+        if self.queue.len() >= self.config.count || bytes > self.config.bytes {
             return Err(Code::QueueFull);
         }
         let verified = ledger.verify_tx(tx)?;
         ledger.check_behind(&verified, Ahead(ahead))?;
-        let bytes = self.bytes.saturating_add(verified.bytes());
-        if bytes > self.config.bytes {
-            return Err(Code::QueueFull);
-        }
         self.bytes = bytes;
         self.arrived = self.arrived.saturating_add(1);
         let urgent = due(ledger, &verified);
@@ -137,11 +135,12 @@ impl Mempool {
         Ok(())
     }
 
-    /// Nothing of an account may come after what the account sent later.
+    /// Nothing of an account may come after what the account sent later. So the line is in the order
+    /// of urgency too, and what is early enough ends it: a long line costs nothing.
     fn move_forward(&mut self, by: &Option<PublicKey>, urgent: Height) {
-        for id in self.lines.get(by).into_iter().flatten() {
+        for id in self.lines.get(by).into_iter().flatten().rev() {
             let Some(place) = self.places.get_mut(id).filter(|place| place.0 > urgent) else {
-                continue;
+                return;
             };
             if let Some(tx) = self.queue.remove(place) {
                 place.0 = urgent;
@@ -201,7 +200,12 @@ impl Mempool {
     fn leave_line(&mut self, tx: &Transaction, id: &TxId) {
         let Some(by) = tx.spends() else { return };
         if let Some(line) = self.lines.get_mut(&by) {
-            line.retain(|waiting| waiting != id);
+            // Those of one account go into blocks in their order.
+            if line.front() == Some(id) {
+                line.pop_front();
+            } else {
+                line.retain(|waiting| waiting != id);
+            }
             if line.is_empty() {
                 self.lines.remove(&by);
             }

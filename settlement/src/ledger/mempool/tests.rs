@@ -166,6 +166,36 @@ fn what_an_account_sent_before_moves_forward_with_an_urgent_envelope() {
     assert_eq!(order, [&before[0], &before[1], &urgent, &foreign].map(Transaction::id));
 }
 
+/// However urgent each is, one after the other: those of one account stay in the order of nonces, and
+/// all of them come before what is less urgent than the last.
+#[test]
+fn a_line_stays_in_order_whatever_is_urgent_in_it() {
+    let (mut w, mut pool) = (World::new(), Mempool::default());
+    let claims =
+        [(1, 15), (2, 13), (3, 14)].map(|(seed, expiry)| claim_until(&mut w, seed, expiry));
+    w.advance_to(10);
+    let nonce = w.ledger.account(&w.wallet.public()).nonce;
+    let foreign = w.transfer(Role::Hub, w.wallet.public(), 1);
+    pool.submit(&w.ledger, foreign.clone()).unwrap();
+    let mut line = Vec::new();
+    for claim in claims {
+        let at = nonce + line.len() as u64;
+        line.push(numbered(&w, at, 1));
+        let action = crate::tx::AccountAction::carry(claim).unwrap();
+        let (ledger, account) = (w.ledger.id(), w.wallet.public());
+        let body = crate::tx::AccountTx { ledger, account, nonce: at + 1, action };
+        line.push(Transaction::account(&w.wallet, body));
+    }
+    line.push(numbered(&w, nonce + 6, 1));
+    for tx in &line {
+        pool.submit(&w.ledger, tx.clone()).unwrap();
+    }
+    let order: Vec<TxId> = pool.take(1 << 20, u64::MAX).iter().map(VerifiedTx::id).collect();
+    let last = line.pop().unwrap();
+    let expected: Vec<TxId> = line.iter().chain([&foreign, &last]).map(Transaction::id).collect();
+    assert_eq!(order, expected);
+}
+
 /// Claims on streams that are more than a block takes don't keep a payment behind them waiting.
 #[test]
 fn dear_claims_do_not_crowd_out_what_comes_after_them() {
@@ -183,4 +213,26 @@ fn dear_claims_do_not_crowd_out_what_comes_after_them() {
     let ids = |txs: Vec<VerifiedTx>| txs.iter().map(VerifiedTx::id).collect::<Vec<_>>();
     assert_eq!(ids(pool.take(1 << 20, 79)), [claims[0].id(), claims[2].id()]);
     assert_eq!(ids(pool.take(1 << 20, 79)), [claims[1].id()]);
+}
+
+/// Who is put off tries again and again, so a full queue looks at no signature. A block makes room.
+#[test]
+fn a_full_queue_puts_off_before_it_checks_a_signature() {
+    let w = World::new();
+    let (first, second) = (numbered(&w, 0, 1), numbered(&w, 1, 1));
+    let bytes = encode(&first).len();
+    let Transaction::Account { body, .. } = second.clone() else { unreachable!() };
+    let unsigned = Transaction::Account { body, signature: crate::types::Signature([1; 64]) };
+    let full = [
+        MempoolConfig { count: 1, ..MempoolConfig::default() },
+        MempoolConfig { bytes: bytes + 1, ..MempoolConfig::default() },
+    ];
+    for config in full {
+        let (mut w, mut pool) = (World::new(), Mempool::new(config));
+        assert!(pool.submit(&w.ledger, first.clone()).is_ok());
+        assert_eq!(pool.submit(&w.ledger, unsigned.clone()), Err(Code::QueueFull));
+        assert_eq!(make_block(&mut w, &mut pool, 1 << 20), [Ok(())]);
+        assert_eq!(pool.submit(&w.ledger, unsigned.clone()), Err(Code::TxBadSignature));
+        assert!(pool.submit(&w.ledger, second.clone()).is_ok());
+    }
 }
