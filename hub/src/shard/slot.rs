@@ -182,7 +182,7 @@ impl Slot {
         let by_phase = match channel.phase() {
             Phase::Open => channel.claim_by(now).map(|at| at.max(next)),
             Phase::Agreed { valid_until } => Some(valid_until.after(1).max(next)),
-            Phase::ClosingSoon | Phase::Closing { .. } => Some(next),
+            Phase::ClosingSoon | Phase::Closing { .. } => Some(self.next_in_dispute(now)),
             Phase::Closed { .. } => None,
         };
         let roles = [ME, ME.other()];
@@ -190,5 +190,18 @@ impl Slot {
         let lapses = agreed.map(|(_, valid_until)| valid_until.after(1).max(next)).min();
         let deposit = self.depositing.map(|since| since.after(deposit_wait).max(next));
         [first, by_phase, lapses, deposit].into_iter().flatten().min()
+    }
+
+    /// While the channel is closing: when what the hub has to bring is brought again; if there is
+    /// nothing, an `inclusion_delay` from now. Whatever makes it bring something sooner (an event about
+    /// the channel, a secret) has it looked at by itself, so that the windows of thousands of channels
+    /// don't cost each block.
+    fn next_in_dispute(&self, now: &Now<'_>) -> Height {
+        let (height, delay) = (now.view.height, now.policy.inclusion_delay);
+        let since = match self.channel.duty(now) {
+            Some(_) => self.submitted,
+            None => Some(height),
+        };
+        since.map_or(height, |at| at.after(delay)).max(height.after(1))
     }
 }

@@ -302,6 +302,26 @@ fn a_channel_at_rest_costs_nothing_per_block() {
     assert_eq!((waking, world.shards[0].wakes.len()), (0, 0));
 }
 
+/// What it has to bring it brings again every `inclusion_delay` blocks, and it waits as long for
+/// nothing to do.
+#[test]
+fn a_channel_that_closes_is_not_looked_at_in_each_block() {
+    let mut world = pending();
+    let delay = world.config.policy.inclusion_delay;
+    let wake = |world: &World| world.shards[0].slots[&world.id(0)].wake;
+    closed_by_wallet(&mut world, 0);
+    for answers in 1..4 {
+        assert_eq!(world.submissions.len(), answers);
+        assert_eq!(wake(&world), Some(world.height().after(delay)), "{answers} answers");
+        world.blocks(delay);
+    }
+    world.block(vec![recorded(&world, 0)]);
+    let answers = world.submissions.len();
+    world.blocks(3 * delay);
+    assert_eq!(world.submissions.len(), answers, "it is on the ledger");
+    assert!(wake(&world) > Some(world.height().after(1)), "{:?}", wake(&world));
+}
+
 #[test]
 fn a_closed_channel_stays_closed_when_its_last_blocks_come_again() {
     let mut world = pending();
