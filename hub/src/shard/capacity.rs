@@ -5,8 +5,14 @@
 //! [`SUBMISSION_BYTES`] for each channel with a pending lock and [`CLAIM_BYTES`] for each lock, and
 //! one hash for each step. Locks of many steps get half of the room at most: the other half is kept
 //! for payments. A channel gets a [`CHANNEL_SHARE`]th at most, so that a few hostile wallets can't
-//! take it all. The legs (payers' locks, the hub's own) have different deadlines, so each has all of
-//! the room; the shards of a hub divide it evenly.
+//! take it all; the shards of a hub divide the rest evenly.
+//!
+//! A ledger has three things to take in the same moment: claims on payers' locks, claims on the hub's
+//! own, and what is not on locks (answers to the closes of channels without any, anchors). The locks of
+//! one payment expire `expiry_delta` apart, but those of two payments may expire together, and the
+//! ledger's queue is in the order of arrival where deadlines are far. So each leg gets one part of
+//! three ([`LEG_SHARE`]), and the rest is for what competes with them. What other hubs of the same
+//! ledger do is not counted.
 
 use settlement::lock::Lock;
 use settlement::params::{Genesis, Policy};
@@ -18,7 +24,9 @@ use super::Slice;
 pub(super) const SUBMISSION_BYTES: u64 = 640;
 /// A lock opened (at most 75 bytes) and its claim (at most 42).
 pub(super) const CLAIM_BYTES: u64 = 128;
-/// The part of a hub's room that one channel may take: one in so many.
+/// The part of what the ledger takes that one leg may need: one in so many.
+pub(super) const LEG_SHARE: u64 = 3;
+/// The part of a leg's room that one channel may take: one in so many.
 pub(super) const CHANNEL_SHARE: u64 = 16;
 
 /// What pending locks would cost the ledger.
@@ -86,10 +94,11 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    /// This shard's part of what the ledger takes within `inclusion_delay`.
+    /// This shard's part of a leg's part of what the ledger takes within `inclusion_delay`.
     pub(super) fn new(genesis: &Genesis, policy: &Policy, slice: Slice) -> Capacity {
         let room = |per_block: u32| u64::from(per_block).saturating_mul(policy.inclusion_delay);
-        let (bytes, steps) = (room(genesis.block_bytes), room(genesis.block_hashes));
+        let leg = |per_block: u32| room(per_block) / LEG_SHARE;
+        let (bytes, steps) = (leg(genesis.block_bytes), leg(genesis.block_hashes));
         let shards = u64::from(slice.count.max(1));
         Capacity {
             bytes: bytes / shards,
@@ -135,19 +144,38 @@ mod tests {
     #[test]
     fn bytes_steps_and_shares_are_bounded_and_half_is_kept_for_payments() {
         let small = load(1, 1, 0, 0);
-        // 5 blocks of 4 MiB and 8 million hashes.
-        let most = (5 * (4u64 << 20) - 640) / 128;
+        // A third of 5 blocks of 4 MiB and 8 million hashes.
+        let most = (5 * (4u64 << 20) / 3 - 640) / 128;
         assert!(capacity(1).takes(1, &load(1, most, 0, 0), &small));
         assert!(!capacity(1).takes(1, &load(1, most + 1, 0, 0), &small), "bytes");
         assert!(!capacity(1).takes(1, &load(most, most, 0, 0), &small), "bytes of submissions");
         assert!(!capacity(2).takes(1, &load(1, most, 0, 0), &small), "a shard has its part");
-        let half = load(1, 1, 400, 50_000);
+        let half = load(1, 1, 133, 50_000);
         assert!(capacity(1).takes(50_000, &half, &small));
-        assert!(!capacity(1).takes(50_000, &load(1, 1, 401, 50_000), &small), "half");
-        assert!(capacity(1).takes(1, &load(1, 1_000, 401, 50_000), &small), "the other half");
-        assert!(!capacity(1).takes(1, &load(1, 1, 801, 50_000), &small), "steps");
-        assert!(capacity(1).takes(50_000, &half, &load(1, 0, 50, 50_000)));
-        assert!(!capacity(1).takes(50_000, &half, &load(1, 0, 51, 50_000)), "a channel's share");
+        assert!(!capacity(1).takes(50_000, &load(1, 1, 134, 50_000), &small), "half");
+        assert!(capacity(1).takes(1, &load(1, 1_000, 134, 50_000), &small), "the other half");
+        assert!(!capacity(1).takes(1, &load(1, 1, 267, 50_000), &small), "steps");
+        assert!(capacity(1).takes(50_000, &half, &load(1, 0, 16, 50_000)));
+        assert!(!capacity(1).takes(50_000, &half, &load(1, 0, 17, 50_000)), "a channel's share");
+    }
+
+    /// Everybody closes in one moment: claims on both legs, an answer to each of ten thousand closes of
+    /// channels without a lock, and the anchors of all those in every tenth block.
+    #[test]
+    fn both_legs_and_what_competes_with_them_fit_into_the_delay() {
+        let genesis = Genesis::standard("test", PublicKey([2; 33]), 0);
+        let policy = Policy::standard();
+        let leg = Capacity::new(&genesis, &policy, Slice::ALL);
+        // A proof in a full batch, a channel's id and an amount.
+        let anchor_entry = 512;
+        let rounds = policy.inclusion_delay / 10;
+        let others = 10_000 * (SUBMISSION_BYTES + rounds * anchor_entry);
+        let room = u64::from(genesis.block_bytes) * policy.inclusion_delay;
+        assert!(2 * leg.bytes + others <= room, "{} of {room}", 2 * leg.bytes + others);
+        let hashes = u64::from(genesis.block_hashes) * policy.inclusion_delay;
+        assert!(2 * leg.steps <= hashes);
+        // And ten thousand channels with a lock in each direction are within it.
+        assert!(leg.takes(1, &load(10_000, 10_000, 0, 0), &load(1, 1, 0, 0)));
     }
 
     #[test]

@@ -272,8 +272,8 @@ fn no_capacity_for_more_than_the_payee_can_hold() {
 #[test]
 fn no_capacity_beyond_a_channels_share_of_what_the_ledger_can_settle() {
     let mut config = config();
-    config.genesis.block_hashes = 2 << 20;
-    // 5 blocks of 2^21 hashes, of which a sixteenth is 10 locks of 2^16 steps.
+    config.genesis.block_hashes = 6 << 20;
+    // A third of 5 blocks of so many hashes, of which a sixteenth is 10 locks of 2^16 steps.
     let mut world = World::with(config, 1, 3);
     for at in 0..11 {
         let to = 1 + at % 2;
