@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use settlement::types::{ChannelId, TxId};
 
-/// The most that is remembered: more than can be on its way at once by far.
-const REMEMBERED: usize = 8_192;
+/// The most that is remembered: as many as wait in a ledger's queue, for the day on which everybody
+/// closes.
+const REMEMBERED: usize = 65_536;
 
 /// What a transaction was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
