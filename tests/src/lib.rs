@@ -7,6 +7,7 @@
     reason = "a test that meets what it does not expect has to stop"
 )]
 
+pub mod closes;
 pub mod long_ledger;
 pub mod process;
 pub mod theorems;
