@@ -14,7 +14,7 @@ use settlement::channel::{Channel, Phase};
 use settlement::crypto::VerifyingKey;
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
-use settlement::types::{AssetId, ChannelId, PublicKey};
+use settlement::types::{AssetId, ChannelId, LedgerId, PublicKey};
 
 use crate::peer::Peer;
 use crate::queue::Queue;
@@ -66,6 +66,7 @@ struct Maps {
 pub(crate) struct Router {
     /// Which channels the hub serves.
     config: ShardConfig,
+    ledger: LedgerId,
     queues: ShardQueues,
     maps: RwLock<Maps>,
 }
@@ -73,7 +74,8 @@ pub(crate) struct Router {
 impl Router {
     /// A router that knows no channel yet.
     pub(crate) fn new(config: ShardConfig, queues: ShardQueues) -> Router {
-        Router { config, queues, maps: RwLock::default() }
+        let ledger = config.genesis.ledger_id();
+        Router { config, ledger, queues, maps: RwLock::default() }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Maps> {
@@ -103,7 +105,9 @@ impl Router {
     /// Follows what a block did. The shards must have been given the block before.
     pub(crate) fn follow(&self, event: &LedgerEvent) {
         match event {
-            LedgerEvent::Opened { terms, .. } if self.config.serves(terms) => self.open(*terms),
+            LedgerEvent::Opened { terms, .. } if self.config.serves(&self.ledger, terms) => {
+                self.open(*terms)
+            }
             LedgerEvent::CloseStarted { channel, .. } => self.closing(channel),
             LedgerEvent::Settled { channel, .. } => self.closed(channel),
             _ => {}

@@ -24,7 +24,7 @@ use settlement::crypto::{BatchCache, SigningKey, VerifyingKey};
 use settlement::params::{Allocation, Genesis, Policy, View};
 use settlement::proof::OpenTerms;
 use settlement::tx::Transaction;
-use settlement::types::{Amount, AssetId, ChannelId, Height, PublicKey};
+use settlement::types::{Amount, AssetId, ChannelId, Height, LedgerId, PublicKey};
 use settlement::wire::Message;
 
 use crate::process::Programs;
@@ -174,13 +174,14 @@ impl<P: Place> World<P> {
             at: HashMap::new(),
             height: Height(0),
         };
-        (1..=channels as u64).for_each(|number| world.add_wallet(key(number)));
+        let ledger = world.genesis.ledger_id();
+        (1..=channels as u64).for_each(|number| world.add_wallet(ledger, key(number)));
         world
     }
 
-    fn add_wallet(&mut self, key: SigningKey) {
+    fn add_wallet(&mut self, ledger: LedgerId, key: SigningKey) {
         let terms = OpenTerms {
-            ledger: self.genesis.ledger_id(),
+            ledger,
             asset: EUR,
             wallet: key.public(),
             hub: self.hub,

@@ -36,7 +36,7 @@ impl Shard {
     fn follow(&mut self, event: &LedgerEvent, cx: &mut Cx<'_>) -> Option<ChannelId> {
         let id = event.channel().filter(|id| self.config.slice.holds(id))?;
         if let LedgerEvent::Opened { terms, deposit } = event {
-            if !self.config.serves(terms) || self.slots.contains_key(&id) {
+            if !self.config.serves(&self.ledger, terms) || self.slots.contains_key(&id) {
                 return None;
             }
             let record = Record::Opened { terms: *terms, deposit: *deposit };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use settlement::channel::UNACKNOWLEDGED_MAX;
 use settlement::params::{Genesis, Policy};
 use settlement::proof::OpenTerms;
-use settlement::types::{Amount, ChannelId, PublicKey};
+use settlement::types::{Amount, ChannelId, LedgerId, PublicKey};
 
 /// What a shard is told when it starts.
 #[derive(Clone, Debug)]
@@ -29,14 +29,15 @@ pub struct ShardConfig {
 impl ShardConfig {
     /// Whether the hub serves a channel under these terms: of this ledger and hub, an asset that
     /// exists, and a challenge period that is long enough to answer in (`lag + 4 ×
-    /// inclusion_delay`) and binds the hub's money no longer than its own policy says.
-    pub fn serves(&self, terms: &OpenTerms) -> bool {
+    /// inclusion_delay`) and binds the hub's money no longer than its own policy says. `ledger` is
+    /// the id of the genesis, which costs a hash of all its allocations to find out.
+    pub fn serves(&self, ledger: &LedgerId, terms: &OpenTerms) -> bool {
         let least = self.policy.inclusion_delay.saturating_mul(4);
         let least = least.saturating_add(self.policy.lag(&self.genesis));
         let most = u64::from(self.policy.challenge_blocks);
         terms.hub == self.hub
             && terms.wallet != self.hub
-            && terms.ledger == self.genesis.ledger_id()
+            && terms.ledger == *ledger
             && usize::try_from(terms.asset.0).is_ok_and(|id| id < self.genesis.assets.len())
             && (least..=most).contains(&u64::from(terms.challenge_blocks))
     }

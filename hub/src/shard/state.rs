@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use settlement::block::SignedHeader;
 use settlement::channel::{Channel, Now};
 use settlement::params::View;
-use settlement::types::{ChannelId, Height};
+use settlement::types::{ChannelId, Height, LedgerId};
 
 use super::capacity::{Capacity, Load};
 use super::slot::Slot;
@@ -15,6 +15,7 @@ use super::{Directory, Input, Output, Own, Pass, ShardConfig, Slice};
 #[derive(Debug)]
 pub struct Shard {
     pub(super) config: ShardConfig,
+    pub(super) ledger: LedgerId,
     pub(super) lag: u64,
     pub(super) capacity: Capacity,
     pub(super) slots: HashMap<ChannelId, Slot>,
@@ -79,6 +80,7 @@ impl Shard {
         let lag = config.policy.lag(&config.genesis);
         let capacity = Capacity::new(&config.genesis, &config.policy, config.slice);
         Shard {
+            ledger: config.genesis.ledger_id(),
             config,
             lag,
             capacity,
