@@ -16,13 +16,17 @@
 //! - Payments follow from the channels' own steps (module `state`), so a crash between two records
 //!   leaves no payment that knows less than its channel.
 //!
-//! What is absent: signing and verifying proofs, the connection, the disk and the clock are the
+//! - A wallet that has lost state takes it back from its hub (module `lost`), and shows its hub what
+//!   that has lost.
+//!
+//! What is absent: signing and verifying updates, the connection, the disk and the clock are the
 //! shell's; channels with other hubs are other wallets' (one [`Wallet`] has one hub); streams.
 
 mod command;
 mod core;
 mod follow;
 mod link;
+mod lost;
 mod pay;
 mod payee;
 mod protect;
@@ -164,7 +168,9 @@ pub enum PaymentState {
     Pending,
     /// The payee's secret has come back: paid.
     Settled,
-    /// The money is back for good, or was never locked.
+    /// The money is back for good, or was never locked. With [`Code::StateLost`] it is not known
+    /// here: this wallet has lost the state that said so, and its balance counts the payment as it
+    /// went. A payee takes no second payment of an invoice that was paid.
     Failed(Code),
 }
 

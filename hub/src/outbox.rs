@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::thread::{Builder, JoinHandle};
 
+use settlement::channel::Taken;
 use settlement::crypto::{BATCH_MAX, MerklePath, Signable, Signed, SigningKey, sign_batch};
 use settlement::liabilities::Liabilities;
 use settlement::proof::BalanceProof;
@@ -125,6 +126,14 @@ impl Outbox {
                     };
                     self.deliver(Some(update(channel, base, ops, proof, by)), &mut touched);
                 }
+                Release::Do(Action::SendSnapshot { proof: value, locks }) => {
+                    let signed = signatures.next();
+                    let message = signed.map(|(signature, path)| {
+                        let proof = Signed { value, signature, path };
+                        Message::snapshot(Taken { proof, locks })
+                    });
+                    self.deliver(message, &mut touched);
+                }
                 Release::Do(Action::Send(message)) => self.deliver(Some(message), &mut touched),
                 Release::Do(action) => self.act(action),
             }
@@ -155,7 +164,9 @@ impl Outbox {
     /// The signatures of all proofs in a commit, in order.
     fn sign(&self, releases: &[Release]) -> Vec<(Signature, MerklePath)> {
         let proof = |release: &Release| match release {
-            Release::Do(Action::SendUpdate { proof, .. }) => Some(proof.digest()),
+            Release::Do(Action::SendUpdate { proof, .. } | Action::SendSnapshot { proof, .. }) => {
+                Some(proof.digest())
+            }
             _ => None,
         };
         let digests: Vec<Hash> = releases.iter().filter_map(proof).collect();
@@ -203,7 +214,7 @@ impl Outbox {
             // Nobody anchors any more once the hub is stopping.
             Action::Moved(moved) => drop(self.anchors.send(Durable::Moved(moved))),
             Action::Stated(liabilities) => drop(self.anchors.send(Durable::Stated(liabilities))),
-            Action::Send(_) | Action::SendUpdate { .. } => {}
+            Action::Send(_) | Action::SendUpdate { .. } | Action::SendSnapshot { .. } => {}
         }
     }
 }

@@ -27,8 +27,11 @@
 //! - **The payer's lock outlives the hub's own by `expiry_delta`**, so that a secret which the hub
 //!   learns at the last moment still leaves time to claim.
 //! - Blocks may be followed twice after a crash within one: each event sets what it says, in order.
+//! - **A hub that lost state takes it back from its wallets** (module `lost`), and until a wallet has
+//!   met it again it gives up nothing of what it knew before it started, and signs nothing for the
+//!   ledger.
 //!
-//! What is absent: leaping after lost state, signing and posting what was handed over to be anchored
+//! What is absent: signing and posting what was handed over to be anchored
 //! ([`Moved`]), deciding whether this process holds the hub's lease ([`Own`]), and a payee that reveals more than 4,096
 //! steps of a stream in one message.
 
@@ -40,6 +43,7 @@ mod config;
 mod deposit;
 mod fees;
 mod forward;
+mod lost;
 mod moved;
 mod outcome;
 mod own;
@@ -53,7 +57,7 @@ mod wake;
 
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;
-use settlement::channel::{Step, VerifiedUpdate};
+use settlement::channel::{Step, TakenLock, VerifiedSnapshot, VerifiedUpdate};
 use settlement::liabilities::Liabilities;
 use settlement::lock::Lock;
 use settlement::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
@@ -76,6 +80,8 @@ pub enum Input {
     Message(Box<Message>),
     /// An update of the wallet's whose signature was checked.
     Update(Box<VerifiedUpdate>),
+    /// One of the channel's directions in full, whose signature was checked.
+    Snapshot(Box<VerifiedSnapshot>),
     /// An update that was refused before it reached the rules.
     BadUpdate {
         /// Which channel.
@@ -150,6 +156,10 @@ pub enum Pass {
         /// The payee's channel and the hub's lock in it.
         outgoing: (ChannelId, u64),
     },
+    /// What has become of this payer's lock, of which is not known whether it was passed on?
+    Seek(Box<Seek>),
+    /// It was, with this lock of the hub's.
+    Found(Pairing),
 }
 
 impl Pass {
@@ -159,6 +169,8 @@ impl Pass {
             Pass::Forward(forward) => forward.outgoing,
             Pass::Outcome { incoming, .. } => incoming.0,
             Pass::Concluded { outgoing } => outgoing.0,
+            Pass::Seek(seek) => seek.outgoing,
+            Pass::Found(pairing) => pairing.incoming.0,
         }
     }
 }
@@ -188,6 +200,19 @@ pub struct Forward {
     pub payload: Payload,
 }
 
+/// A payer's lock that may have been passed on by a life of this hub that is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seek {
+    /// The payer's channel and lock.
+    pub incoming: (ChannelId, u64),
+    /// The payee's channel.
+    pub outgoing: ChannelId,
+    /// The payer's lock as it stands.
+    pub lock: Lock,
+    /// Whether the payer's channel was met as it was left: then nothing was forgotten about it.
+    pub whole: bool,
+}
+
 /// What the shell performs, in order, once the records before it are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -203,6 +228,13 @@ pub enum Action {
         ops: Vec<Op>,
         /// What is to be signed.
         proof: BalanceProof,
+    },
+    /// Sign a proof again, and show the direction in full.
+    SendSnapshot {
+        /// What is to be signed.
+        proof: BalanceProof,
+        /// The locks under its root.
+        locks: Vec<TakenLock>,
     },
     /// Sign a submission and bring it to the ledger, trying until the ledger answers.
     Submit(Box<Submission>),
@@ -243,6 +275,10 @@ impl Action {
     pub(crate) fn bytes_about(&self) -> usize {
         let long = match self {
             Action::SendUpdate { ops, .. } => ops.iter().map(bytes_of).sum(),
+            Action::SendSnapshot { locks, .. } => locks
+                .iter()
+                .map(|taken| taken.payload.as_slice().len() + size_of::<TakenLock>())
+                .sum(),
             Action::Submit(submission) => {
                 let claims = submission.claims.len().saturating_mul(size_of::<(u64, Secret)>());
                 submission.locks.len().saturating_mul(size_of::<Lock>()).saturating_add(claims)
@@ -309,6 +345,8 @@ pub enum Record {
         /// For each asset; all as of one height.
         liabilities: Vec<Liabilities>,
     },
+    /// A lock of the hub's own, taken back from its wallet, was made for this payer's lock.
+    Reunited(Pairing),
 }
 
 /// For which payer's lock the hub added one of its own.

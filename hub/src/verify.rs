@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use bytes::Bytes;
-use settlement::channel::VerifiedUpdate;
-use settlement::crypto::BatchCache;
+use settlement::channel::{VerifiedSnapshot, VerifiedUpdate};
+use settlement::crypto::{BatchCache, VerifyingKey};
 use settlement::reject::Code;
-use settlement::types::ChannelId;
+use settlement::types::{ChannelId, Role};
 use settlement::wire::Message;
 
 use crate::counters::{Counters, add};
 use crate::peer::{Peer, Scheduling};
 use crate::queue::Queue;
-use crate::router::{Router, ShardQueues};
+use crate::router::{Route, Router, ShardQueues};
 use crate::shard::Input;
 use crate::shards::Job;
 
@@ -97,8 +97,12 @@ impl Pool {
 /// starts behind the message's number (and the direction, in a snapshot). `None` for messages about
 /// no channel, and for what is none.
 pub(crate) fn lane_of(frame: &Bytes, lanes: usize) -> Option<usize> {
-    let about_a_channel = matches!(frame.first(), Some(1..=7));
-    let byte = frame.get(17).filter(|_| about_a_channel)?;
+    let at = match frame.first()? {
+        2 => 18,
+        1..=7 => 17,
+        _ => return None,
+    };
+    let byte = frame.get(at)?;
     Some(usize::from(*byte) % lanes.max(1))
 }
 
@@ -147,8 +151,10 @@ impl Worker<'_> {
                 let checked = VerifiedUpdate::check(update, &route.key, &mut self.cache);
                 self.checked(channel, seq.unwrap_or(0), checked)
             }
-            // A proof in a snapshot has not been verified, and nothing here restores from one.
-            Message::Snapshot { .. } => return,
+            Message::Snapshot { .. } => match snapshot(message, &route) {
+                Some(snapshot) => Input::Snapshot(Box::new(snapshot)),
+                None => return add(&self.pool.counters.refused, 1),
+            },
             message => Input::Message(Box::new(message)),
         };
         if let Some(jobs) = self.jobs.get_mut(route.shard) {
@@ -179,6 +185,15 @@ impl Worker<'_> {
             queue.push_all(jobs);
         }
     }
+}
+
+/// A direction that was shown in full, as its owner signed it. Rare, so the hub's own key is parsed
+/// anew for it.
+fn snapshot(message: Message, route: &Route) -> Option<VerifiedSnapshot> {
+    let (direction, taken) = message.into_taken()?;
+    let own = VerifyingKey::parse(&route.terms.hub).ok()?;
+    let key = if direction == Role::Wallet { &route.key } else { &own };
+    VerifiedSnapshot::check(direction, taken, key).ok()
 }
 
 #[cfg(test)]

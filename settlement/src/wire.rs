@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::block::SignedHeader;
+use crate::channel::{Taken, TakenLock};
 use crate::crypto::{Signable, Signed, Tag};
 use crate::encoding::{DecodeError, decode, encode};
 use crate::lock::{LOCKS_MAX, Lock};
@@ -174,6 +175,29 @@ impl Message {
             _ => true,
         };
         if within { Ok(message) } else { Err(FrameError::OverLimit) }
+    }
+
+    /// A [`Message::Snapshot`] of that direction.
+    pub fn snapshot(taken: Taken) -> Message {
+        let Taken { proof, locks: taken } = taken;
+        let (mut locks, mut destinations, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
+        for TakenLock { lock, to, payload } in taken {
+            locks.push(lock);
+            destinations.push(to);
+            payloads.push(payload);
+        }
+        let direction = proof.value.from;
+        Message::Snapshot { direction, proof, locks, destinations, payloads }
+    }
+
+    /// What a [`Message::Snapshot`] shows, and of whose direction it says that it is.
+    pub fn into_taken(self) -> Option<(Role, Taken)> {
+        let Message::Snapshot { direction, proof, locks, destinations, payloads } = self else {
+            return None;
+        };
+        let locks = locks.into_iter().zip(destinations).zip(payloads);
+        let locks = locks.map(|((lock, to), payload)| TakenLock { lock, to, payload });
+        Some((direction, Taken { proof, locks: locks.collect() }))
     }
 
     /// The channel it is about, if it is about one.

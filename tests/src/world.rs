@@ -7,6 +7,9 @@
 //! come; then it lets everything heal, closes the channels, one with the hub and one without, and
 //! checks on the ledger that every unit is where the rules say.
 //!
+//! In some worlds the hub is restored from an old copy of its disk, at any moment and however old;
+//! in others the wallets are.
+//!
 //! In some worlds wallet 1 is a thief: at a moment of its choice it closes with any proof that it
 //! ever took, and claims with every secret that it ever had.
 
@@ -16,6 +19,7 @@ mod config;
 mod ending;
 mod hub_node;
 mod ledger_node;
+mod loss;
 mod net;
 mod node;
 mod thief;
@@ -37,6 +41,7 @@ use check::Facts;
 use check::Story;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
+use loss::Loss;
 use net::Net;
 use thief::Thief;
 use wallet_node::WalletNode;
@@ -77,6 +82,10 @@ pub struct Report {
     pub disconnects: u64,
     /// Thieves that struck.
     pub thefts: u64,
+    /// Old copies that were put in the place of a disk.
+    pub restored: u64,
+    /// Payments that the payee has and the payer has not paid, because the hub had forgotten them.
+    pub forgotten: u64,
 }
 
 /// The world. See the module.
@@ -96,6 +105,10 @@ pub struct World {
     closing: Option<(CooperativeClose, Signature)>,
     /// Wallet 1, in worlds in which it steals.
     thief: Option<Thief>,
+    /// Whose disk is replaced by an old copy.
+    loss: Loss,
+    /// Whose channel was closed on the ledger before the end.
+    closed_early: [bool; 2],
     /// Everything heals from now on.
     faults_over: bool,
     /// What was found wrong while acting.
@@ -147,10 +160,13 @@ impl World {
             introduced: BTreeSet::new(),
             closing: None,
             thief: (plan.faults && rng.random_bool(0.4)).then(Thief::default),
+            loss: Loss::default(),
+            closed_early: [false; 2],
             faults_over: false,
             wrong: None,
             rng,
         };
+        world.loss = Loss::plan(plan, world.thief.is_some());
         world.set_up(plan);
         world
     }
@@ -181,6 +197,7 @@ impl World {
 
     fn live(&mut self, plan: Plan) -> Result<(), String> {
         for _ in 0..plan.events {
+            self.lose_state();
             self.something_happens(plan.faults);
             self.nothing_wrong()?;
         }

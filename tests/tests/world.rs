@@ -9,6 +9,8 @@ fn add(sum: &mut Report, report: Report) {
     sum.crashes += report.crashes;
     sum.disconnects += report.disconnects;
     sum.thefts += report.thefts;
+    sum.restored += report.restored;
+    sum.forgotten += report.forgotten;
 }
 
 #[test]
@@ -21,6 +23,7 @@ fn every_unit_is_where_the_rules_say_whatever_breaks() {
     // A world in which nothing happens proves nothing.
     assert!(sum.settled > 500 && sum.failed > 200, "{sum:?}");
     assert!(sum.crashes > 150 && sum.disconnects > 100 && sum.thefts > 10, "{sum:?}");
+    assert!(sum.restored > 40 && sum.forgotten <= sum.restored / 10, "{sum:?}");
 }
 
 #[test]

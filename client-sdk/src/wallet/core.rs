@@ -11,6 +11,7 @@ use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Height, LedgerId, PublicKey};
 use settlement::wire::Message;
 
+use super::follow::MEET_MS;
 use super::link::Link;
 use super::pay::Wanted;
 use super::rows::Parts;
@@ -50,6 +51,10 @@ pub struct Wallet {
     /// What waits for each channel's next update.
     pub(super) wanted: BTreeMap<ChannelId, VecDeque<Wanted>>,
     pub(super) parts: Parts,
+    /// The height of the first fresh view since the start.
+    pub(super) fresh_from: Option<Height>,
+    /// Until when, by the own clock, it waits to meet its hub before it closes on what it holds.
+    pub(super) meet_by_ms: u64,
     awake: bool,
 }
 
@@ -89,6 +94,8 @@ impl Wallet {
             links: BTreeMap::new(),
             wanted: BTreeMap::new(),
             parts: Parts::new(),
+            fresh_from: None,
+            meet_by_ms: 0,
             awake: false,
         }
     }
@@ -126,6 +133,7 @@ impl Wallet {
         if std::mem::replace(&mut self.awake, true) {
             return;
         }
+        self.meet_by_ms = turn.now_ms.saturating_add(MEET_MS);
         let lockless = |p: &&Payment| {
             p.way == Way::Out && p.state == PaymentState::Pending && p.lock.is_none()
         };

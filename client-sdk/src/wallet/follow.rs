@@ -12,6 +12,10 @@ use super::core::Turn;
 use super::state::Followed;
 use super::{Action, Event, Payment, PaymentState, Record, Wallet};
 
+/// How long after its start a wallet waits to meet its hub, or for a fresh view, before it closes
+/// on what it holds.
+pub(super) const MEET_MS: u64 = 60_000;
+
 /// A block that says nothing about the wallet is not worth a write: how far it has followed is
 /// recorded at least this often, in blocks. After a restart it looks at a few of them again.
 pub const FOLLOW_STRIDE: u64 = 32;
@@ -43,7 +47,11 @@ impl Wallet {
             let Followed { height, time_ms } = self.seen;
             self.commit(turn, Record::Followed { height, time_ms });
         }
+        if self.fresh_from.is_none() && self.view(turn.now_ms).fresh {
+            self.fresh_from = Some(self.seen.height);
+        }
         for id in self.channel_ids() {
+            self.leap(turn, id);
             self.guard(turn, id);
             self.drop_stale_wanted(turn, id);
             self.attend(turn, id);
@@ -89,7 +97,12 @@ impl Wallet {
             self.step(turn, id, step);
         }
         let now = self.now(turn.now_ms);
-        let Some(duty) = self.channel(&id).and_then(|channel| channel.duty(&now)) else { return };
+        let Some(channel) = self.channel(&id) else { return };
+        let Some(duty) = channel.duty(&now) else { return };
+        let met = self.links.get(&id).is_some_and(|link| link.met);
+        if !met && turn.now_ms < self.meet_by_ms && channel.may_wait_to_meet(&now) {
+            return;
+        }
         let delay = self.config.policy.inclusion_delay.max(1);
         let submitted = self.links.get(&id).and_then(|link| link.submitted);
         if submitted.is_some_and(|at| self.seen.height < at.after(delay)) {

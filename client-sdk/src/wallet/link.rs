@@ -5,7 +5,7 @@
 //! and are covered by what meeting says anew.
 
 use settlement::channel::{
-    ACKNOWLEDGE_AFTER, Channel, Phase, Proposal, Received, Step, VerifiedUpdate,
+    ACKNOWLEDGE_AFTER, Channel, Phase, Proposal, Received, Step, VerifiedSnapshot, VerifiedUpdate,
 };
 use settlement::proof::SnapshotRef;
 use settlement::reject::Code;
@@ -29,6 +29,8 @@ const WANTED_PER_UPDATE: usize = 256;
 pub(super) struct Link {
     /// Whether the hub has shown what it holds, on this connection.
     pub(super) synced: bool,
+    /// Whether it has at all since the process started, and nothing was lost.
+    pub(super) met: bool,
     /// When it was asked to.
     asked_ms: u64,
     /// Since when something waits for an update to ride in.
@@ -39,6 +41,12 @@ pub(super) struct Link {
     pub(super) acknowledge: bool,
     /// The height at which a submission was last handed out.
     pub(super) submitted: Option<settlement::types::Height>,
+    /// What the hub has shown in full, until its next `Sync`.
+    pub(super) shown: Vec<VerifiedSnapshot>,
+    /// Whether the hub was shown both directions in full since it was last asked.
+    pub(super) showing: bool,
+    /// Whether it was at all, so that it may lack secrets, too.
+    pub(super) retell: bool,
 }
 
 impl Wallet {
@@ -62,6 +70,7 @@ impl Wallet {
         for id in self.channel_ids() {
             let link = self.link(id);
             (link.synced, link.due_since_ms) = (false, None);
+            link.shown.clear();
             self.fail_wanted(turn, id, Code::HubUnavailable);
         }
     }
@@ -72,11 +81,15 @@ impl Wallet {
         if !self.connected || !matches!(channel.phase(), Phase::Open | Phase::Agreed { .. }) {
             return;
         }
-        let (own, yours) = channel.snapshot_refs();
-        let tip = self.newest;
         let link = self.link(id);
-        (link.synced, link.asked_ms) = (false, turn.now_ms);
-        turn.act(Action::Send(Message::Sync { channel: id, own, yours, tip }));
+        (link.synced, link.asked_ms, link.showing) = (false, turn.now_ms, false);
+        self.say_sync(turn, id);
+    }
+
+    pub(super) fn say_sync(&self, turn: &mut Turn, id: ChannelId) {
+        let Some(channel) = self.channel(&id) else { return };
+        let (own, yours) = channel.snapshot_refs();
+        turn.act(Action::Send(Message::Sync { channel: id, own, yours, tip: self.newest }));
     }
 
     /// What the hub says about a channel. Updates come another way, verified; what is not about a
@@ -88,6 +101,7 @@ impl Wallet {
         }
         match message {
             Message::Sync { own, yours, .. } => self.hear_sync(turn, id, &own, &yours),
+            snapshot @ Message::Snapshot { .. } => return self.hear_snapshot(id, snapshot),
             _ if !self.is_synced(&id) => return,
             Message::Ack { seq, .. } => self.hear_ack(turn, id, seq),
             Message::Reject { seq, code, .. } => self.hear_reject(turn, id, seq, code),
@@ -120,11 +134,15 @@ impl Wallet {
         own: &SnapshotRef,
         yours: &SnapshotRef,
     ) {
+        self.take_back(turn, id);
         let Some(channel) = self.channel(&id) else { return };
         let before = channel.suspended();
         let outcome = channel.check_sync(own, yours);
-        self.link(id).synced = outcome.lost.is_none();
-        self.link(id).asked_ms = turn.now_ms;
+        let recovering = channel.is_recovering();
+        let link = self.link(id);
+        link.synced = outcome.lost.is_none() && !recovering;
+        link.met |= link.synced;
+        link.asked_ms = turn.now_ms;
         for step in outcome.steps {
             let changes = match &step {
                 Step::Resumed => before.is_some(),
@@ -135,6 +153,12 @@ impl Wallet {
                 self.step(turn, id, step);
             }
         }
+        if outcome.show {
+            return self.show(turn, id);
+        }
+        if recovering {
+            return;
+        }
         if let Some(code) = outcome.lost {
             if before != Some(code) {
                 let detail = format!("the hub and this wallet disagree about the channel {id}");
@@ -144,6 +168,9 @@ impl Wallet {
         }
         let again = self.channel(&id).map(Channel::to_resend).unwrap_or_default();
         self.perform(turn, id, again);
+        if std::mem::take(&mut self.link(id).retell) {
+            self.retell(turn, id);
+        }
     }
 
     fn hear_ack(&mut self, turn: &mut Turn, id: ChannelId, seq: u64) {
@@ -261,10 +288,12 @@ impl Wallet {
         for id in self.channel_ids() {
             let Some(channel) = self.state.channels.get(&id) else { continue };
             let suspended = channel.suspended().is_some();
+            let recovering = channel.is_recovering();
             let link = self.links.entry(id).or_default();
             let patience_ms = if suspended { SUSPENDED_MS } else { IDLE_MS };
             let waited = turn.now_ms.abs_diff(link.asked_ms) >= patience_ms;
-            if waited && (suspended || !link.synced) {
+            // Met again with the leap.
+            if waited && !recovering && (suspended || !link.synced) {
                 self.meet(turn, id);
             }
             self.guard(turn, id);

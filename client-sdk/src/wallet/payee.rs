@@ -5,7 +5,7 @@
 //! everything in hand, until it is answered: it must be exactly what was asked for or what its
 //! payer's sealed payload says, and [`settlement::channel::Channel::claimable`].
 
-use settlement::channel::{IncomingLock, Step};
+use settlement::channel::{Answer, IncomingLock, Step};
 use settlement::crypto::chain_step;
 use settlement::lock::Lock;
 use settlement::reject::Code;
@@ -39,12 +39,17 @@ impl Wallet {
             return;
         }
         let Some(channel) = self.channel(&id) else { return };
-        let unanswered = channel.incoming().locks.iter().filter(|(_, lock)| lock.answer.is_none());
-        let locks: Vec<u64> = unanswered.map(|(lock, _)| *lock).collect();
+        let unanswered = channel.incoming().locks.iter().filter_map(|(id, lock)| {
+            let held = lock.answer == Some(Answer::Held);
+            (held || lock.answer.is_none()).then_some((*id, held))
+        });
+        let locks: Vec<(u64, bool)> = unanswered.collect();
         // One at a time: what one of them uses up the next one must see.
-        for lock in locks {
+        for (lock, held) in locks {
             match self.judge(turn, id, lock) {
                 Verdict::Reveal(deal) => self.accept(turn, id, lock, deal),
+                // Its secret may have been shown before that was forgotten.
+                Verdict::Fail(_) if held => {}
                 Verdict::Fail(code) => self.give_up(turn, id, lock, code),
                 Verdict::Wait => {}
             }

@@ -130,6 +130,7 @@ impl State {
             Step::Answered { id: lock, answer } => {
                 payments.extend(answered.and_then(|a| self.answered(a, (id, *lock), answer)));
             }
+            Step::Adopted(adopted) => payments.extend(self.adopted(id, adopted)),
             _ => {}
         }
         for effect in &effects {
@@ -194,7 +195,7 @@ impl State {
             Answer::Failed(code) if payment.lock == Some(lock) => {
                 self.finish(anchor, PaymentState::Failed(*code), None)
             }
-            Answer::Failed(_) | Answer::Expired => None,
+            Answer::Failed(_) | Answer::Expired | Answer::Held => None,
         }
     }
 

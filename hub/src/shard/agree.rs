@@ -21,7 +21,9 @@ impl Shard {
     /// the wallet, which has signed the close, would not take it any more.
     pub(super) fn on_close(&mut self, wanted: &CooperativeClose, ticket: u64, cx: &mut Cx<'_>) {
         self.settle_if_due(wanted.channel, cx);
-        let agreed = self.slots.get(&wanted.channel).ok_or(Code::UnknownChannel).and_then(|slot| {
+        let met = self.check_met(wanted.channel);
+        let slot = self.slots.get(&wanted.channel).ok_or(Code::UnknownChannel);
+        let agreed = met.and(slot).and_then(|slot| {
             let due = slot.flush.then_some(Code::NotAgreed);
             due.map_or(Ok(()), Err)?;
             slot.channel.agree_close(wanted, &self.now(cx.now_ms))
@@ -32,8 +34,15 @@ impl Shard {
         self.answer_request(wanted.channel, agreed, ticket, cx);
     }
 
+    /// Nothing is signed for the ledger on the ground of a state that may be an old one.
+    fn check_met(&self, id: ChannelId) -> Result<(), Code> {
+        let met = self.slots.get(&id).is_none_or(|slot| slot.met);
+        if met { Ok(()) } else { Err(Code::NotAgreed) }
+    }
+
     /// Settles what is still due before anything is signed on top: the wallet asks again.
     fn quiet(&mut self, id: ChannelId, cx: &mut Cx<'_>) -> Result<(), Code> {
+        self.check_met(id)?;
         self.settle_if_due(id, cx);
         let slot = self.slots.get(&id).ok_or(Code::UnknownChannel)?;
         if !slot.flush && !slot.channel.owes_plain_update() {

@@ -8,12 +8,17 @@ use settlement::types::ChannelId;
 
 use super::slot::Slot;
 use super::state::Cx;
-use super::{ME, Record, Shard};
+use super::{Directory, ME, Record, Shard};
 
 impl Shard {
     /// The next block. One that was followed before, or that is not the next, changes nothing:
     /// without its blocks a shard's view goes stale, and it takes no more risk.
-    pub(super) fn on_block(&mut self, block: &BlockEvents, cx: &mut Cx<'_>) {
+    pub(super) fn on_block(
+        &mut self,
+        block: &BlockEvents,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
         let header = &block.header.header;
         if header.height != self.followed().0.after(1) {
             return;
@@ -30,6 +35,7 @@ impl Shard {
         for id in touched {
             self.look_at(id, cx);
         }
+        self.leap_all(directory, cx);
     }
 
     /// Something that a block did, and the channel of this shard's that it was done to.

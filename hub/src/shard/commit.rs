@@ -5,7 +5,7 @@ use settlement::types::ChannelId;
 use settlement::wire::Message;
 
 use super::capacity::Load;
-use super::slot::{Pair, Slot};
+use super::slot::{NOBODY, Pair, Slot};
 use super::state::Cx;
 use super::{Action, Pairing, Pass, Record, Shard};
 
@@ -28,6 +28,9 @@ impl Shard {
     pub(super) fn apply(&mut self, id: ChannelId, step: &Step) -> Vec<Effect> {
         let Some(slot) = self.slots.get_mut(&id) else { return Vec::new() };
         let effects = slot.channel.commit(step);
+        if let Step::Adopted(adopted) = step {
+            slot.adopted(adopted);
+        }
         let moves_locks = matches!(
             step,
             Step::Received(_)
@@ -35,6 +38,7 @@ impl Shard {
                 | Step::Acked { .. }
                 | Step::Rejected { .. }
                 | Step::Ledger(_)
+                | Step::Adopted(_)
         );
         if let Step::Ledger(event) = step {
             slot.raise_floor(event);
@@ -88,14 +92,22 @@ impl Shard {
                     return None;
                 }
                 pair.secret = Some(*secret);
+                if pair.incoming == NOBODY {
+                    return None;
+                }
                 let (incoming, outgoing) = (pair.incoming, (id, *own));
                 Some(Pass::Outcome { incoming, outgoing, outcome: Ok(*secret) })
             }
             Effect::LockGone { id: own, code } => {
                 let pair = slot.pairs.get_mut(own)?;
+                if pair.incoming == NOBODY {
+                    slot.pairs.remove(own);
+                    return None;
+                }
                 let code = *pair.gone.get_or_insert(super::outcome::upstream(*code));
                 let (incoming, outgoing) = (pair.incoming, (id, *own));
-                Some(Pass::Outcome { incoming, outgoing, outcome: Err(code) })
+                // An old lock may have been settled by a life of this hub that is forgotten.
+                slot.met.then_some(Pass::Outcome { incoming, outgoing, outcome: Err(code) })
             }
             Effect::SendFail { id: theirs, .. } => {
                 let route = slot.remove_route(*theirs)?;

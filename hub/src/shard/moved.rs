@@ -93,7 +93,11 @@ impl Slot {
 /// Whether a step may change what the hub owes or what can be anchored.
 pub(super) fn moves(step: &Step) -> bool {
     match step {
-        Step::Received(_) | Step::Acked { .. } | Step::Lapsed { .. } | Step::Resumed => true,
+        Step::Received(_)
+        | Step::Acked { .. }
+        | Step::Lapsed { .. }
+        | Step::Resumed
+        | Step::Adopted(_) => true,
         Step::Ledger(event) => matches!(
             **event,
             LedgerEvent::Deposited { .. }

@@ -4,19 +4,23 @@
 //!
 //! | last durable record | what is known then | what follows |
 //! | --- | --- | --- |
-//! | the payer's update, accepted | a lock without an answer, named by no pair | it was never passed on: failed, the payer may try again |
+//! | the payer's update, accepted | a lock without an answer, named by no pair | it was not passed on, unless what is on this disk is an old copy: held until the payee has met the hub again, then failed |
 //! | [`Record::Forwarded`] | the hub's lock and its pair | the update is sent again when the payee meets |
-//! | the hub's lock came to something | the pair has the outcome | it is passed to the payer's channel again |
+//! | the hub's lock came to something | the pair has the outcome | a secret is passed to the payer's channel again, a failure once the payee has met |
 //! | the payer's lock answered | the answer | it is said again when the payer meets; the pair goes |
 
 use std::collections::HashSet;
 
-use settlement::channel::Step;
-use settlement::reject::Code;
+use settlement::channel::{Channel, Step};
 use settlement::types::{ChannelId, Height};
 
+use super::slot::NOBODY;
 use super::state::Cx;
 use super::{Output, Pairing, Pass, Record, Shard, Slice};
+
+/// How long after the start the hub waits for a wallet to meet it, or for a fresh view, before it
+/// closes on what it holds of old.
+const MEET_MS: u64 = 60_000;
 
 impl Shard {
     /// Makes the change of a record again. Records come in the order of the journal; those of other
@@ -30,12 +34,16 @@ impl Shard {
                 self.set_followed(*slice, *height, *time_ms);
             }
             Record::Leased { .. } | Record::Stated { .. } => self.own.note(record),
+            Record::Reunited(pairing) => self.reunite(pairing),
         }
     }
 
     fn replay_step(&mut self, id: ChannelId, step: &Step, pairs: &[Pairing]) {
         let effects = self.apply(id, step);
         self.add_pairs(pairs);
+        if matches!(step, Step::Adopted(_)) {
+            self.forget_routes(id);
+        }
         for effect in &effects {
             // Nobody is told again here: what is open is passed once all is replayed.
             self.note(id, effect);
@@ -51,7 +59,8 @@ impl Shard {
                 outgoing: (*id, *own),
                 anchor: pair.anchor,
             };
-            slot.pairs.iter().map(pairing).collect::<Vec<_>>()
+            let pairs = slot.pairs.iter().filter(|(_, pair)| pair.incoming != NOBODY);
+            pairs.map(pairing).collect::<Vec<_>>()
         };
         let mut pairs: Vec<Pairing> = self.slots.iter().flat_map(of_slot).collect();
         pairs.sort_unstable_by_key(|pairing| pairing.outgoing);
@@ -59,12 +68,13 @@ impl Shard {
     }
 
     /// Called once, after the rows and records of all shards have been read and before any input:
-    /// `pairs` is what [`Shard::pairs`] of **all** shards gave. Fails what was never passed on,
+    /// `pairs` is what [`Shard::pairs`] of **all** shards gave. Holds what was never passed on,
     /// passes outcomes that the payer's channel may have missed, and plans what has to be done at
     /// which height. Every channel that is not paid out counts as moved, so that the first round of
     /// anchors tells what the hub owes in all of them. Deliver the passes once every shard has recovered.
     pub fn recovered(&mut self, pairs: &[Pairing], now_ms: u64, out: &mut Output) {
         self.clock_ms = self.clock_ms.max(now_ms);
+        self.meet_by_ms = now_ms.saturating_add(MEET_MS);
         self.merge_followed();
         let cx = &mut Cx { now_ms, out };
         for Pairing { incoming, outgoing, anchor } in pairs {
@@ -76,38 +86,41 @@ impl Shard {
         let mut ids: Vec<ChannelId> = self.slots.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
-            self.fail_unforwarded(id, &forwarded, cx);
+            self.hold_unforwarded(id, &forwarded, cx);
             self.pass_again(id, cx);
             self.resume(id, cx);
             if self.slots.get(&id).is_some_and(|slot| !slot.is_closed()) {
                 self.mark_moved(id);
             }
+            if self.channel(&id).is_some_and(Channel::is_recovering) {
+                self.recovering.insert(id);
+            }
         }
     }
 
     /// A payer's lock that is accepted, not answered and in no pair has no lock of the hub's behind
-    /// it: what was queued for the payee is forgotten.
-    fn fail_unforwarded(
+    /// it, and what was queued for the payee is forgotten; unless more is forgotten than that. The
+    /// payee knows.
+    fn hold_unforwarded(
         &mut self,
         id: ChannelId,
         forwarded: &HashSet<(ChannelId, u64)>,
         cx: &mut Cx<'_>,
     ) {
         let Some(channel) = self.channel(&id) else { return };
-        let locks = channel.incoming().locks.iter();
-        let lost = locks
-            .filter(|(lock, known)| known.answer.is_none() && !forwarded.contains(&(id, **lock)));
-        let lost: Vec<u64> = lost.map(|(lock, _)| *lock).collect();
-        for lock in lost {
-            self.give_up(id, lock, Code::PayeeOffline, cx);
+        let locks = channel.incoming().locks.keys();
+        let unforwarded = locks.filter(|lock| !forwarded.contains(&(id, **lock)));
+        let steps: Vec<Step> = unforwarded.filter_map(|lock| channel.hold(*lock)).collect();
+        for step in steps {
+            self.commit(id, step, cx);
         }
     }
 
     /// The secret first: it must not be lost for a rest that expired.
-    fn pass_again(&self, id: ChannelId, cx: &mut Cx<'_>) {
+    pub(super) fn pass_again(&self, id: ChannelId, cx: &mut Cx<'_>) {
         let Some(slot) = self.slots.get(&id) else { return };
-        for (own, pair) in &slot.pairs {
-            let outcomes = [pair.secret.map(Ok), pair.gone.map(Err)];
+        for (own, pair) in slot.pairs.iter().filter(|(_, pair)| pair.incoming != NOBODY) {
+            let outcomes = [pair.secret.map(Ok), pair.gone.filter(|_| slot.met).map(Err)];
             cx.out.passes.extend(outcomes.into_iter().flatten().map(|outcome| Pass::Outcome {
                 incoming: pair.incoming,
                 outgoing: (id, *own),

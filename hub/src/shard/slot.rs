@@ -8,7 +8,11 @@ use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
 use super::capacity::Load;
+use super::lost::Lost;
 use super::{Forward, ME};
+
+/// The payer of a lock of the hub's own that was taken back from its wallet, until it is found.
+pub(super) const NOBODY: (ChannelId, u64) = (ChannelId([0; 32]), 0);
 
 /// For whom a lock of the hub's own was added, and what has come of it. Kept until the payer's
 /// channel has recorded that.
@@ -63,6 +67,11 @@ pub(super) struct Slot {
     pub(super) connected: bool,
     /// Whether the wallet has met the hub about this channel on its connection.
     pub(super) synced: bool,
+    /// Whether it has since this process started, and holds what the hub holds. Until then the hub
+    /// may have forgotten what it did here.
+    pub(super) met: bool,
+    /// What is needed while state is taken back, or may have to be.
+    pub(super) lost: Option<Box<Lost>>,
     /// An update is wanted even if nothing new goes with it.
     pub(super) flush: bool,
     /// When settlements that wait go out by themselves.
@@ -95,6 +104,8 @@ impl Slot {
             watched: false,
             connected: false,
             synced: false,
+            met: false,
+            lost: None,
             flush: false,
             due_ms: None,
             wake: None,
@@ -137,6 +148,13 @@ impl Slot {
         Some(route)
     }
 
+    /// Takes out the routes of locks that do not stand any more: the hub's own locks of them.
+    pub(super) fn take_stale_routes(&mut self) -> Vec<(ChannelId, u64)> {
+        let stands = |id: &u64| self.channel.incoming().locks.contains_key(id);
+        let stale: Vec<u64> = self.routes.keys().filter(|id| !stands(id)).copied().collect();
+        stale.iter().filter_map(|id| self.remove_route(*id)?.outgoing).collect()
+    }
+
     pub(super) fn is_pending(&self, anchor: Anchor, payee: PublicKey) -> bool {
         self.pending.contains_key(&(anchor, payee))
     }
@@ -151,7 +169,7 @@ impl Slot {
         match known.answer {
             Some(Answer::Known { steps, .. }) => steps >= lock.steps,
             Some(Answer::Failed(_)) => true,
-            Some(Answer::Expired) | None => false,
+            Some(Answer::Expired | Answer::Held) | None => false,
         }
     }
 
@@ -168,7 +186,7 @@ impl Slot {
         let expiries = channel.outgoing().standing.iter().filter_map(|(id, standing)| {
             let expiry = standing.lock.expiry;
             match standing.answer {
-                None | Some(Answer::Failed(_)) => Some(expiry.max(next)),
+                None | Some(Answer::Failed(_) | Answer::Held) => Some(expiry.max(next)),
                 // The receiver takes the drop only once its own view has come as far.
                 Some(Answer::Expired) => {
                     let droppable = expiry.after(now.lag);

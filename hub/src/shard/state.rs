@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use settlement::block::SignedHeader;
-use settlement::channel::{Channel, Now};
+use settlement::channel::{Channel, Now, VerifiedSnapshot};
 use settlement::params::View;
 use settlement::types::{ChannelId, Height, LedgerId};
 
@@ -31,6 +31,14 @@ pub struct Shard {
     pub(super) idle: VecDeque<(u64, ChannelId)>,
     /// Channels whose oldest queued payment is failed at a time.
     pub(super) waiting: BTreeSet<(u64, ChannelId)>,
+    /// Channels whose state was taken back, and that have not leapt.
+    pub(super) recovering: BTreeSet<ChannelId>,
+    /// Directions that wallets have shown, until their next `Sync`.
+    pub(super) shown: HashMap<ChannelId, Vec<VerifiedSnapshot>>,
+    /// The height of the first fresh view since the start.
+    pub(super) fresh_from: Option<Height>,
+    /// Until when, by the own clock, wallets may meet it before it closes on what it holds of old.
+    pub(super) meet_by_ms: u64,
     /// The own clock, never going back: for waits alone.
     pub(super) clock_ms: u64,
     pub(super) draining: bool,
@@ -91,6 +99,10 @@ impl Shard {
             wakes: BTreeMap::new(),
             idle: VecDeque::new(),
             waiting: BTreeSet::new(),
+            recovering: BTreeSet::new(),
+            shown: HashMap::new(),
+            fresh_from: None,
+            meet_by_ms: 0,
             clock_ms: 0,
             draining: false,
             load_in: Load::default(),
@@ -117,10 +129,11 @@ impl Shard {
         match input {
             Input::Connected(channel) => self.on_connected(channel),
             Input::Disconnected(channel) => self.on_disconnected(channel, cx),
-            Input::Message(message) => self.on_message(*message, cx),
+            Input::Message(message) => self.on_message(*message, directory, cx),
+            Input::Snapshot(snapshot) => self.on_snapshot(*snapshot),
             Input::Update(update) => self.on_update(&update, directory, cx),
             Input::BadUpdate { channel, seq, code } => self.on_bad_update(channel, seq, code, cx),
-            Input::Block(block) => self.on_block(&block, cx),
+            Input::Block(block) => self.on_block(&block, directory, cx),
             Input::Tick => self.on_tick(cx),
             Input::Passed(Pass::Forward(forward)) => self.on_forward(*forward, cx),
             Input::Passed(Pass::Outcome { incoming, outgoing, outcome }) => {
@@ -129,6 +142,8 @@ impl Shard {
             Input::Passed(Pass::Concluded { outgoing }) => {
                 self.conclude(outgoing);
             }
+            Input::Passed(Pass::Seek(seek)) => self.on_seek(*seek, cx),
+            Input::Passed(Pass::Found(pairing)) => self.on_found(&pairing),
             Input::Withdraw { withdrawal, ticket, .. } => self.on_withdraw(&withdrawal, ticket, cx),
             Input::Close { close, ticket, .. } => self.on_close(&close, ticket, cx),
             Input::CloseAlone(channel) => self.on_close_alone(channel, cx),

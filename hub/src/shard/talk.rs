@@ -15,6 +15,7 @@ impl Shard {
     pub(super) fn on_connected(&mut self, id: ChannelId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             (slot.connected, slot.synced) = (true, false);
+            slot.forget_asked();
         }
     }
 
@@ -22,12 +23,18 @@ impl Shard {
         if let Some(slot) = self.slots.get_mut(&id) {
             (slot.connected, slot.synced) = (false, false);
         }
+        self.shown.remove(&id);
         self.fail_queue(id, Code::PayeeOffline, cx);
     }
 
-    pub(super) fn on_message(&mut self, message: Message, cx: &mut Cx<'_>) {
+    pub(super) fn on_message(
+        &mut self,
+        message: Message,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
         if let Message::Sync { channel, own, yours, .. } = message {
-            return self.on_sync(channel, &own, &yours, cx);
+            return self.on_sync(channel, own, yours, directory, cx);
         }
         let met = |id: &ChannelId| self.slots.get(id).is_some_and(|slot| slot.synced);
         if !message.channel().is_some_and(|id| met(&id)) {
@@ -38,25 +45,46 @@ impl Shard {
             Message::Reject { channel, seq, code } => self.on_reject(channel, seq, code, cx),
             Message::Reveal { channel, id, secret } => self.on_reveal(channel, id, &secret, cx),
             Message::Fail { channel, id, code } => self.on_fail(channel, id, code, cx),
-            // Connections and relays are the shell's; updates come verified; a snapshot is for a
-            // side that has lost state, and this one has not.
+            // Connections and relays are the shell's; updates and snapshots come verified.
             _ => {}
         }
     }
 
-    fn on_sync(&mut self, id: ChannelId, own: &SnapshotRef, yours: &SnapshotRef, cx: &mut Cx<'_>) {
-        let Some(slot) = self.slots.get_mut(&id) else {
+    pub(super) fn on_sync(
+        &mut self,
+        id: ChannelId,
+        own: SnapshotRef,
+        yours: SnapshotRef,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
+        if !self.slots.contains_key(&id) {
             return reject(id, 0, Code::UnknownChannel, cx);
-        };
-        (slot.connected, slot.synced) = (true, true);
-        let outcome = slot.channel.check_sync(own, yours);
+        }
+        self.take_back(id, cx);
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.connected = true;
+        let outcome = slot.channel.check_sync(&own, &yours);
         let suspended = slot.channel.suspended().is_some();
+        let recovering = slot.channel.is_recovering();
+        slot.synced = !recovering;
+        slot.met = outcome.lost.is_none() && !recovering;
         let steps = outcome.steps.into_iter();
         // Meeting with nothing to take back changes nothing, so it is not worth a record.
         for step in steps.filter(|step| suspended || *step != Step::Resumed) {
             self.commit(id, step, cx);
         }
+        if recovering {
+            // Answered with the leap: nothing is said before.
+            return self.ask_later(id, own, yours, directory, cx);
+        }
+        if outcome.show {
+            self.show(id, cx);
+        }
         self.answer_sync(id, outcome.lost.is_some(), cx);
+        if outcome.lost.is_none() {
+            self.find_out(id, directory, cx);
+        }
         self.settle_if_due(id, cx);
         self.pump(id, cx);
     }
@@ -143,10 +171,11 @@ impl Shard {
                 rests
             }
         };
-        if let Some(step) = step {
-            self.commit(id, step, cx);
-            self.pump(id, cx);
+        match step {
+            Some(step) => self.commit(id, step, cx),
+            None => self.learn_again(id, lock, secret, cx),
         }
+        self.pump(id, cx);
     }
 
     fn on_fail(&mut self, id: ChannelId, lock: u64, code: Code, cx: &mut Cx<'_>) {

@@ -4,6 +4,7 @@ mod agreeing;
 mod crash;
 mod deposits;
 mod ledger;
+mod lost;
 mod moved;
 mod payment;
 mod play;

@@ -69,6 +69,10 @@ impl Shard {
             return;
         }
         let close = duty == Duty::CloseAndClaim;
+        let waits = !slot.met && self.clock_ms < self.meet_by_ms;
+        if close && waits && slot.channel.may_wait_to_meet(&now) {
+            return self.wake_at(id, height.after(1));
+        }
         if close && slot.channel.phase() != Phase::ClosingSoon {
             self.commit(id, Step::Closing, cx);
         }

@@ -75,7 +75,8 @@ impl Channel {
     }
 
     /// This side gives up a lock of the other side's direction. Never once its secret is known
-    /// here: that is folded first.
+    /// here: that is folded first. Whoever gives up one that is [`Answer::Held`] has found out that
+    /// nothing was done about it.
     ///
     /// # Errors
     /// [`Code::UnknownLock`]; [`Code::NothingToDo`] when it has been answered.
@@ -83,9 +84,16 @@ impl Channel {
         self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
         let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
         match known.answer {
-            None => Ok(Step::Answered { id, answer: Answer::Failed(code) }),
+            None | Some(Answer::Held) => Ok(Step::Answered { id, answer: Answer::Failed(code) }),
             Some(_) => Err(Code::NothingToDo),
         }
+    }
+
+    /// This side can't say what it has done about an unanswered lock of the other's direction: it
+    /// neither gives it up nor passes it on until it has found out.
+    pub fn hold(&self, id: u64) -> Option<Step> {
+        let known = self.inc.locks.get(&id)?;
+        known.answer.is_none().then_some(Step::Answered { id, answer: Answer::Held })
     }
 
     /// Whether a payee can still show a secret for this incoming lock without risk: the view is

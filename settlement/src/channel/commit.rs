@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::send::Flight;
 use super::state::{IncomingLock, Refused, SentProof, Standing};
 use super::tally::Change;
-use super::{Answer, Channel, Phase, REFUSED_MAX, ReceivedUpdate};
+use super::{Adopted, Answer, Channel, Phase, REFUSED_MAX, ReceivedUpdate};
 use crate::block::LedgerEvent;
 use crate::reject::Code;
 use crate::types::{Amount, Height, Role, Secret};
@@ -73,6 +73,13 @@ pub enum Step {
     },
     /// The sides have met and hold the same.
     Resumed,
+    /// This side has lost state, and takes what the other showed. Nothing is agreed until it leaps.
+    Adopted(Box<Adopted>),
+    /// After that: the next seq and the next lock id are at least this height × 2^32.
+    Leapt {
+        /// The height of the view.
+        height: Height,
+    },
 }
 
 /// What follows from a step. The shell performs it once the step is durable.
@@ -127,7 +134,7 @@ pub enum Effect {
         /// Why.
         code: Code,
     },
-    /// The ledger has paid the channel out, or has started to.
+    /// The ledger has paid the channel out, or has started to; or state was taken back.
     PhaseChanged,
 }
 
@@ -162,11 +169,17 @@ impl Channel {
                 self.follow_committed(event);
                 effects.extend((self.phase != before).then_some(Effect::PhaseChanged));
             }
+            // A recovery ends with its leap alone.
+            Step::Suspended { .. } | Step::Resumed if self.is_recovering() => {}
             Step::Suspended { code } => self.suspended = Some(*code),
             Step::Resumed => self.suspended = None,
+            Step::Adopted(adopted) => self.commit_adopted(adopted, &mut effects),
+            Step::Leapt { height } => self.commit_leapt(*height),
         }
-        let spends =
-            matches!(step, Step::Received(_) | Step::Sent(_) | Step::AgreedWithdrawal { .. });
+        let spends = matches!(
+            step,
+            Step::Received(_) | Step::Sent(_) | Step::AgreedWithdrawal { .. } | Step::Adopted(_)
+        );
         if spends {
             self.assert_conserved();
         }
@@ -216,7 +229,7 @@ impl Channel {
     }
 
     /// The other side has signed that it holds the own proof `seq`: older ones are void.
-    fn retire(&mut self, seq: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn retire(&mut self, seq: u64, effects: &mut Vec<Effect>) {
         let out = &mut self.out;
         if seq <= out.retired_below {
             return;
@@ -231,7 +244,7 @@ impl Channel {
             let code = match standing.answer {
                 Some(Answer::Known { .. } | Answer::Expired) => continue,
                 Some(Answer::Failed(code)) => code,
-                None => out.refusal_of(id),
+                Some(Answer::Held) | None => out.refusal_of(id),
             };
             effects.push(Effect::LockGone { id, code });
         }
@@ -258,7 +271,7 @@ impl Channel {
         effects.push(Effect::SendUpdate);
     }
 
-    fn commit_acked(&mut self, seq: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn commit_acked(&mut self, seq: u64, effects: &mut Vec<Effect>) {
         let out = &mut self.out;
         let flying = out.in_flight.take_if(|flight| flight.proof.seq == seq);
         let flight = flying.or_else(|| {
@@ -304,10 +317,10 @@ impl Channel {
         out.mark_refused(seq, true);
         effects.push(Effect::Refused { code, changes: flight.changes.clone() });
         if code == Code::DropNotAllowed {
-            out.drops_refused = out.drops_refused.saturating_add(1);
+            out.drop_refused(&flight.changes);
         }
         out.refused.push(Refused { flight, code });
-        if out.refused.len() >= REFUSED_MAX {
+        if out.refused.len() >= REFUSED_MAX && self.suspended.is_none() {
             self.suspended = Some(code);
         }
         if out.refused.len() > REFUSED_MAX {
@@ -322,7 +335,7 @@ impl Channel {
             Answer::Known { secret, .. } => effects.push(Effect::SecretLearned { id, secret }),
             Answer::Expired => effects.push(Effect::LockGone { id, code: Code::Expired }),
             // Not back yet: the receiver still holds proofs in which the lock stands.
-            Answer::Failed(_) => {}
+            Answer::Failed(_) | Answer::Held => {}
         }
     }
 
@@ -332,7 +345,7 @@ impl Channel {
         match answer {
             Answer::Known { secret, .. } => effects.push(Effect::SendReveal { id, secret }),
             Answer::Failed(code) => effects.push(Effect::SendFail { id, code }),
-            Answer::Expired => {}
+            Answer::Expired | Answer::Held => {}
         }
     }
 

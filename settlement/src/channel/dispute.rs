@@ -34,6 +34,17 @@ impl Channel {
         }
     }
 
+    /// Whether a side that has not met the other since its process started may still wait with
+    /// [`Duty::CloseAndClaim`]. What it holds may be an old copy, which the other side shows it, and
+    /// to close on that would give away what came after it; and old blocks that it follows at its
+    /// start make nothing urgent that is over by now. It waits for a fresh view, and then for the
+    /// slack in every margin, no longer.
+    pub fn may_wait_to_meet(&self, now: &Now<'_>) -> bool {
+        let until = self.claim_by(now).map(|due| due.after(now.policy.margin));
+        let open = matches!(self.phase, Phase::Open | Phase::Agreed { .. });
+        open && (!now.view.fresh || until.is_none_or(|until| now.view.height < until))
+    }
+
     /// The height at which this side closes and claims if nothing settles its locks before:
     /// `claim_margin` blocks before the first expiry of a lock whose secret it knows.
     pub fn claim_by(&self, now: &Now<'_>) -> Option<Height> {
@@ -65,7 +76,9 @@ impl Channel {
 
     fn proof_missing(&self) -> bool {
         self.inc.tally.seq > self.on_ledger.standing_seq
-            || (self.inc.tally.seq > 0 && !self.on_ledger.opened && self.known_locks().count() > 0)
+            || (self.inc.tally.seq > 0
+                && !self.on_ledger.proven.opened
+                && self.known_locks().count() > 0)
     }
 
     /// All that this side has to bring: the other side's newest proof, its locks opened, and every

@@ -160,7 +160,7 @@ impl Channel {
             Answer::Known { secret, steps } => Some(Change::Settled { id: lock.id, secret, steps }),
             Answer::Failed(_) => Some(Change::Dropped { id: lock.id }),
             Answer::Expired if lock.expired_at(every_view) => Some(Change::Dropped { id: lock.id }),
-            Answer::Expired => None,
+            Answer::Expired | Answer::Held => None,
         };
         let changes: Vec<Change> = after.locks.iter().filter_map(due).take(OPS_MAX).collect();
         changes.into_iter().filter(|change| after.redo(change).is_ok()).collect()

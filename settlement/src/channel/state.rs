@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::send::Flight;
-use super::tally::Tally;
+use super::tally::{Change, Tally};
 use crate::crypto::Signed;
 use crate::lock::Lock;
 use crate::proof::BalanceProof;
@@ -27,6 +27,10 @@ pub enum Answer {
     Failed(Code),
     /// It expired in a fresh view of the ledger, unclaimed.
     Expired,
+    /// A lock of the other side's that was taken back after state was lost, or that this side may
+    /// have passed on before it ended: whether it was passed on is not known here, so it is not
+    /// given up, except by a shell that has found out.
+    Held,
 }
 
 impl Answer {
@@ -137,6 +141,22 @@ impl Outgoing {
     /// How many proofs the other side has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
         self.sent.iter().filter(|proof| proof.seq > self.retired_below).count()
+    }
+
+    /// A receiver that does not know any more that it gave a lock up has not given it up: the lock
+    /// waits for its expiry. One whose view is behind is asked again ever later.
+    pub(super) fn drop_refused(&mut self, changes: &[Change]) {
+        let mut given_up = false;
+        for change in changes {
+            let Change::Dropped { id } = change else { continue };
+            let Some(standing) = self.standing.get_mut(id) else { continue };
+            if matches!(standing.answer, Some(Answer::Failed(_))) {
+                (standing.answer, given_up) = (None, true);
+            }
+        }
+        if !given_up {
+            self.drops_refused = self.drops_refused.saturating_add(1);
+        }
     }
 
     /// Whether some proof with this seq and total was signed and not refused.

@@ -13,6 +13,8 @@ pub struct SyncOutcome {
     pub steps: Vec<Step>,
     /// Whether one side has lost state. The channel is then suspended: the steps say so.
     pub lost: Option<Code>,
+    /// Whether it is the other side that has: it is to be shown both directions in full.
+    pub show: bool,
 }
 
 impl Channel {
@@ -32,11 +34,13 @@ impl Channel {
         let (_, accepted) = self.snapshot_refs();
         let behind = own.seq < accepted.seq;
         let other = own.seq == accepted.seq && own.digest != accepted.digest;
-        let lost = lost.or((behind || other || !self.covered()).then_some(Code::StateLost));
+        let incomplete = !self.covered() || self.has_signed_more();
+        let lost = lost.or((behind || other || incomplete).then_some(Code::StateLost));
         if let Some(code) = lost {
             steps = vec![Step::Suspended { code }];
         }
-        SyncOutcome { steps, lost }
+        let show = lost.is_some() && (behind || yours.seq < self.out.accepted.seq);
+        SyncOutcome { steps, lost, show }
     }
 
     /// What the other side accepted of this side's direction: an answer that was lost on the way,
@@ -71,7 +75,7 @@ impl Channel {
                     .collect()
             }
             Some(Answer::Failed(code)) => vec![Effect::SendFail { id: *id, code }],
-            Some(Answer::Expired) | None => Vec::new(),
+            Some(Answer::Expired | Answer::Held) | None => Vec::new(),
         });
         update.into_iter().chain(answers).collect()
     }

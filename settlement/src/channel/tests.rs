@@ -12,4 +12,5 @@ mod meet;
 mod model;
 mod pair;
 mod random;
+mod recover;
 mod streams;

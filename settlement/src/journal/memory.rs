@@ -82,6 +82,15 @@ impl Disk {
         self.state().crash(kept);
     }
 
+    /// Power off, and an old copy of the disk takes its place: what it held when `to` was the last
+    /// durable record.
+    pub fn crash_and_restore(&self, to: Lsn) {
+        let mut state = self.state();
+        state.crash(0);
+        let kept = usize::try_from(to.saturating_sub(state.dropped)).unwrap_or(usize::MAX);
+        state.records.truncate(kept);
+    }
+
     /// Crashes by itself when `point` is reached, once; replaces an earlier plan.
     pub fn crash_at(&self, point: CrashPoint) {
         self.state().crash_at = Some(point);

@@ -50,10 +50,11 @@ fn main() -> ExitCode {
         }
     });
     let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
-    let Report { settled, failed, crashes, disconnects, thefts } = sum.report;
+    let Report { settled, failed, crashes, disconnects, thefts, restored, forgotten } = sum.report;
     eprintln!(
         "payments settled {settled}, failed {failed}; connections broken {disconnects}, thefts {thefts}"
     );
+    eprintln!("old copies restored {restored}; payments whose payer a hub forgot {forgotten}");
     eprintln!("seeds {}, failed {}, payments {settled}, crashes {crashes}", args.seeds, sum.failed);
     if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -69,6 +70,8 @@ fn one(seed: u64, events: u32, sum: &Mutex<Sum>) {
             sum.report.crashes += report.crashes;
             sum.report.disconnects += report.disconnects;
             sum.report.thefts += report.thefts;
+            sum.report.restored += report.restored;
+            sum.report.forgotten += report.forgotten;
         }
         Err(story) => {
             sum.failed += 1;

@@ -4,17 +4,18 @@ use client_sdk::invoice::Invoice;
 use client_sdk::wallet::{Action as WalletAction, Command, Event, Input as WalletInput};
 use hub::shard::{Action as HubAction, Input as HubInput};
 use rand::RngExt;
-use settlement::channel::VerifiedUpdate;
+use settlement::channel::{Taken, VerifiedSnapshot, VerifiedUpdate};
 use settlement::crypto::{BatchCache, VerifyingKey};
+use settlement::reject::Code;
 use settlement::tx::Transaction;
-use settlement::types::{Amount, ChannelId, PublicKey, Salt, Secret};
+use settlement::types::{Amount, ChannelId, PublicKey, Role, Salt, Secret};
 use settlement::update::Update;
 use settlement::wire::Message;
 
 use super::hub_node::Book;
 use super::{EUR, World};
 
-type Checked = Result<Box<VerifiedUpdate>, settlement::reject::Code>;
+type Checked = Result<Box<VerifiedUpdate>, Code>;
 
 impl World {
     pub(super) fn book(&self) -> Book {
@@ -186,7 +187,9 @@ impl World {
         let proofs: Vec<_> = actions
             .iter()
             .filter_map(|action| match action {
-                HubAction::SendUpdate { proof, .. } => Some(*proof),
+                HubAction::SendUpdate { proof, .. } | HubAction::SendSnapshot { proof, .. } => {
+                    Some(*proof)
+                }
                 _ => None,
             })
             .collect();
@@ -202,6 +205,10 @@ impl World {
                 HubAction::SendUpdate { channel, base, ops, .. } => {
                     let Some(proof) = signed.next() else { continue };
                     self.hub_sends(&Message::Update(Update { channel, base, ops, proof }));
+                }
+                HubAction::SendSnapshot { locks, .. } => {
+                    let Some(proof) = signed.next() else { continue };
+                    self.hub_sends(&Message::snapshot(Taken { proof, locks }));
                 }
                 HubAction::Submit(body) => {
                     let tx = Transaction::submit(self.hub.signing_key(), *body);
@@ -245,6 +252,10 @@ impl World {
                         Err(code) => HubInput::BadUpdate { channel, seq, code },
                     }
                 }
+                Message::Snapshot { .. } => match self.check_shown(who, message) {
+                    Ok(snapshot) => HubInput::Snapshot(snapshot),
+                    Err(_) => return true,
+                },
                 other => HubInput::Message(Box::new(other)),
             };
             self.hub_input(input);
@@ -263,6 +274,14 @@ impl World {
             self.thief_remembers(who);
         }
         true
+    }
+
+    fn check_shown(&self, who: usize, message: Message) -> Result<Box<VerifiedSnapshot>, Code> {
+        let (direction, taken) = message.into_taken().ok_or(Code::MalformedFrame)?;
+        let keys = (self.public(who), self.hub.public());
+        let key = if direction == Role::Wallet { keys.0 } else { keys.1 };
+        let key = VerifyingKey::parse(&key).expect("the world's keys are keys");
+        VerifiedSnapshot::check(direction, taken, &key).map(Box::new)
     }
 
     pub(super) fn pay_by_invoice(&mut self, payer: usize, amount: Amount) {

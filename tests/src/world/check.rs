@@ -12,6 +12,19 @@ pub(super) struct Facts {
     final_states: BTreeMap<(usize, Anchor), PaymentState>,
     /// Payments that were asked for and have not ended since.
     asked: BTreeSet<(usize, Anchor)>,
+    /// Every payment that a wallet ever spoke of, forgotten ones included.
+    deals: BTreeMap<Anchor, Deal>,
+}
+
+/// A payment as its two wallets told of it.
+#[derive(Default)]
+pub(super) struct Deal {
+    /// Who pays, and how much with the fee.
+    out: Option<(usize, i128)>,
+    /// Who is paid, and how much.
+    received: Option<(usize, i128)>,
+    /// Whether the payer has said that it is paid.
+    paid: bool,
 }
 
 impl Facts {
@@ -28,6 +41,7 @@ impl Facts {
     /// A wallet was told how a payment stands.
     pub(super) fn told(&mut self, who: usize, payment: &Payment) -> Result<(), String> {
         let key = (who, payment.anchor);
+        self.note(who, payment);
         if payment.state == PaymentState::Pending {
             // An invoice may be tried again once its money is back, and only then.
             return match self.final_states.remove(&key) {
@@ -48,6 +62,43 @@ impl Facts {
             )),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn note(&mut self, who: usize, payment: &Payment) {
+        let deal = self.deals.entry(payment.anchor).or_default();
+        let amount = payment.amount.wide();
+        match payment.way {
+            Way::Out => {
+                deal.out.get_or_insert((who, amount + payment.fee.wide()));
+                deal.paid |= payment.state == PaymentState::Settled;
+            }
+            Way::In => drop(deal.received.get_or_insert((who, amount))),
+        }
+    }
+
+    /// A wallet starts on an old copy: what it was told before is forgotten there.
+    pub(super) fn forget(&mut self, who: usize) {
+        self.final_states.retain(|(of, _), _| *of != who);
+    }
+
+    /// What that wallet was paid by payments whose secrets it has not got any more.
+    pub(super) fn secrets_lost(&self, who: usize, payments: &[Payment]) -> i128 {
+        let has = |anchor: &Anchor| {
+            payments.iter().any(|p| p.anchor == *anchor && p.secret.is_some() && p.way == Way::In)
+        };
+        let lost = self.deals.iter().filter(|(anchor, deal)| deal.paid && !has(anchor));
+        let to_this = lost.filter_map(|(_, deal)| deal.received.filter(|(whose, _)| *whose == who));
+        to_this.map(|(_, amount)| amount).sum()
+    }
+
+    /// What that wallet has paid and got, over all its lives.
+    pub(super) fn moved(&self, who: usize) -> (i128, i128) {
+        let paid = self.deals.values().filter(|deal| deal.paid);
+        let sum = |of: fn(&Deal) -> Option<(usize, i128)>| {
+            let of_this = paid.clone().filter_map(of).filter(|(whose, _)| *whose == who);
+            of_this.map(|(_, amount)| amount).sum()
+        };
+        (sum(|deal| deal.out), sum(|deal| deal.received))
     }
 
     /// Everything that a wallet was ever told must be what it says at the end.

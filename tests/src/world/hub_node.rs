@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hub::shard::{Action, Directory, Input, Output, Record, Shard};
 use settlement::crypto::{Signable, Signed, SigningKey, sign_batch};
-use settlement::journal::Disk;
+use settlement::journal::{Disk, Lsn};
 use settlement::params::{Genesis, Policy};
 use settlement::proof::BalanceProof;
 use settlement::types::{AssetId, ChannelId, Height, PublicKey, Salt};
@@ -84,6 +84,10 @@ impl HubNode {
 
     pub(super) fn crash(&mut self, kept: usize) {
         self.node.crash(kept);
+    }
+
+    pub(super) fn restore(&mut self, to: Lsn) {
+        self.node.restore(to);
     }
 
     pub(super) fn core(&self) -> Option<&Shard> {

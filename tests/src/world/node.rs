@@ -80,6 +80,12 @@ impl<C: Core> Node<C> {
         }
     }
 
+    /// Kills the process, if it runs, and puts an old copy of its disk in place.
+    pub(super) fn restore(&mut self, to: Lsn) {
+        self.running = None;
+        self.disk.crash_and_restore(to);
+    }
+
     /// Gives the core something to do. `None` when the process is down, or went down at a write.
     pub(super) fn work(&mut self, work: impl FnOnce(&mut C) -> Made<C>) -> Option<()> {
         let running = self.running.as_mut()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use client_sdk::api::FeePolicy;
 use client_sdk::wallet::{Action, Input, Record, Wallet, WalletConfig};
 use settlement::crypto::{Signed, SigningKey};
-use settlement::journal::Disk;
+use settlement::journal::{Disk, Lsn};
 use settlement::params::{Genesis, Policy};
 use settlement::proof::BalanceProof;
 use settlement::types::{Height, PublicKey, Salt};
@@ -69,6 +69,10 @@ impl WalletNode {
 
     pub(super) fn crash(&mut self, kept: usize) {
         self.node.crash(kept);
+    }
+
+    pub(super) fn restore(&mut self, to: Lsn) {
+        self.node.restore(to);
     }
 
     pub(super) fn core(&self) -> Option<&Wallet> {

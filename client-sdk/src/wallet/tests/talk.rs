@@ -220,8 +220,17 @@ fn a_hub_that_shows_less_than_it_had_suspends_the_channel() {
     world.forget_unsent();
     let (channel, none) = (world.id(), SnapshotRef::NONE);
     world.hear(Message::Sync { channel, own: none, yours: none, tip: None });
-    assert_eq!(world.refused().unwrap().0, Code::StateLost);
     assert_eq!(world.channel().suspended(), Some(Code::StateLost));
+    // It is shown what it has forgotten, once.
+    let said = world.unsent().clone();
+    world.forget_unsent();
+    let sent = |action| match action {
+        Action::Send(message) => message,
+        other => panic!("{other:?}"),
+    };
+    let said: Vec<Message> = said.into_iter().map(sent).collect();
+    assert!(matches!(said[..], [Message::Snapshot { .. }, Message::Sync { .. }]), "{said:?}");
+    world.hear(Message::Sync { channel, own: none, yours: none, tip: None });
     assert!(world.unsent().is_empty());
     // It is asked again after a while, and all is well when it has found its state.
     world.now_ms += 10_000;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use settlement::channel::Answer;
 use settlement::reject::Code;
 use settlement::types::{Amount, Role};
 
@@ -11,7 +12,7 @@ use super::world::{DEPOSIT, FEES, LIFE, World, config};
 use crate::shard::*;
 
 /// What the payee does, and how many blocks after the lock has come.
-const MANNERS: [(Manner, u64); 6] = [
+pub(super) const MANNERS: [(Manner, u64); 6] = [
     (Manner::Reveals, 0),
     (Manner::Reveals, 99),
     // Too late for an honest payee.
@@ -25,9 +26,20 @@ const PAYMENTS: [(usize, usize, u64); 4] = [(0, 1, 1_000), (2, 1, 500), (0, 1, 7
 
 /// Four payments among three wallets, of which wallet 1 behaves in a manner, until all has ended.
 fn play(shards: u16, manner: (Manner, u64), crash_at: Option<usize>) -> (World, usize) {
+    play_from(shards, manner, crash_at, None)
+}
+
+/// The same, and what is found after the crash is a copy of the first records of the journal.
+pub(super) fn play_from(
+    shards: u16,
+    manner: (Manner, u64),
+    crash_at: Option<usize>,
+    copy: Option<usize>,
+) -> (World, usize) {
     let mut world = World::with(config(), shards, 3);
     let start = world.journal.len();
     world.crash_at = crash_at.map(|at| start + at);
+    world.copy = copy;
     world.wallets[1].manner = Manner::StaysSilent;
     for (seed, (from, to, amount)) in (1..).zip(PAYMENTS) {
         world.pay(from, to, amount, seed);
@@ -50,7 +62,7 @@ fn play(shards: u16, manner: (Manner, u64), crash_at: Option<usize>) -> (World, 
     (world, start)
 }
 
-fn check(world: &World, context: &str) {
+pub(super) fn check(world: &World, context: &str) {
     let mut fees = 0;
     let mut paid = [0i128; 3];
     for (seed, (from, to, amount)) in (1..).zip(PAYMENTS) {
@@ -121,8 +133,11 @@ fn an_own_lock_without_its_payer_is_never_recorded() {
     }
     let (mut out, shard) = (Output::default(), &mut world.replayed(1)[0]);
     shard.recovered(&[], world.now_ms, &mut out);
-    let failed = |action: &Action| matches!(action, Action::Count { completed: false });
-    assert!(out.actions.iter().any(failed), "what was not passed on is failed");
+    let held = |record: &Record| {
+        let held = |step: &Step| matches!(step, Step::Answered { answer: Answer::Held, .. });
+        matches!(record, Record::Step { step, .. } if held(step))
+    };
+    assert!(out.records.iter().any(held), "what was not passed on waits for its payee");
 }
 
 /// A payer's lock behind which a lock of the hub's may stand is not failed by a restart.

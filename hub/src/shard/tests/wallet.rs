@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use settlement::channel::{Change, Channel, Effect, NewOp, Now, Received, Step, VerifiedUpdate};
+use settlement::channel::{
+    Answer, Change, Channel, Effect, NewOp, Now, Received, Step, Taken, TakenLock,
+    VerifiedSnapshot, VerifiedUpdate,
+};
 use settlement::crypto::{BatchCache, Signed, SigningKey, VerifyingKey};
+use settlement::lock::Lock;
 use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, Role, Salt, Secret};
-use settlement::update::Update;
+use settlement::update::{Destination, Payload, Update};
 use settlement::wire::Message;
 
 use crate::shard::Input;
@@ -39,6 +43,11 @@ pub(super) struct Wallet {
     pub(super) rejected: Vec<Code>,
     /// Money of own locks that is back.
     pub(super) back: Vec<(u64, Code)>,
+    /// Whom each own lock goes to, and the secrets that it has said: to show and say them again.
+    to: BTreeMap<u64, Destination>,
+    told: Vec<(u64, Secret)>,
+    /// Whether the hub has lost state and was shown it.
+    pub(super) showing: bool,
     hub: VerifyingKey,
 }
 
@@ -60,6 +69,9 @@ impl Wallet {
             secrets: Vec::new(),
             rejected: Vec::new(),
             back: Vec::new(),
+            to: BTreeMap::new(),
+            told: Vec::new(),
+            showing: false,
         }
     }
 
@@ -75,13 +87,19 @@ impl Wallet {
         match message {
             Message::Sync { own, yours, .. } => {
                 let outcome = self.channel.check_sync(&own, &yours);
-                assert_eq!(outcome.lost, None, "no side has lost state here");
+                self.met = outcome.lost.is_none();
                 outcome.steps.into_iter().for_each(|step| self.commit(step, &mut said, now));
-                self.met = true;
+                if !self.met {
+                    assert!(outcome.show, "this side has lost nothing");
+                    return self.show();
+                }
                 for effect in self.channel.to_resend() {
                     self.say(&effect, &mut said);
                 }
                 self.act_on_locks(&mut said, now);
+                if std::mem::take(&mut self.showing) {
+                    said.extend(self.tell_again());
+                }
             }
             Message::Update(update) if self.answers => self.hear_update(update, &mut said, now),
             Message::Ack { seq, .. } => self.commit(Step::Acked { seq }, &mut said, now),
@@ -104,6 +122,34 @@ impl Wallet {
         }
         said.extend(self.update(now));
         said
+    }
+
+    /// Shows the hub both directions in full, once.
+    pub(super) fn show(&mut self) -> Vec<Input> {
+        if std::mem::replace(&mut self.showing, true) {
+            return Vec::new();
+        }
+        let own = self.channel.own_snapshot().map(|(proof, locks)| {
+            let taken = |lock: &Lock| {
+                let payload = Payload::default();
+                TakenLock { lock: *lock, to: self.to[&lock.id], payload }
+            };
+            let locks = locks.iter().map(taken).collect();
+            Taken { proof: Signed::alone(&self.key, proof, Salt([3; 16])), locks }
+        });
+        let own_key = VerifyingKey::parse(&self.key.public()).unwrap();
+        let theirs = self.channel.their_snapshot();
+        let shown = own.into_iter().map(|own| (Role::Wallet, own, &own_key));
+        let shown = shown.chain(theirs.into_iter().map(|theirs| (Role::Hub, theirs, &self.hub)));
+        let check = |(role, taken, key)| VerifiedSnapshot::check(role, taken, key).unwrap();
+        let shown = shown.map(check).map(|shown| Input::Snapshot(Box::new(shown)));
+        shown.chain([self.sync()]).collect()
+    }
+
+    fn tell_again(&self) -> Vec<Input> {
+        let channel = self.channel.id();
+        let say = |(id, secret)| Input::Message(Box::new(Message::Reveal { channel, id, secret }));
+        self.told.iter().copied().map(say).collect()
     }
 
     fn hear_update(&mut self, update: Update, said: &mut Vec<Input>, now: &Now<'_>) {
@@ -142,6 +188,15 @@ impl Wallet {
     }
 
     pub(super) fn commit(&mut self, step: Step, said: &mut Vec<Input>, _now: &Now<'_>) {
+        if let Step::Sent(flight) = &step {
+            self.to.extend(flight.changes.iter().filter_map(|change| match change {
+                Change::Added { lock, to, .. } => Some((lock.id, *to)),
+                _ => None,
+            }));
+        }
+        if let Step::Answered { id, answer: Answer::Known { secret, .. } } = step {
+            self.told.push((id, secret));
+        }
         for effect in self.channel.commit(&step) {
             match effect {
                 Effect::SecretLearned { id, secret } => self.secrets.push((id, secret)),

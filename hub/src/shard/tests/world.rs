@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) not_completed: usize,
     /// The hub's process ends when its journal would hold more records than this.
     pub(super) crash_at: Option<usize>,
+    /// After the crash an old copy of the journal is found, of so many records.
+    pub(super) copy: Option<usize>,
     pub(super) crashes: usize,
 }
 
@@ -100,6 +102,7 @@ impl World {
             completed: 0,
             not_completed: 0,
             crash_at: None,
+            copy: None,
             crashes: 0,
         };
         world.shards = world.configs(shards).into_iter().map(Shard::new).collect();
@@ -171,6 +174,7 @@ impl World {
             Input::BadUpdate { channel, .. } => Some(*channel),
             Input::Message(message) => message.channel(),
             Input::Update(update) => Some(update.proof().channel),
+            Input::Snapshot(snapshot) => Some(snapshot.proof().channel),
             Input::Passed(pass) => Some(pass.channel()),
             Input::Withdraw { withdrawal, .. } => Some(withdrawal.channel),
             Input::Close { close, .. } => Some(close.channel),
@@ -228,6 +232,7 @@ impl World {
         if self.crash_at.is_some_and(|at| self.journal.len() + out.records.len() > at) {
             let kept = self.crash_at.take().unwrap() - self.journal.len();
             self.journal.extend(out.records.into_iter().take(kept));
+            self.journal.truncate(self.copy.unwrap_or(usize::MAX));
             self.crashes += 1;
             return self.restart();
         }

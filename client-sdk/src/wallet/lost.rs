@@ -1,0 +1,189 @@
+//! Taking back from the hub what this wallet has lost, and showing the hub what that has.
+//!
+//! A wallet runs on an old copy of its home, or on nothing but its seed and the ledger. The hub
+//! shows both directions in full; what of it is adopted is the channel's matter
+//! ([`Channel::check_snapshots`]). What is lost for good are the records of payments, and with them
+//! the secrets of invoices: an invoice that is not known to be unpaid is ended, since its secret may
+//! be out.
+
+use std::collections::BTreeSet;
+
+use settlement::channel::{Adopted, Adoption, Channel, Step, TakenLock, VerifiedSnapshot};
+use settlement::crypto::{Signable, Signed, VerifyingKey};
+use settlement::lock::Lock;
+use settlement::reject::Code;
+use settlement::types::{Amount, Anchor, AssetId, ChannelId, Salt};
+use settlement::update::{Destination, Payload};
+use settlement::wire::Message;
+
+use super::core::Turn;
+use super::state::State;
+use super::{Action, Event, Payment, PaymentState, Wallet, Way};
+
+/// The most secrets that are said again.
+const RETOLD_MAX: usize = 1_000;
+
+impl Wallet {
+    /// The hub shows a direction in full. It is judged with what else is shown at its next `Sync`.
+    pub(super) fn hear_snapshot(&mut self, id: ChannelId, message: Message) {
+        let Some(terms) = self.channel(&id).map(|channel| *channel.terms()) else { return };
+        let Some((direction, taken)) = message.into_taken() else { return };
+        let Ok(key) = VerifyingKey::parse(terms.key(direction)) else { return };
+        let Ok(snapshot) = VerifiedSnapshot::check(direction, taken, &key) else { return };
+        let shown = &mut self.link(id).shown;
+        shown.retain(|known| known.proof().from != direction);
+        shown.push(snapshot);
+    }
+
+    /// Takes what the hub has shown, if it is what this wallet has lost.
+    pub(super) fn take_back(&mut self, turn: &mut Turn, id: ChannelId) {
+        let shown = std::mem::take(&mut self.link(id).shown);
+        if shown.is_empty() {
+            return;
+        }
+        let now = self.now(turn.now_ms);
+        let Some(channel) = self.channel(&id) else { return };
+        match channel.check_snapshots(&shown, false, &now) {
+            Adoption::Take(step) => self.step(turn, id, step),
+            Adoption::Close => self.refuse_shown(turn, id),
+            Adoption::Nothing | Adoption::Wait => {}
+        }
+    }
+
+    /// What the hub shows hides what it owes, or would raise what this wallet owes.
+    fn refuse_shown(&mut self, turn: &mut Turn, id: ChannelId) {
+        let detail = format!(
+            "the hub does not show all that was agreed on channel {id}, which this wallet has \
+             lost: it is closed on the ledger"
+        );
+        turn.refuse(Code::StateLost, detail, None);
+        self.step(turn, id, Step::Closing);
+        self.submit(turn, id, true);
+    }
+
+    /// Shows the hub both directions in full, once for each time that it was asked what it holds.
+    pub(super) fn show(&mut self, turn: &mut Turn, id: ChannelId) {
+        let link = self.link(id);
+        link.retell = true;
+        if std::mem::replace(&mut link.showing, true) {
+            return;
+        }
+        let Some(channel) = self.channel(&id) else { return };
+        if let Some((proof, locks)) = channel.own_snapshot() {
+            // A batch of one has no neighbours that a salt would hide it from.
+            let mut salt = [0; Salt::LEN];
+            salt.iter_mut().zip(proof.digest().0).for_each(|(to, from)| *to = from);
+            let proof = Signed::alone(&self.config.key, proof, Salt(salt));
+            let locks = locks.iter().map(|lock| self.shown_lock(lock)).collect();
+            turn.act(Action::Send(Message::snapshot(settlement::channel::Taken { proof, locks })));
+        }
+        let theirs = channel.their_snapshot().map(Message::snapshot);
+        turn.out.actions.extend(theirs.map(Action::Send));
+        self.say_sync(turn, id);
+    }
+
+    /// A lock of this wallet's own, with whom it pays. Its payload is not kept.
+    fn shown_lock(&self, lock: &Lock) -> TakenLock {
+        let payment = self.state.payments.get(&lock.anchor);
+        let payee = payment.filter(|payment| payment.way == Way::Out).and_then(|p| p.peer);
+        let to = Destination { hub: None, wallet: payee.unwrap_or(self.me) };
+        TakenLock { lock: *lock, to, payload: Payload::default() }
+    }
+
+    /// Says the secrets of what was settled lately again: a hub that has lost state may not have
+    /// them any more, and has to collect from the payers.
+    pub(super) fn retell(&self, turn: &mut Turn, id: ChannelId) {
+        let Some(channel) = self.channel(&id) else { return };
+        let policy = &self.config.policy;
+        let reach = policy.lock_life_max.saturating_add(policy.expiry_delta);
+        let stands = |lock: u64| channel.incoming().tally.lock(lock).is_some();
+        let mut settled: Vec<_> = self
+            .payments()
+            .filter(|payment| (payment.way, payment.state) == (Way::In, PaymentState::Settled))
+            .filter(|payment| payment.expires.after(reach) >= self.seen.height)
+            .filter_map(|payment| Some((payment.lock?, payment.secret?)))
+            .filter(|((of, lock), _)| *of == id && !stands(*lock))
+            .collect();
+        settled.sort_unstable_by_key(|((_, lock), _)| std::cmp::Reverse(*lock));
+        for ((channel, lock), secret) in settled.into_iter().take(RETOLD_MAX) {
+            self.say(turn, channel, Message::Reveal { channel, id: lock, secret });
+        }
+    }
+
+    /// Leaps, when it is time; then the sides meet.
+    pub(super) fn leap(&mut self, turn: &mut Turn, id: ChannelId) {
+        let now = self.now(turn.now_ms);
+        let Some(fresh_from) = self.fresh_from else { return };
+        let step = self.channel(&id).and_then(|channel| channel.leap(fresh_from, &now));
+        if let Some(step) = step {
+            self.step(turn, id, step);
+            turn.tell(Event::Channel(id));
+            self.meet(turn, id);
+        }
+    }
+}
+
+impl State {
+    /// What taking a channel back means for payments.
+    pub(super) fn adopted(&mut self, id: ChannelId, adopted: &Adopted) -> Vec<Anchor> {
+        let asset = self.channels.get(&id).map(Channel::terms).map(|terms| terms.asset);
+        let mut changed = Vec::new();
+        if let (Some(own), Some(asset)) = (&adopted.own, asset) {
+            let stand: BTreeSet<Anchor> = own.locks.iter().map(|it| it.lock.anchor).collect();
+            let here = |payment: &Payment| payment.lock.is_some_and(|(channel, _)| channel == id);
+            changed =
+                self.end_lost(Way::Out, |payment| here(payment) && !contains(&stand, payment));
+            // An anchor is never locked twice while it could be claimed.
+            for taken in &own.locks {
+                self.put(self.payment_of(id, asset, taken));
+                changed.push(taken.lock.anchor);
+            }
+        }
+        if let Some(theirs) = &adopted.theirs {
+            let stand: BTreeSet<Anchor> = theirs.locks.iter().map(|it| it.lock.anchor).collect();
+            changed.extend(self.end_lost(Way::In, |payment| !contains(&stand, payment)));
+        }
+        changed
+    }
+
+    /// Ends pending payments of which is not known any more what has become of them.
+    fn end_lost(&mut self, way: Way, which: impl Fn(&Payment) -> bool) -> Vec<Anchor> {
+        let pending = self.payments.values();
+        let lost = pending.filter(|p| p.way == way && p.state == PaymentState::Pending && which(p));
+        let lost: Vec<Payment> = lost.cloned().collect();
+        let state = PaymentState::Failed(Code::StateLost);
+        lost.iter().for_each(|payment| self.put(Payment { state, ..payment.clone() }));
+        lost.iter().map(|payment| payment.anchor).collect()
+    }
+
+    /// The payment that an own lock is of. One that is not remembered is made up: the fee is in its
+    /// amount then.
+    fn payment_of(&self, id: ChannelId, asset: AssetId, taken: &TakenLock) -> Payment {
+        let TakenLock { lock, to, .. } = taken;
+        let place = Some((id, lock.id));
+        let known = self.payments.get(&lock.anchor).filter(|payment| payment.way == Way::Out);
+        if let Some(known) = known {
+            let paid = known.state == PaymentState::Settled;
+            let state = if paid { known.state } else { PaymentState::Pending };
+            return Payment { lock: place, state, ..known.clone() };
+        }
+        Payment {
+            anchor: lock.anchor,
+            way: Way::Out,
+            state: PaymentState::Pending,
+            asset,
+            amount: lock.value().unwrap_or_default(),
+            fee: Amount::ZERO,
+            peer: Some(to.wallet),
+            memo: String::new(),
+            secret: None,
+            lock: place,
+            expires: lock.expiry,
+            created_ms: 0,
+        }
+    }
+}
+
+fn contains(anchors: &BTreeSet<Anchor>, payment: &Payment) -> bool {
+    anchors.contains(&payment.anchor)
+}

@@ -1,0 +1,300 @@
+//! Taking back what this hub has forgotten, and showing a wallet what it has.
+//!
+//! A hub that runs on an old copy of its data finds out when a wallet meets it and shows a proof
+//! that the hub has signed and does not know. It adopts what the wallet shows, as the channel's
+//! rules say, and agrees to nothing there before it has leapt.
+//!
+//! What it did between two channels it can't know any more: a payer's lock may have been passed on,
+//! and a lock of its own may have been made for somebody. The two are brought together again: each
+//! payer's lock that is held is sought in its payee's channel ([`Pass::Seek`]), and found there by
+//! its anchor among the own locks that belong to nobody. Only a lock that nobody has answered is
+//! found so, and each of them once; so the hub takes no secret from one payment to another that it
+//! knows of. What is never found ends at its expiry.
+//!
+//! | the payer's lock | the own lock in the payee's channel | what follows |
+//! | --- | --- | --- |
+//! | held | stands, belongs to nobody | paired; then as ever |
+//! | held | was settled before state was lost | the wallet says the secret again: it is passed on |
+//! | held, in a channel of which nothing was lost | none, and nothing was lost there | given up |
+//! | held | none, else | it ends at its expiry |
+//! | none, or answered | stands, belongs to nobody | settled with the payee, or gone at its expiry |
+
+use std::collections::BTreeMap;
+
+use settlement::channel::{Adopted, Adoption, Answer, TakenLock, VerifiedSnapshot};
+use settlement::crypto::chain_step;
+use settlement::proof::SnapshotRef;
+use settlement::reject::Code;
+use settlement::types::{Anchor, ChannelId, Secret};
+use settlement::update::{Destination, Payload};
+use settlement::wire::Message;
+
+use super::slot::{NOBODY, Pair, Slot};
+use super::state::Cx;
+use super::{Action, Directory, Pairing, Pass, Record, Seek, Shard};
+
+/// Channels of which something was shown and the next `Sync` has not come.
+const SHOWN_MAX: usize = 256;
+/// Secrets of locks that are not known any more, for one channel.
+const LOOSE_MAX: usize = 1_024;
+/// Seqs from here on are used after a leap alone.
+const LEAPT: u64 = 1 << 32;
+
+/// What a channel's slot holds besides while state is taken back, or may have to be.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// What the wallet said last, to be answered with the leap.
+    asked: Option<(SnapshotRef, SnapshotRef)>,
+    /// Payers' locks that are sought here.
+    sought: BTreeMap<(ChannelId, u64), Seek>,
+    /// Secrets of own locks that were settled before it was forgotten.
+    loose: BTreeMap<Anchor, Secret>,
+}
+
+impl Slot {
+    fn lost(&mut self) -> &mut Lost {
+        self.lost.get_or_insert_default()
+    }
+
+    /// What was said on an earlier connection is not answered any more.
+    pub(super) fn forget_asked(&mut self) {
+        if let Some(lost) = &mut self.lost {
+            lost.asked = None;
+        }
+    }
+
+    /// The own locks that were taken back belong to nobody until their payers are found. Of those
+    /// that are not there any more it is not known what has become of them.
+    pub(super) fn adopted(&mut self, adopted: &Adopted) {
+        let Some(own) = &adopted.own else { return };
+        let stands = |id: &u64| own.locks.iter().any(|taken| taken.lock.id == *id);
+        self.pairs.retain(|id, pair| pair.incoming != NOBODY || stands(id));
+        for (_, pair) in self.pairs.iter_mut().filter(|(id, _)| !stands(id)) {
+            pair.gone = None;
+        }
+        for TakenLock { lock, .. } in &own.locks {
+            let pair = Pair { incoming: NOBODY, anchor: lock.anchor, secret: None, gone: None };
+            self.pairs.entry(lock.id).or_insert(pair);
+        }
+    }
+
+    /// Whether nothing was ever forgotten about this channel, as far as it shows.
+    fn is_whole(&self) -> bool {
+        self.met && self.channel.outgoing().last_seq < LEAPT
+    }
+
+    /// The own lock that can have been made for a payer's.
+    fn made_for(&self, seek: &Seek, expiry_delta: u64) -> Option<u64> {
+        let fits = |id: &u64| {
+            let standing = self.channel.outgoing().standing.get(id);
+            standing.is_none_or(|standing| {
+                let own = &standing.lock;
+                own.steps == seek.lock.steps
+                    && own.unit <= seek.lock.unit
+                    && own.expiry.after(expiry_delta) <= seek.lock.expiry
+            })
+        };
+        let nobodys = self.pairs.iter().filter(|(_, pair)| pair.incoming == NOBODY);
+        let same = nobodys.filter(|(_, pair)| pair.anchor == seek.lock.anchor);
+        same.map(|(id, _)| *id).find(fits)
+    }
+}
+
+impl Shard {
+    /// A wallet shows a direction in full. It is judged with what else is shown at the next `Sync`.
+    pub(super) fn on_snapshot(&mut self, snapshot: VerifiedSnapshot) {
+        let id = snapshot.proof().channel;
+        let room = self.shown.len() < SHOWN_MAX || self.shown.contains_key(&id);
+        if !room || self.slots.get(&id).is_none_or(|slot| !slot.connected) {
+            return;
+        }
+        let shown = self.shown.entry(id).or_default();
+        shown.retain(|known| known.proof().from != snapshot.proof().from);
+        shown.push(snapshot);
+    }
+
+    /// Takes what was shown, if it is what this hub has forgotten.
+    pub(super) fn take_back(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
+        let Some(shown) = self.shown.remove(&id) else { return };
+        let now = self.now(cx.now_ms);
+        let Some(channel) = self.channel(&id) else { return };
+        match channel.check_snapshots(&shown, false, &now) {
+            Adoption::Take(step) => {
+                self.commit(id, step, cx);
+                self.recovering.insert(id);
+                cx.out.passes.extend(self.forget_routes(id));
+                self.wake_again(id, cx);
+            }
+            Adoption::Close => self.on_close_alone(id, cx),
+            Adoption::Nothing | Adoption::Wait => {}
+        }
+    }
+
+    /// Payers' locks that do not stand any more were paid or given up, whatever this hub remembers.
+    /// Replays do this, too.
+    pub(super) fn forget_routes(&mut self, id: ChannelId) -> Vec<Pass> {
+        let stale = self.slots.get_mut(&id).map(Slot::take_stale_routes).unwrap_or_default();
+        stale.into_iter().filter_map(|outgoing| self.conclude(outgoing)).collect()
+    }
+
+    /// Shows a wallet that has lost state both directions in full.
+    pub(super) fn show(&self, id: ChannelId, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let to = Destination { hub: None, wallet: slot.channel.terms().wallet };
+        if let Some((proof, locks)) = slot.channel.own_snapshot() {
+            let taken = |lock: &settlement::lock::Lock| {
+                let payload = self.payload_of(slot, lock.id);
+                TakenLock { lock: *lock, to, payload }
+            };
+            let locks = locks.iter().map(taken).collect();
+            cx.out.actions.push(Action::SendSnapshot { proof, locks });
+        }
+        let theirs = slot.channel.their_snapshot().map(Message::snapshot);
+        cx.out.actions.extend(theirs.map(Action::Send));
+    }
+
+    /// What came with the payer's lock, where this shard has it.
+    fn payload_of(&self, slot: &Slot, own: u64) -> Payload {
+        let payer = slot.pairs.get(&own).map(|pair| pair.incoming);
+        let known = payer.and_then(|(id, lock)| self.channel(&id)?.incoming().locks.get(&lock));
+        known.map(|known| known.payload.clone()).unwrap_or_default()
+    }
+
+    /// What the wallet said is answered once the channel has leapt. The payers' locks can be sought
+    /// at once.
+    pub(super) fn ask_later(
+        &mut self,
+        id: ChannelId,
+        own: SnapshotRef,
+        yours: SnapshotRef,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.lost().asked = Some((own, yours));
+        }
+        self.find_out(id, directory, cx);
+    }
+
+    /// Lets every channel leap that waits for it, once a view is fresh and late enough.
+    pub(super) fn leap_all(&mut self, directory: &dyn Directory, cx: &mut Cx<'_>) {
+        let view = self.now(cx.now_ms).view;
+        if self.fresh_from.is_none() && view.fresh {
+            self.fresh_from = Some(view.height);
+        }
+        let Some(fresh_from) = self.fresh_from else { return };
+        let now = self.now(cx.now_ms);
+        let leap = |id: &ChannelId| Some((*id, self.channel(id)?.leap(fresh_from, &now)?));
+        let leaps: Vec<_> = self.recovering.iter().filter_map(leap).collect();
+        for (id, step) in leaps {
+            self.recovering.remove(&id);
+            self.commit(id, step, cx);
+            let Some(slot) = self.slots.get_mut(&id) else { continue };
+            let asked = slot.lost.as_mut().and_then(|lost| lost.asked.take());
+            if let Some((own, yours)) = asked.filter(|_| slot.connected) {
+                self.on_sync(id, own, yours, directory, cx);
+            }
+        }
+    }
+
+    /// The sides have met: what is held here is sought, and what is sought here is answered.
+    pub(super) fn find_out(&mut self, id: ChannelId, directory: &dyn Directory, cx: &mut Cx<'_>) {
+        self.pass_again(id, cx);
+        let Some(slot) = self.slots.get(&id) else { return };
+        let asset = slot.channel.terms().asset;
+        for (lock, known) in &slot.channel.incoming().locks {
+            let found = slot.route(*lock).is_some_and(|route| route.outgoing.is_some());
+            if known.answer != Some(Answer::Held) || found {
+                continue;
+            }
+            let tally = &slot.channel.incoming().tally;
+            let payee = directory.find(&known.to.wallet, asset).filter(|(payee, _)| *payee != id);
+            if let (Some((outgoing, _)), Some(stands)) = (payee, tally.lock(*lock)) {
+                let (incoming, whole) = ((id, *lock), slot.is_whole());
+                let seek = Seek { incoming, outgoing, lock: *stands, whole };
+                cx.out.passes.push(Pass::Seek(Box::new(seek)));
+            }
+        }
+        let sought = slot.lost.as_ref().map(|lost| lost.sought.values().copied().collect());
+        for seek in sought.unwrap_or_else(Vec::new) {
+            self.on_seek(seek, cx);
+        }
+    }
+
+    /// A payer's lock is sought in this channel.
+    pub(super) fn on_seek(&mut self, seek: Seek, cx: &mut Cx<'_>) {
+        let height = self.followed().0;
+        let expiry_delta = self.config.policy.expiry_delta;
+        let Some(slot) = self.slots.get_mut(&seek.outgoing) else { return };
+        let lost = slot.lost();
+        lost.sought.retain(|_, known| !known.lock.expired_at(height));
+        lost.sought.remove(&seek.incoming);
+        let refusable = seek.whole && slot.is_whole();
+        if let Some(own) = slot.made_for(&seek, expiry_delta) {
+            let outgoing = (seek.outgoing, own);
+            let (incoming, anchor) = (seek.incoming, seek.lock.anchor);
+            let pairing = Pairing { incoming, outgoing, anchor };
+            self.reunite(&pairing);
+            cx.out.records.push(Record::Reunited(pairing));
+            cx.out.passes.push(Pass::Found(pairing));
+            return self.pass_again(seek.outgoing, cx);
+        }
+        let outcome = match slot.lost().loose.remove(&seek.lock.anchor) {
+            Some(secret) => Ok(secret),
+            None if refusable => Err(Code::PayeeOffline),
+            None => {
+                slot.lost().sought.insert(seek.incoming, seek);
+                return;
+            }
+        };
+        let (incoming, outgoing) = (seek.incoming, (seek.outgoing, 0));
+        cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
+    }
+
+    /// Replays do this, too.
+    pub(super) fn reunite(&mut self, pairing: &Pairing) {
+        let Pairing { incoming, outgoing, .. } = pairing;
+        if let Some(slot) = self.slots.get_mut(&outgoing.0)
+            && let Some(pair) = slot.pairs.get_mut(&outgoing.1)
+        {
+            pair.incoming = *incoming;
+            self.mark(outgoing.0);
+        }
+        self.on_found(pairing);
+    }
+
+    /// The payer's side of it.
+    pub(super) fn on_found(&mut self, pairing: &Pairing) {
+        if let Some(payer) = self.slots.get_mut(&pairing.incoming.0) {
+            payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
+        }
+    }
+
+    /// A secret of an own lock that does not stand any more. It was settled; whoever it was made for
+    /// may not have been told, if that was forgotten.
+    pub(super) fn learn_again(
+        &mut self,
+        id: ChannelId,
+        own: u64,
+        secret: &Secret,
+        cx: &mut Cx<'_>,
+    ) {
+        let anchor = Anchor(chain_step(&secret.0));
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if slot.is_whole() || slot.channel.outgoing().standing.contains_key(&own) {
+            return;
+        }
+        if let Some(pair) = slot.pairs.get(&own).filter(|pair| pair.anchor == anchor) {
+            let (incoming, outgoing, outcome) = (pair.incoming, (id, own), Ok(*secret));
+            return cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
+        }
+        let lost = slot.lost();
+        if lost.loose.len() < LOOSE_MAX {
+            lost.loose.insert(anchor, *secret);
+        }
+        let sought = lost.sought.values().find(|seek| seek.lock.anchor == anchor).copied();
+        if let Some(seek) = sought {
+            self.on_seek(seek, cx);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! State is lost: a process is stopped, and an old copy of its disk takes the place of the one it
+//! had. In a world it is either the hub that this happens to, as often as it likes, or the wallets,
+//! so that whatever one side has forgotten another still has: two sides that forget the same are not
+//! helped by any protocol.
+
+use client_sdk::wallet::{Payment, PaymentState, Way};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Plan, World, check};
+
+/// Who is restored from old copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Hub,
+    /// These of them.
+    Wallets([bool; 2]),
+}
+
+/// What is lost in a world, told by dice of its own: a world without loss stays what it was.
+#[derive(Default)]
+pub(super) struct Loss {
+    whose: Option<Whose>,
+    dice: Option<ChaCha8Rng>,
+    happened: bool,
+}
+
+impl Loss {
+    /// A hub that has forgotten something can be cheated by a thief; a wallet can't.
+    pub(super) fn plan(plan: Plan, thief: bool) -> Loss {
+        let mut dice = ChaCha8Rng::seed_from_u64(!plan.seed);
+        let whose = match dice.random_range(0..4) {
+            _ if !plan.faults => None,
+            0 if !thief => Some(Whose::Hub),
+            1 => Some(Whose::Wallets([true, !thief])),
+            _ => None,
+        };
+        Loss { whose, dice: Some(dice), happened: false }
+    }
+
+    pub(super) fn happened(&self) -> bool {
+        self.happened
+    }
+
+    pub(super) fn of_hub(&self) -> bool {
+        self.happened && self.whose == Some(Whose::Hub)
+    }
+
+    fn of_wallets(&self) -> bool {
+        self.happened && matches!(self.whose, Some(Whose::Wallets(_)))
+    }
+}
+
+impl World {
+    /// Now and then.
+    pub(super) fn lose_state(&mut self) {
+        let (Some(whose), Some(dice)) = (self.loss.whose, self.loss.dice.as_mut()) else { return };
+        if !dice.random_bool(0.012) {
+            return;
+        }
+        let (who, recent) = (dice.random_range(0..2), dice.random_bool(0.6));
+        let (back, permille) = (dice.random_range(0..60), dice.random_range(0..=1000));
+        let at = |durable: u64| {
+            // Most often of a moment ago, sometimes of any time since the beginning.
+            if recent { durable.saturating_sub(back) } else { durable * permille / 1000 }
+        };
+        match whose {
+            Whose::Hub => {
+                let to = at(self.hub.disk().durable());
+                self.story.tell(self.now_ms, || format!("the hub is restored to record {to}"));
+                self.hub.restore(to);
+                self.notice_deaths();
+                self.start_hub();
+            }
+            Whose::Wallets(these) if these[who] => {
+                let to = at(self.wallets[who].disk().durable());
+                self.story.tell(self.now_ms, || format!("wallet {who} is restored to record {to}"));
+                self.payments(who).iter().for_each(|payment| self.facts.note(who, payment));
+                self.wallets[who].restore(to);
+                self.facts.forget(who);
+                self.notice_deaths();
+                self.start_wallet(who);
+            }
+            Whose::Wallets(_) => return,
+        }
+        self.loss.happened = true;
+        self.report.restored += 1;
+    }
+
+    /// A wallet that died before it told of a payment has it in its records.
+    pub(super) fn note_all(&mut self, payments: &[Vec<Payment>; 2]) {
+        for (who, payments) in payments.iter().enumerate() {
+            payments.iter().for_each(|payment| self.facts.note(who, payment));
+        }
+    }
+
+    /// Whether a wallet whose channel was closed on the ledger before the sides had met again may
+    /// have so much more than payments say, or less. A hub that has forgotten proofs can't bring
+    /// them; a wallet that has forgotten secrets can't claim with them.
+    pub(super) fn may_differ(&self, who: usize, payments: &[Payment], given: i128) -> bool {
+        let lost = if self.loss.of_wallets() { self.facts.secrets_lost(who, payments) } else { 0 };
+        let forgiven = if given > 0 { self.loss.of_hub() } else { -given <= lost };
+        self.closed_early[who] && forgiven && given != 0
+    }
+
+    /// What settled payments moved for a wallet. One that has forgotten some is told by others.
+    pub(super) fn moved(&self, who: usize, payments: &[Payment]) -> (i128, i128) {
+        if self.loss.of_wallets() { self.facts.moved(who) } else { check::moved(payments) }
+    }
+
+    /// Payer and payee agree about each payment that neither has forgotten. The payer of one that
+    /// the hub has forgotten may have its money back: the hub has paid it then.
+    pub(super) fn check_agreement(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
+        if self.loss.of_wallets() {
+            return Ok(());
+        }
+        for payer in 0..2 {
+            let (out, received) = (&payments[payer], &payments[1 - payer]);
+            let forgotten = |paid: &&Payment| {
+                let arrived = |p: &&Payment| p.way == Way::In && p.anchor == paid.anchor;
+                let arrived = received.iter().find(arrived);
+                paid.way == Way::Out
+                    && matches!(paid.state, PaymentState::Failed(_))
+                    && arrived.is_some_and(|p| p.state == PaymentState::Settled)
+            };
+            let gone = out.iter().filter(forgotten).count();
+            if self.loss.happened() && gone > 0 {
+                self.report.forgotten += gone as u64;
+                let kept: Vec<Payment> =
+                    out.iter().filter(|paid| !forgotten(paid)).cloned().collect();
+                check::agree(&kept, received)?;
+            } else {
+                check::agree(out, received)?;
+            }
+        }
+        Ok(())
+    }
+}
