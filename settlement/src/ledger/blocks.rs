@@ -223,10 +223,15 @@ impl Ledger {
             free: self.parameters().fees.is_free(),
             tip: self.tip().height,
             terms: &terms,
+            wallet_keys: &self.state.wallet_keys,
             in_block: true,
             workers: self.workers,
         };
-        let verify = |tx: &Transaction| (Hash(tx.id().0), VerifiedTx::verify(tx.clone(), &keys));
+        let verify = |tx: &Transaction| {
+            let verified = VerifiedTx::verify(tx.clone(), &keys);
+            let id = verified.as_ref().map_or_else(|_| tx.id(), VerifiedTx::id);
+            (Hash(id.0), verified)
+        };
         let (ids, verified): (Vec<Hash>, Vec<Result<VerifiedTx, Code>>) =
             self.workers.map(SIGNATURES, transactions, verify).into_iter().unzip();
         if merkle_root(&ids) != header.tx_root || u32::try_from(ids.len()) != Ok(header.tx_count) {
@@ -248,6 +253,7 @@ impl Ledger {
             free: self.parameters().fees.is_free(),
             tip: self.tip().height,
             terms: &|id| self.terms_of(id),
+            wallet_keys: &self.state.wallet_keys,
             in_block: false,
             workers: self.workers,
         };

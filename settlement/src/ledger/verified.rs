@@ -7,12 +7,12 @@
 //! mistake, which nobody else can bring about. What depends on the state (a proof that came too
 //! late, a claim that is no longer deep enough) is looked at part by part when it is applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::boundaries;
 use super::channel::opens;
 use super::parallel::{SIGNATURES, Workers};
-use crate::crypto::{Signable, Signed, VerifyingKey};
+use crate::crypto::{Signable, Signed, Tag, VerifyingKey, hash_many};
 use crate::encoding::encode;
 use crate::proof::{BalanceProof, OpenTerms};
 use crate::reject::Code;
@@ -45,6 +45,8 @@ pub(super) struct Keys<'a> {
     pub(super) tip: Height,
     /// The terms of a channel and the height of its opening, if there is one.
     pub(super) terms: &'a (dyn Fn(&ChannelId) -> Option<(OpenTerms, Height)> + Sync),
+    /// The keys of the wallets of channels that were there before, parsed.
+    pub(super) wallet_keys: &'a HashMap<ChannelId, VerifyingKey>,
     /// Whether a transaction on a channel that does not exist is taken: it is in a block already,
     /// where it can only be refused for that reason.
     pub(super) in_block: bool,
@@ -55,7 +57,8 @@ pub(super) struct Keys<'a> {
 impl VerifiedTx {
     /// The only door.
     pub(super) fn verify(tx: Transaction, keys: &Keys<'_>) -> Result<VerifiedTx, Code> {
-        let bytes = encode(&tx).len();
+        let encoded = encode(&tx);
+        let bytes = encoded.len();
         if bytes > TX_BYTES_MAX {
             return Err(Code::TxTooLarge);
         }
@@ -63,7 +66,8 @@ impl VerifiedTx {
             Err(Code::NoSuchChannel) if keys.in_block => {}
             other => other?,
         }
-        let id = tx.id();
+        // As [`Transaction::id`], without encoding it once more: anchors are large.
+        let id = TxId(hash_many(Tag::TxId, &[&encoded]).0);
         Ok(VerifiedTx { tx, id, bytes })
     }
 
@@ -197,7 +201,11 @@ impl Keys<'_> {
         if terms.hub != *hub {
             return Err(Code::BadAnchor);
         }
-        proof.map_or(Ok(()), |proof| proof_by(&terms.wallet, proof))
+        let Some(proof) = proof else { return Ok(()) };
+        match self.wallet_keys.get(&entry.channel) {
+            Some(key) => proof_under(key, proof),
+            None => proof_by(&terms.wallet, proof),
+        }
     }
 
     fn mint(&self, body: &Mint, signature: &Signature) -> Result<(), Code> {
@@ -238,7 +246,11 @@ fn not_zero(amount: Amount) -> Result<(), Code> {
 
 fn proof_by(key: &PublicKey, proof: &Signed<BalanceProof>) -> Result<(), Code> {
     let key = VerifyingKey::parse(key).map_err(|_| Code::TxBadSignature)?;
-    let verified = proof.clone().verify_alone(&key);
+    proof_under(&key, proof)
+}
+
+fn proof_under(key: &VerifyingKey, proof: &Signed<BalanceProof>) -> Result<(), Code> {
+    let verified = proof.clone().verify_alone(key);
     verified.map(|_| ()).map_err(|_| Code::TxBadSignature)
 }
 

@@ -123,6 +123,7 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
         tip: Height(0),
         terms: &lookup,
         in_block: false,
+        wallet_keys: &HashMap::new(),
         workers: w.ledger.workers,
     };
     let verify = |tx: Transaction| VerifiedTx::verify(tx, &keys).unwrap();
