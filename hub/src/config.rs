@@ -100,8 +100,13 @@ pub struct Channels {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Connections {
-    /// The most that stand at once.
+    /// The most that stand at once with a wallet that has a channel.
     pub most: usize,
+    /// The most beside them that are signed in without one. The one that has been here longest
+    /// makes room for a new one.
+    pub strangers: usize,
+    /// How long one may stay whose wallets have no channel, in milliseconds.
+    pub stranger_ms: u64,
     /// The most wallets that one signs in.
     pub keys: usize,
     /// Bytes that one may owe its reader before it is closed as too slow.
@@ -169,7 +174,14 @@ impl Default for Channels {
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { most: 10_000, keys: 4_096, out_bytes: 8 << 20, sign_in_ms: 10_000 }
+        Connections {
+            most: 10_000,
+            strangers: 1_000,
+            stranger_ms: 600_000,
+            keys: 4_096,
+            out_bytes: 8 << 20,
+            sign_in_ms: 10_000,
+        }
     }
 }
 
@@ -206,6 +218,8 @@ impl Config {
             ((1..=SHARDS_MAX).contains(&self.shards), "shards must be 1 to 64"),
             (self.fees.ppm <= 1_000_000, "fees.ppm must be at most 1000000"),
             (self.connections.most >= 1, "connections.most must be at least 1"),
+            (self.connections.strangers >= 1, "connections.strangers must be at least 1"),
+            (self.connections.stranger_ms >= 100, "connections.stranger_ms must be at least 100"),
             ((1..=65_536).contains(&self.connections.keys), "connections.keys must be 1 to 65536"),
             (
                 self.connections.out_bytes >= 1 << 20,

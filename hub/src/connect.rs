@@ -50,10 +50,7 @@ pub(crate) async fn connect(
     if hub.is_draining() {
         return Refusal::from(Code::ShuttingDown).into_response();
     }
-    let peer = match hub.peers.join(&hub.config) {
-        Ok(peer) => peer,
-        Err(code) => return Refusal::from(code).into_response(),
-    };
+    let peer = hub.peers().join(&hub.config);
     add(&hub.counters.connections, 1);
     let leave = Leave { hub: hub.clone(), peer };
     let limits = upgrade.max_message_size(FRAME_MAX + SLACK).max_frame_size(FRAME_MAX + SLACK);
@@ -72,7 +69,7 @@ impl Drop for Leave {
     fn drop(&mut self) {
         self.peer.close(Code::HubUnavailable);
         self.hub.shared.router.sign_out(&self.peer);
-        self.hub.peers.leave(&self.peer);
+        self.hub.peers().leave(&self.peer);
         self.hub.counters.connections.fetch_sub(1, Relaxed);
     }
 }
@@ -89,18 +86,45 @@ async fn serve(hub: &Arc<Hub>, peer: &Arc<Peer>, socket: WebSocket) {
             peer.close(Code::HubUnavailable);
             let _ = tokio::time::timeout(GOODBYE, writing).await;
         }
+        // Told to go, and does not read it: it keeps no socket for that.
+        () = given_up(peer) => {}
     }
+}
+
+async fn given_up(peer: &Peer) {
+    peer.closing().await;
+    tokio::time::sleep(GOODBYE.saturating_mul(2)).await;
+}
+
+/// What a connection is asked for when the time for it is over.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// That some wallet has signed in.
+    SignIn,
+    /// That some of its wallets has a channel.
+    Channel,
 }
 
 /// Reads until the connection ends; then the peer is closing, with the reason if there is one.
 async fn read(hub: &Arc<Hub>, peer: &Arc<Peer>, mut stream: SplitStream<WebSocket>) {
     let mut signing_in = SigningIn::start(hub, peer);
-    let time = Duration::from_millis(hub.config.connections.sign_in_ms);
+    let connections = &hub.config.connections;
+    let time = Duration::from_millis(connections.sign_in_ms);
     let mut deadline = std::pin::pin!(tokio::time::sleep(time));
+    let mut limit = Limit::SignIn;
     loop {
         let frame = tokio::select! {
             frame = stream.next() => frame,
-            () = &mut deadline, if !signing_in.done() => return peer.close(Code::SignInTimeout),
+            () = &mut deadline => {
+                match limit {
+                    Limit::SignIn if !signing_in.done() => return peer.close(Code::SignInTimeout),
+                    Limit::Channel if peer.is_stranger() => return peer.close(Code::OpenTimeout),
+                    _ => limit = Limit::Channel,
+                }
+                let time = Duration::from_millis(connections.stranger_ms);
+                deadline.set(tokio::time::sleep(time));
+                continue;
+            }
         };
         let frame = match frame {
             Some(Ok(Frame::Binary(frame))) => frame,

@@ -1,22 +1,20 @@
 //! What every part of a running hub shares.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use client_sdk::ledger_client::LedgerClient;
 use settlement::block::BlockEvents;
 use settlement::crypto::SigningKey;
 use settlement::params::{Genesis, Policy};
-use settlement::reject::Code;
 use settlement::types::{Height, LedgerId};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 
 use crate::anchor::{Books, Requests};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::lease::Authority;
-use crate::peer::Peer;
+use crate::peers::Peers;
 use crate::shards::{Shared, now_ms};
 use crate::tickets::Tickets;
 use crate::verify::Pool;
@@ -38,7 +36,6 @@ pub(crate) struct Hub {
     /// What keeps the ledger's next block away, as far as it is known.
     pub(crate) trouble: watch::Receiver<Option<String>>,
     pub(crate) draining: AtomicBool,
-    pub(crate) peers: Peers,
     pub(crate) authority: Arc<Authority>,
     /// What the hub owes.
     pub(crate) books: Books,
@@ -80,67 +77,13 @@ impl Hub {
         }
     }
 
+    /// The connections that stand.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.shared.router.peers
+    }
+
     /// Whether the hub is stopping.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
-    }
-}
-
-/// The connections that stand.
-#[derive(Default)]
-pub(crate) struct Peers {
-    last: AtomicU64,
-    standing: Mutex<HashMap<u64, Arc<Peer>>>,
-    changed: Notify,
-}
-
-impl Peers {
-    fn standing(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a new connection in.
-    ///
-    /// # Errors
-    /// [`Code::TooManyConnections`] when `most` stand already.
-    pub(crate) fn join(&self, config: &Config) -> Result<Arc<Peer>, Code> {
-        let mut standing = self.standing();
-        if standing.len() >= config.connections.most {
-            return Err(Code::TooManyConnections);
-        }
-        let id = self.last.fetch_add(1, Relaxed).saturating_add(1);
-        let peer = Arc::new(Peer::new(id, config.workers(), config.connections.out_bytes));
-        standing.insert(id, peer.clone());
-        Ok(peer)
-    }
-
-    /// The connection is gone.
-    pub(crate) fn leave(&self, peer: &Peer) {
-        self.standing().remove(&peer.id);
-        self.changed.notify_waiters();
-    }
-
-    /// How many stand.
-    pub(crate) fn len(&self) -> usize {
-        self.standing().len()
-    }
-
-    /// Says goodbye to all.
-    pub(crate) fn close_all(&self, code: Code) {
-        self.standing().values().for_each(|peer| peer.close(code));
-    }
-
-    /// Until none stands.
-    pub(crate) async fn gone(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // From here on a change is not missed.
-            changed.as_mut().enable();
-            if self.len() == 0 {
-                return;
-            }
-            changed.await;
-        }
     }
 }

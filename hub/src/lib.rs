@@ -32,6 +32,7 @@ mod hub;
 mod lease;
 mod outbox;
 mod peer;
+mod peers;
 mod queue;
 mod remote;
 mod router;

@@ -25,8 +25,25 @@ pub(crate) struct Peer {
     wake: Notify,
     closing: AtomicBool,
     lanes: Box<[Lane]>,
-    /// The keys that are signed in on it.
-    pub(crate) keys: Mutex<HashSet<PublicKey>>,
+    /// Notified once it is being closed.
+    ended: Notify,
+    /// Changed by the router alone.
+    pub(crate) signed: Mutex<SignedIn>,
+}
+
+/// The wallets that are signed in on a connection.
+#[derive(Debug, Default)]
+pub(crate) struct SignedIn {
+    pub(crate) keys: HashSet<PublicKey>,
+    /// How many of them have a channel that is not paid out.
+    pub(crate) with_channel: usize,
+}
+
+impl SignedIn {
+    /// How many of them have none.
+    pub(crate) fn without_channel(&self) -> usize {
+        self.keys.len().saturating_sub(self.with_channel)
+    }
 }
 
 /// What goes out next.
@@ -77,7 +94,8 @@ impl Peer {
             wake: Notify::new(),
             closing: AtomicBool::new(false),
             lanes: (0..lanes.max(1)).map(|_| lane()).collect(),
-            keys: Mutex::default(),
+            ended: Notify::new(),
+            signed: Mutex::default(),
         }
     }
 
@@ -95,7 +113,7 @@ impl Peer {
         if end > self.out_bytes_max {
             // What it does not read it does not get: the memory is given back at once.
             *out = Out { closing: Some(Code::SlowConsumer), ..Out::default() };
-            self.closing.store(true, Relaxed);
+            self.end();
         }
     }
 
@@ -115,8 +133,29 @@ impl Peer {
         let mut out = lock(&self.out);
         out.closing = out.closing.or(Some(code));
         drop(out);
-        self.closing.store(true, Relaxed);
+        self.end();
         self.wake();
+    }
+
+    fn end(&self) {
+        self.closing.store(true, Relaxed);
+        self.ended.notify_waiters();
+    }
+
+    /// Until it is being closed.
+    pub(crate) async fn closing(&self) {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        // From here on the end is not missed.
+        ended.as_mut().enable();
+        if !self.is_closing() {
+            ended.await;
+        }
+    }
+
+    /// Whether none of its wallets has a channel.
+    pub(crate) fn is_stranger(&self) -> bool {
+        lock(&self.signed).with_channel == 0
     }
 
     /// Whether it is being closed: nothing more that came from it counts.

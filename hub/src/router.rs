@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use settlement::block::LedgerEvent;
 use settlement::channel::{Channel, Phase};
@@ -16,7 +16,8 @@ use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::types::{AssetId, ChannelId, LedgerId, PublicKey};
 
-use crate::peer::Peer;
+use crate::peer::{Peer, SignedIn};
+use crate::peers::Peers;
 use crate::queue::Queue;
 use crate::shard::{Directory, ShardConfig, Slice};
 use crate::shards::Job;
@@ -68,14 +69,20 @@ pub(crate) struct Router {
     config: ShardConfig,
     ledger: LedgerId,
     queues: ShardQueues,
+    /// The connections that stand: they are told which wallets have channels.
+    pub(crate) peers: Peers,
     maps: RwLock<Maps>,
+}
+
+fn signed(peer: &Peer) -> MutexGuard<'_, SignedIn> {
+    peer.signed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Router {
     /// A router that knows no channel yet.
-    pub(crate) fn new(config: ShardConfig, queues: ShardQueues) -> Router {
+    pub(crate) fn new(config: ShardConfig, queues: ShardQueues, peers: Peers) -> Router {
         let ledger = config.genesis.ledger_id();
-        Router { config, ledger, queues, maps: RwLock::default() }
+        Router { config, ledger, queues, peers, maps: RwLock::default() }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Maps> {
@@ -145,8 +152,18 @@ impl Router {
         wallet.all.push(route.clone());
         if let Some(peer) = wallet.peer.clone() {
             route.peer.store(peer.id, Relaxed);
+            if wallet.all.len() == 1 {
+                self.changes(&peer, |signed| signed.with_channel.saturating_add(1));
+            }
             self.tell(&route, Job::Attach(channel, peer));
         }
+    }
+
+    /// A wallet on this connection has got its first channel, or lost its last.
+    fn changes(&self, peer: &Peer, with_channel: impl Fn(&SignedIn) -> usize) {
+        let mut signed = signed(peer);
+        signed.with_channel = with_channel(&signed);
+        self.peers.place(peer, &signed);
     }
 
     /// The channel can't be paid through any more; messages about it still arrive.
@@ -165,6 +182,9 @@ impl Router {
         wallet.open.retain(|open| open.channel != *channel);
         wallet.all.retain(|one| one.channel != *channel);
         if let Some(peer) = &wallet.peer {
+            if wallet.all.is_empty() {
+                self.changes(peer, |signed| signed.with_channel.saturating_sub(1));
+            }
             self.tell(&route, Job::Detach(*channel, peer.id));
         } else if wallet.all.is_empty() {
             maps.wallets.remove(&route.terms.wallet);
@@ -182,13 +202,18 @@ impl Router {
         most: usize,
     ) -> Result<(), Code> {
         let mut maps = self.write();
-        let mut own = peer.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = keys.clone().filter(|key| !own.contains(key)).count();
-        if own.len().saturating_add(new) > most {
+        let mut own = signed(peer);
+        let new = keys.clone().filter(|key| !own.keys.contains(key)).count();
+        if own.keys.len().saturating_add(new) > most {
             return Err(Code::TooManyKeys);
         }
-        for key in keys.filter(|key| own.insert(*key)) {
+        for key in keys {
+            if !own.keys.insert(key) {
+                continue;
+            }
             let wallet = maps.wallets.entry(key).or_default();
+            let with_channel = usize::from(!wallet.all.is_empty());
+            own.with_channel = own.with_channel.saturating_add(with_channel);
             let before = wallet.peer.replace(peer.clone());
             for route in &wallet.all {
                 if let Some(before) = &before {
@@ -198,21 +223,31 @@ impl Router {
                 self.tell(route, Job::Attach(route.channel, peer.clone()));
             }
             if let Some(before) = before {
-                let mut left = before.keys.lock().unwrap_or_else(PoisonError::into_inner);
-                left.remove(&key);
-                if left.is_empty() {
-                    before.close(Code::Replaced);
-                }
+                self.taken_over(&before, &key, with_channel);
             }
         }
+        self.peers.place(peer, &own);
         Ok(())
+    }
+
+    /// A wallet has signed in elsewhere.
+    fn taken_over(&self, before: &Peer, key: &PublicKey, with_channel: usize) {
+        let mut left = signed(before);
+        left.keys.remove(key);
+        left.with_channel = left.with_channel.saturating_sub(with_channel);
+        if left.keys.is_empty() {
+            before.close(Code::Replaced);
+            self.peers.leave(before);
+        } else {
+            self.peers.place(before, &left);
+        }
     }
 
     /// The connection is gone.
     pub(crate) fn sign_out(&self, peer: &Peer) {
         let mut maps = self.write();
-        let keys = std::mem::take(&mut *peer.keys.lock().unwrap_or_else(PoisonError::into_inner));
-        for key in keys {
+        let left = std::mem::take(&mut *signed(peer));
+        for key in left.keys {
             let Some(wallet) = maps.wallets.get_mut(&key) else { continue };
             if wallet.peer.as_ref().is_none_or(|now| now.id != peer.id) {
                 continue;

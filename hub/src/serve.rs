@@ -1,8 +1,11 @@
 //! The accept loop: a bound on connections, and on how long the head of a request may take.
 //!
-//! A socket that sends its request byte by byte is closed when the time for it is over, so that a
-//! few thousand of them keep nobody out.
+//! A socket that sends its request byte by byte is closed when the time for it is over. When there
+//! are too many all the same, the one that has been here longest makes room for the next, whatever
+//! it is doing: sockets that cost nothing keep nobody out. WebSockets are not counted here any more
+//! once they are one.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tower::ServiceExt;
 
 /// How long to wait when the system has no more file descriptors.
@@ -25,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a listener may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// The most sockets at once; more wait in the system's queue.
+    /// The most sockets at once.
     pub(crate) sockets: usize,
     /// How long the head of a request may take, and how long a connection may idle between two.
     pub(crate) head: Duration,
@@ -42,12 +45,8 @@ pub(crate) async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(bounds.sockets));
     let mut connections = JoinSet::new();
+    let mut oldest = VecDeque::new();
     loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let Ok(place) = place else { break };
         let socket = tokio::select! {
             socket = listener.accept() => socket,
             _ = stop.wait_for(|stop| *stop) => break,
@@ -56,13 +55,19 @@ pub(crate) async fn serve(
         while connections.try_join_next().is_some() {}
         match socket {
             Ok((socket, _)) => {
+                if places.available_permits() == 0 {
+                    close_first(&mut oldest);
+                }
+                let Ok(place) = places.clone().acquire_owned().await else { break };
                 let connection = connection(socket, routes.clone(), bounds.head, stop.clone());
-                connections.spawn(async move {
+                let task = connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended");
                     }
                     drop(place);
                 });
+                oldest.push_back(task);
+                forget_ended(&mut oldest, bounds.sockets);
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection can be taken on");
@@ -73,6 +78,21 @@ pub(crate) async fn serve(
     drop(listener);
     let _ = tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} })
         .await;
+}
+
+/// Closes the socket that has been here longest.
+fn close_first(oldest: &mut VecDeque<AbortHandle>) {
+    let standing = std::iter::from_fn(|| oldest.pop_front()).find(|task| !task.is_finished());
+    if let Some(task) = standing {
+        task.abort();
+    }
+}
+
+/// Keeps the list as short as its sockets are few.
+fn forget_ended(oldest: &mut VecDeque<AbortHandle>, sockets: usize) {
+    if oldest.len() > sockets.saturating_mul(2) {
+        oldest.retain(|task| !task.is_finished());
+    }
 }
 
 async fn connection(
@@ -101,3 +121,6 @@ async fn connection(
 fn no_delay(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)
 }
+
+#[cfg(test)]
+mod tests;

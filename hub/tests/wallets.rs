@@ -19,8 +19,6 @@ use settlement::proof::{Net, OpenTerms};
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Hash, Height, LedgerId, Role, Secret};
 use settlement::wire::{FRAME_MAX, Hello, Message};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Error;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wallet_opens_pays_and_finds_its_channel_after_a_restart() {
@@ -392,19 +390,75 @@ async fn a_payment_goes_through_the_hub_to_a_wallet_on_another_shard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_connections_are_refused_and_one_that_leaves_makes_room() {
+async fn strangers_throw_each_other_out_and_keep_no_wallet_from_its_channel() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config_in(dir.path());
-    config.connections.most = 1;
+    (config.connections.most, config.connections.strangers) = (2, 3);
     let hub = hub::start(config).await.unwrap();
-    let first = Line::open(&hub).await;
-    let url = hub.url().replace("http://", "ws://") + "/v1/connect";
-    let Err(Error::Http(refused)) = soon(connect_async(&url)).await else { panic!("taken") };
-    assert_eq!(refused.status().as_u16(), 503);
-    let problem: serde_json::Value =
-        serde_json::from_slice(refused.body().as_deref().unwrap()).unwrap();
-    assert_eq!(problem["code"], Code::TooManyConnections.number());
-    drop(first);
-    soon(async { while connect_async(&url).await.is_err() {} }).await;
+    let mut wallet = Wallet::open(&hub, 91, 1_000).await;
+    let id = wallet.channel.id();
+    let funded = |event: &LedgerEvent| matches!(event, LedgerEvent::Deposited { channel, .. } if *channel == id);
+    for step in wallet.channel.follow(&event(&hub, funded).await) {
+        wallet.channel.commit(&step);
+    }
+    let mut line = Line::open(&hub).await;
+    line.sign_in(&hub, &[&wallet.key]).await;
+    wallet.sync(&mut line).await;
+    let strangers = async |from: u8| {
+        let mut lines = Vec::new();
+        for byte in from..from + 12 {
+            let stranger = SigningKey::from_bytes([byte; 32]).unwrap();
+            let mut line = Line::open(&hub).await;
+            line.sign_in(&hub, &[&stranger]).await;
+            lines.push(line);
+        }
+        lines
+    };
+    let mut lines = strangers(100).await;
+    for line in &mut lines[..9] {
+        assert_eq!(line.goodbye().await, Code::TooManyConnections);
+    }
+    // Paying goes on, here and on a new connection.
+    let update = wallet.pay(100);
+    line.say(&Message::Update(update)).await;
+    wallet.until_acked(&mut line).await;
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        silent.push(Line::open(&hub).await);
+    }
+    let _more = strangers(120).await;
+    let mut again = Line::open(&hub).await;
+    again.sign_in(&hub, &[&wallet.key]).await;
+    assert_eq!(line.goodbye().await, Code::Replaced);
+    wallet.sync(&mut again).await;
+    let update = wallet.pay(200);
+    again.say(&Message::Update(update)).await;
+    wallet.until_acked(&mut again).await;
+    // And so does leaving together.
+    let terms = wallet.channel.close_terms(hub.height().after(100)).unwrap();
+    let (body, signature) = (hex::encode(encode(&terms)), wallet.key.sign(&terms.digest()));
+    let ask = serde_json::json!({ "body": body, "signature": signature });
+    let (status, answer) = post(&format!("{}/v1/channels/{id}/close", hub.url()), &ask).await;
+    assert_eq!(status, 200, "{answer}");
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_without_a_channel_is_closed_after_a_while_and_one_with_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    (config.connections.sign_in_ms, config.connections.stranger_ms) = (5_000, 100);
+    let hub = hub::start(config).await.unwrap();
+    let mut wallet = Wallet::open(&hub, 92, 1_000).await;
+    let mut line = Line::open(&hub).await;
+    line.sign_in(&hub, &[&wallet.key]).await;
+    wallet.sync(&mut line).await;
+    let mut stranger = Line::open(&hub).await;
+    stranger.sign_in(&hub, &[&SigningKey::from_bytes([93; 32]).unwrap()]).await;
+    assert_eq!(stranger.goodbye().await, Code::OpenTimeout);
+    // The wallet came before the stranger, so its time was over first.
+    let update = wallet.pay(1);
+    line.say(&Message::Update(update)).await;
+    wallet.until_acked(&mut line).await;
     hub.stop().await;
 }

@@ -121,6 +121,7 @@ codes! {
     312 StateLost "state_lost" false "one side shows a state that the other has lost; the channel is suspended until it is restored";
     313 SignInTimeout "sign_in_timeout" true "the connection did not sign in in time";
     314 Recovering "recovering" true "the channel's state was lost and taken back; nothing is agreed on it until enough blocks have passed";
+    315 OpenTimeout "open_timeout" true "no wallet on the connection opened a channel in time";
 
     // 4xx: a transaction.
     401 MalformedTransaction "malformed_transaction" false "the transaction can't be decoded";

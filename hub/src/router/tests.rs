@@ -3,6 +3,8 @@ use settlement::crypto::SigningKey;
 use settlement::params::{Genesis, Policy};
 use settlement::types::Amount;
 
+use crate::config::Config;
+use crate::peers::Bounds;
 use crate::shard::{InboundPolicy, Limits};
 use client_sdk::api::FeePolicy;
 use std::collections::VecDeque;
@@ -37,7 +39,8 @@ fn router() -> Router {
         limits: Limits::default(),
         slice: Slice::ALL,
     };
-    Router::new(config, Arc::new([Queue::new(64)]))
+    let bounds = Bounds { most: 2, strangers: 3, keys_without: 8 };
+    Router::new(config, Arc::new([Queue::new(64)]), Peers::new(bounds))
 }
 
 /// What the shard was told since the last call, in words.
@@ -131,4 +134,74 @@ fn a_connection_signs_in_no_more_keys_than_it_may() {
     sign_in(&router, &one, &[1, 2]).unwrap();
     assert_eq!(sign_in(&router, &one, &[3, 4]), Err(Code::TooManyKeys));
     assert_eq!(sign_in(&router, &one, &[1, 2, 3]), Ok(()), "known ones count once");
+}
+
+/// A connection that stands.
+fn join(router: &Router) -> Arc<Peer> {
+    router.peers.join(&Config { verify_workers: 1, ..Config::default() })
+}
+
+#[test]
+fn strangers_make_room_for_each_other_and_never_throw_out_a_wallet_with_a_channel() {
+    let router = router();
+    router.open(terms(1, 0));
+    router.open(terms(2, 0));
+    let (one, two) = (join(&router), join(&router));
+    sign_in(&router, &one, &[1]).unwrap();
+    sign_in(&router, &two, &[2]).unwrap();
+    let strangers: Vec<_> = (10..40)
+        .map(|wallet| {
+            let stranger = join(&router);
+            sign_in(&router, &stranger, &[wallet]).unwrap();
+            stranger
+        })
+        .collect();
+    let stay = strangers.iter().filter(|stranger| !stranger.is_closing()).count();
+    assert_eq!((stay, router.peers.len()), (3, 5));
+    assert!(!one.is_closing() && !two.is_closing());
+    // It loses its connection, and gets in again although every place is taken.
+    router.sign_out(&one);
+    router.peers.leave(&one);
+    let again = join(&router);
+    sign_in(&router, &again, &[1]).unwrap();
+    assert!(!again.is_closing() && !again.is_stranger());
+    // The same while the hub still believes that the old one stands.
+    let third = join(&router);
+    sign_in(&router, &third, &[1]).unwrap();
+    assert!(again.is_closing() && !third.is_closing());
+    for wallet in 10..40 {
+        sign_in(&router, &join(&router), &[wallet]).unwrap();
+    }
+    assert!(!third.is_closing() && !two.is_closing());
+}
+
+#[test]
+fn a_connection_is_a_strangers_until_a_channel_opens_and_again_when_the_last_is_paid_out() {
+    let router = router();
+    let one = join(&router);
+    sign_in(&router, &one, &[1, 2]).unwrap();
+    assert!(one.is_stranger());
+    let settled = |wallet, nonce| {
+        let channel = terms(wallet, nonce).channel_id();
+        let (wallet, hub) = (Amount(1), Amount(0));
+        router.follow(&LedgerEvent::Settled { channel, wallet, hub, cooperative: false });
+    };
+    router.open(terms(1, 0));
+    router.open(terms(1, 1));
+    router.open(terms(2, 0));
+    assert_eq!(signed(&one).with_channel, 2);
+    settled(1, 0);
+    assert_eq!(signed(&one).with_channel, 2, "it has another");
+    settled(1, 1);
+    assert!(!one.is_stranger());
+    // What is closing is not paid out yet: its wallet may have much to say.
+    router.closing(&terms(2, 0).channel_id());
+    assert!(!one.is_stranger());
+    let two = join(&router);
+    sign_in(&router, &two, &[2]).unwrap();
+    assert!(one.is_stranger() && !two.is_stranger());
+    settled(2, 0);
+    assert!(two.is_stranger());
+    router.sign_out(&two);
+    assert_eq!(signed(&two).keys.len(), 0);
 }

@@ -19,8 +19,9 @@ use crate::committer::{self, Log};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::home::Home;
-use crate::hub::{Hub, Peers};
+use crate::hub::Hub;
 use crate::outbox::Outbox;
+use crate::peers::{Bounds, Peers};
 use crate::queue::Queue;
 use crate::router::{Router, ShardQueues};
 use crate::shard::{Input, Output, Pairing, Shard};
@@ -77,7 +78,8 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let Prepared { config, ledger, client, genesis, shard_config, journal, index, shards } =
         prepared;
     let queues: ShardQueues = shards.iter().map(|_| Queue::new(SHARD_QUEUE)).collect();
-    let router = Arc::new(Router::new(shard_config.clone(), queues.clone()));
+    let peers = Peers::new(Bounds::of(&config));
+    let router = Arc::new(Router::new(shard_config.clone(), queues.clone(), peers));
     let log = Log::new(journal.last());
     let pending = shards.iter().map(|_| std::sync::atomic::AtomicU64::new(0)).collect();
     let shared = Arc::new(Shared { queues: queues.clone(), log, router: router.clone(), pending });
@@ -117,7 +119,6 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
         blocks,
         trouble: following.trouble,
         draining: AtomicBool::new(false),
-        peers: Peers::default(),
         authority,
         books: following.books,
         anchors: following.requests,

@@ -37,10 +37,10 @@ pub(super) async fn stop(
     if timeout(pending, quiet(&hub)).await.is_err() {
         tracing::info!(pending = hub.shared.pending(), "stopping with payments pending");
     }
-    hub.peers.close_all(Code::ShuttingDown);
+    hub.peers().close_all(Code::ShuttingDown);
     stop.send_replace(true);
-    if timeout(GOODBYES, hub.peers.gone()).await.is_err() {
-        tracing::info!(connections = hub.peers.len(), "stopping with connections that stay");
+    if timeout(GOODBYES, hub.peers().gone()).await.is_err() {
+        tracing::info!(connections = hub.peers().len(), "stopping with connections that stay");
     }
     for server in servers {
         let _ = server.await;

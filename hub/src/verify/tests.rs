@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::Config;
+use crate::peers::{Bounds, Peers};
 use crate::shard::{InboundPolicy, Limits, ShardConfig, Slice};
 use client_sdk::api::FeePolicy;
 use settlement::crypto::SigningKey;
@@ -24,7 +26,8 @@ fn world(wallets: u8) -> (Arc<Pool>, ShardQueues, Vec<ChannelId>) {
         limits: Limits::default(),
         slice: Slice::ALL,
     };
-    let router = Arc::new(Router::new(config, queues.clone()));
+    let peers = Peers::new(Bounds::of(&Config::default()));
+    let router = Arc::new(Router::new(config, queues.clone(), peers));
     let open = |wallet| {
         let terms = OpenTerms {
             ledger: genesis.ledger_id(),
