@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use settlement::api::ChannelPhase;
 use settlement::channel::{Channel, Phase};
+use settlement::reject::Code;
 use settlement::types::{Amount, AssetId, ChannelId, Height, PublicKey, Role};
 
 /// What a wallet holds, as it knows itself.
@@ -33,6 +34,11 @@ pub struct StatusChannel {
     pub locked: Amount,
     /// The newest proof that the wallet has made.
     pub seq: u64,
+    /// Why nothing is agreed on it for now, if so: with [`Code::Recovering`] the wallet has taken
+    /// its state back from the hub and goes on in some blocks, with [`Code::StateLost`] one side
+    /// has lost state and has not got it back.
+    #[serde(default)]
+    pub suspended: Option<Code>,
 }
 
 impl StatusChannel {
@@ -55,6 +61,7 @@ impl StatusChannel {
             hub_amount,
             locked,
             seq: channel.outgoing().last_seq,
+            suspended: channel.suspended().filter(|_| state == ChannelPhase::Open),
         }
     }
 }

@@ -68,6 +68,11 @@ impl Wallet {
         if std::mem::replace(&mut link.showing, true) {
             return;
         }
+        let detail = format!(
+            "the hub has lost its newest state of channel {id}; it is shown what it has lost, and \
+             payments go on when it has taken that back"
+        );
+        turn.refuse(Code::StateLost, detail, None);
         let Some(channel) = self.channel(&id) else { return };
         if let Some((proof, locks)) = channel.own_snapshot() {
             // A batch of one has no neighbours that a salt would hide it from.

@@ -32,6 +32,8 @@ pub struct Report {
     pub hub: u64,
     /// What is locked.
     pub locked: u64,
+    /// Whether nothing is agreed on its channel for now.
+    pub suspended: bool,
     /// Its payments by anchor.
     pub payments: HashMap<String, Standing>,
 }
@@ -154,6 +156,7 @@ impl Driver {
             hub: amount(&channel["hub_amount"]).0,
             locked: amount(&channel["locked"]).0,
             payments: payments.map(standing).collect(),
+            suspended: !channel["suspended"].is_null(),
         }
     }
 }

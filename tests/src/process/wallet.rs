@@ -170,7 +170,11 @@ impl Wallet {
     pub const PAYMENT: Duration = BLOCKS_PATIENCE;
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+///
+/// # Panics
+/// When it can't be copied.
+pub fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (entry, to) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));

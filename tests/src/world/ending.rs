@@ -210,7 +210,11 @@ impl World {
         self.facts.hold(0, &payments[0])?;
         let (paid, received) = self.moved(0, &payments[0]);
         let has = self.ledger.balance(&self.public(0));
-        check::account("wallet 0", has, MINTED.wide() - paid + received)?;
+        let should = MINTED.wide() - paid + received;
+        // A thief who pays need not say so: one who has forgotten what it got can't tell.
+        if !self.loss.of_wallets() || has.wide() < should {
+            check::account("wallet 0", has, should)?;
+        }
         let has = self.ledger.balance(&self.hub.public());
         if has < HUB_FUNDS {
             return Err(format!("the hub has {has}, and had {HUB_FUNDS} before the theft"));

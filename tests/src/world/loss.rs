@@ -46,7 +46,7 @@ impl Loss {
         self.happened && self.whose == Some(Whose::Hub)
     }
 
-    fn of_wallets(&self) -> bool {
+    pub(super) fn of_wallets(&self) -> bool {
         self.happened && matches!(self.whose, Some(Whose::Wallets(_)))
     }
 }
