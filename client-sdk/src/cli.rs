@@ -84,10 +84,14 @@ fn usage(error: &clap::Error) -> ExitCode {
         let detail = first.split_whitespace().collect::<Vec<_>>().join(" ");
         Printer { json }.error(&ClientError::new(Code::BadArgument, detail));
     } else {
-        // Nowhere to print to: the exit code says it.
-        let _ = error.print();
+        let printed = error.print().is_ok();
+        return ExitCode::from(match (asked, printed) {
+            (true, true) => DONE,
+            (true, false) => FAILED,
+            (false, _) => USAGE,
+        });
     }
-    ExitCode::from(if asked { DONE } else { USAGE })
+    ExitCode::from(USAGE)
 }
 
 fn exit_code(error: &ClientError) -> u8 {
@@ -110,8 +114,7 @@ async fn execute(mut args: Args, printer: Printer) -> Result<u8, ClientError> {
     }
     let home = Home::at(args.home()?);
     if let Command::Init { mnemonic_file } = &args.command {
-        let line = home::init(&home, &args, mnemonic_file.as_deref())?;
-        printer.line(&line);
+        home::init(&home, &args, mnemonic_file.as_deref(), |line| printer.line(line))?;
         return Ok(DONE);
     }
     let (lines, mut waiting) = mpsc::channel::<Line>(LINES_MAX);
@@ -124,16 +127,17 @@ async fn execute(mut args: Args, printer: Printer) -> Result<u8, ClientError> {
     };
     let spinner = printer.spinner(&args.command);
     let printing = async {
-        let mut failed = false;
+        let (mut failed, mut printed) = (false, Ok(()));
         while let Some(line) = waiting.recv().await {
             failed = line.failed;
-            spinner.suspend(|| printer.line(&line));
+            // Whatever becomes of the words, what was begun goes on.
+            printed = printed.and(spinner.suspend(|| printer.line(&line)));
         }
-        failed
+        printed.map(|()| failed)
     };
     let (ended, failed) = tokio::join!(running, printing);
     spinner.finish_and_clear();
-    ended.map(|()| if failed { FAILED } else { DONE })
+    ended.and(failed).map(|failed| if failed { FAILED } else { DONE })
 }
 
 /// Runs a command in this process, which owns the home.

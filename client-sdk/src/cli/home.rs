@@ -15,8 +15,8 @@
 //! the text `payhub/0` and `round` one byte, from 0, the first that gives a valid key: in practice
 //! always 0. So the words alone bring back the key, and the key its channels.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::Write;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +92,7 @@ impl Home {
 
     /// Takes the home, unless another process has it.
     pub(super) fn own(&self) -> Result<Owned, ClientError> {
-        if !self.key_path().exists() {
+        if !self.has_key()? {
             return Err(self.no_home());
         }
         let path = self.dir.join("lock");
@@ -105,10 +105,15 @@ impl Home {
         }
     }
 
+    /// Whether there is a wallet. Not being let look is another thing than there being none.
+    fn has_key(&self) -> Result<bool, ClientError> {
+        let path = self.key_path();
+        path.try_exists().map_err(|error| failed("look for", &path, &error))
+    }
+
     /// The private key.
     pub(super) fn key(&self) -> Result<SigningKey, ClientError> {
-        let path = self.key_path();
-        if path.exists() { read_key(&path) } else { Err(self.no_home()) }
+        if self.has_key()? { read_key(&self.key_path()) } else { Err(self.no_home()) }
     }
 
     pub(super) fn remembered(&self) -> Result<Remembered, ClientError> {
@@ -130,31 +135,79 @@ impl Home {
         replace(&self.config_path(), &text)
     }
 
-    /// Writes the files of a new home; the key comes last, and only where there is none.
-    fn create(&self, key: &SigningKey, remembered: &Remembered) -> Result<(), ClientError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
-        made.map_err(|error| failed("create", &self.dir, &error))?;
-        fs::set_permissions(&self.dir, Permissions::from_mode(0o700))
-            .map_err(|error| failed("protect", &self.dir, &error))?;
-        if self.key_path().exists() {
-            let detail = format!("there is a wallet in {} already", self.dir.display());
-            return Err(ClientError::new(Code::HomeExists, detail));
+    /// Makes the directory, or sees that the one that is there will do. One that was not made here
+    /// keeps its mode.
+    fn make_dir(&self) -> Result<(), ClientError> {
+        if self.has_key()? {
+            return Err(self.exists());
         }
+        let mode = match fs::metadata(&self.dir) {
+            Ok(there) => there.permissions().mode(),
+            Err(_) => {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+                return made.map_err(|error| failed("create", &self.dir, &error));
+            }
+        };
+        if mode & 0o077 != 0 {
+            let dir = self.dir.display();
+            let detail = format!(
+                "{dir} is open to other users (mode {:o}), and a wallet keeps secrets there: \
+                 `chmod 700 {dir}`, or name a directory that does not exist yet",
+                mode & 0o777
+            );
+            return Err(ClientError::new(Code::BadArgument, detail));
+        }
+        Ok(())
+    }
+
+    fn exists(&self) -> ClientError {
+        let detail = format!("there is a wallet in {} already", self.dir.display());
+        ClientError::new(Code::HomeExists, detail)
+    }
+
+    /// Writes the files of a new home; the key comes last, and only where there is none.
+    ///
+    /// Its words are the only way back to it, so there is no wallet before they were shown.
+    fn create(
+        &self,
+        key: &SigningKey,
+        remembered: &Remembered,
+        show: impl FnOnce() -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        self.make_dir()?;
         let text = serde_json::to_vec_pretty(remembered).unwrap_or_default();
-        write(&self.config_path(), &text, false)?;
+        write(&self.config_path(), &text)?;
         let digits = Zeroizing::new(hex::encode(key.to_bytes().as_slice()));
-        write(&self.key_path(), digits.as_bytes(), true)?;
+        let draft = self.dir.join(".wallet.key.new");
+        write(&draft, digits.as_bytes())?;
+        let kept = show().and_then(|()| self.keep(&draft));
+        // Under its own name or not at all.
+        let removed = fs::remove_file(&draft).map_err(|error| failed("remove", &draft, &error));
+        kept.and(removed)?;
         let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
         synced.map_err(|error| failed("sync", &self.dir, &error))
     }
+
+    /// Gives the key its name, unless another has got there first.
+    fn keep(&self, draft: &Path) -> Result<(), ClientError> {
+        match fs::hard_link(draft, self.key_path()) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(self.exists()),
+            linked => linked.map_err(|error| failed("write", &self.key_path(), &error)),
+        }
+    }
 }
 
-/// Makes a wallet.
+/// Makes a wallet, and shows its words before it is one.
+///
+/// # Errors
+/// Whatever keeps the words from being shown, or the files from being written: then there is no
+/// wallet, and the words, if they were seen, stand for none.
 pub(super) fn init(
     home: &Home,
     args: &Args,
     mnemonic_file: Option<&Path>,
-) -> Result<Line, ClientError> {
+    show: impl FnOnce(&Line) -> Result<(), ClientError>,
+) -> Result<(), ClientError> {
     let words = match mnemonic_file {
         Some(path) => read_mnemonic(path)?,
         None => new_mnemonic()?,
@@ -167,13 +220,17 @@ pub(super) fn init(
     }
     let key = key_of(&words)?;
     let made_here = mnemonic_file.is_none();
-    home.create(&key, &Remembered { hub, ledger: args.ledger.clone(), made_here })?;
     let (public_key, mnemonic) = (key.public(), Zeroizing::new(words.to_string()));
     let human = format!(
         "wallet {public_key}\n\nWrite these words down: they are the wallet.\n\n    {}",
         mnemonic.as_str()
     );
-    Ok(Line::new(json!({ "public_key": public_key, "mnemonic": mnemonic.as_str() }), human))
+    let line = Line::new(json!({ "public_key": public_key, "mnemonic": mnemonic.as_str() }), human);
+    let remembered = Remembered { hub, ledger: args.ledger.clone(), made_here };
+    home.create(&key, &remembered, || show(&line)).map_err(|error| {
+        let detail = format!("no wallet was made: {}", error.detail);
+        ClientError::new(error.code, detail)
+    })
 }
 
 fn new_mnemonic() -> Result<Mnemonic, ClientError> {
@@ -228,18 +285,13 @@ pub(super) fn read_key(path: &Path) -> Result<SigningKey, ClientError> {
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.new"));
-    write(&draft, bytes, false)?;
+    write(&draft, bytes)?;
     fs::rename(&draft, path).map_err(|error| failed("write", path, &error))
 }
 
-fn write(path: &Path, bytes: &[u8], new: bool) -> Result<(), ClientError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
     let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    if new {
-        options.create_new(true);
-    } else {
-        options.create(true).truncate(true);
-    }
+    options.write(true).mode(0o600).create(true).truncate(true);
     let written = options.open(path).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()

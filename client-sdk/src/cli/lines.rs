@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use settlement::reject::Code;
 use tokio::sync::mpsc;
 
 use super::args::Command;
@@ -56,18 +57,27 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// A line on standard output. One that nobody reads any more is no failure.
-    pub(super) fn line(self, line: &Line) {
+    /// A line on standard output.
+    ///
+    /// # Errors
+    /// When it can't be written there: what was done is done, but whoever asked does not know.
+    pub(super) fn line(self, line: &Line) -> Result<(), ClientError> {
         let text = if self.json { line.json.to_string() } else { printable(&line.human) };
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        let written = writeln!(out, "{text}").and_then(|()| out.flush());
+        written.map_err(|error| {
+            let detail = format!("cannot write to standard output: {error}");
+            ClientError::new(Code::Internal, detail)
+        })
     }
 
     /// An error: an object on standard output, or one line on standard error.
     pub(super) fn error(self, error: &ClientError) {
         if self.json {
             let json = json!({ "error": error_json(error) });
-            return self.line(&Line::new(json, ""));
+            if self.line(&Line::new(json, "")).is_ok() {
+                return;
+            }
         }
         let detail = printable(&error.detail).replace('\n', " ");
         let (name, number) = (error.code.name(), error.code.number());

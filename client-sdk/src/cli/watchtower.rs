@@ -238,6 +238,7 @@ pub(super) async fn run(
     let mut interrupted = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut tower = Tower::start(config).await?;
+    let mut printed = Ok(());
     loop {
         let told = tokio::select! {
             told = tower.next() => told,
@@ -245,8 +246,9 @@ pub(super) async fn run(
             _ = terminated.recv() => break,
         };
         let Some(told) = told else { break };
-        printer.line(&show::told(&told));
+        // Whether anybody reads it or not, it goes on guarding.
+        printed = printed.and(printer.line(&show::told(&told)));
     }
     tower.stop().await;
-    Ok(())
+    printed
 }
