@@ -48,15 +48,19 @@ mod file;
 pub(crate) mod files;
 mod format;
 mod memory;
+mod past;
 mod read;
 mod recover;
 
-pub use archive::read_segment;
 pub use error::{JournalError, abort_on};
 pub use file::{FileJournal, JournalConfig, JournalStats};
 pub use format::{FORMAT_VERSION, Kind, MAX_RECORD_BYTES};
 pub use memory::{CrashPoint, Disk, MemoryJournal};
+pub use past::read_segment;
 pub use read::{JournalReader, Records, TornTail};
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Position of a record: 1 for the first ever appended; 0 means "nothing".
 pub type Lsn = u64;
@@ -66,6 +70,33 @@ pub const MAX_GROUP_BYTES: usize = 256 << 20;
 
 /// What [`Journal::replay`] calls with each record; a reason returned ends the replay.
 pub type Visitor<'a> = &'a mut dyn FnMut(Lsn, &[u8]) -> Result<(), String>;
+
+/// What [`Past::read`] calls with each record; it may have enough, and a reason ends the read as an
+/// error.
+pub type Reader<'a> = &'a mut dyn FnMut(Lsn, &[u8]) -> Result<ControlFlow<()>, String>;
+
+/// What a journal has made durable, to be read from any thread while its owner appends. A read
+/// costs what it visits, and a bounded search for the first of it: no more.
+pub trait Past: Send + Sync {
+    /// Position of the last durable record.
+    fn durable(&self) -> Lsn;
+
+    /// Visits the records after `from` in order, until the reader has enough or at the record that
+    /// was the last durable one when this was called.
+    ///
+    /// # Errors
+    /// As [`Journal::replay`].
+    fn read(&self, from: Lsn, visit: Reader<'_>) -> Result<(), JournalError>;
+}
+
+/// A replay is a read that never has enough.
+fn replay_past<P: Past + ?Sized>(
+    past: &P,
+    from: Lsn,
+    visit: Visitor<'_>,
+) -> Result<(), JournalError> {
+    past.read(from, &mut |lsn, record| visit(lsn, record).map(ControlFlow::Continue))
+}
 
 /// An append-only sequence of records that become durable in groups.
 ///
@@ -109,6 +140,9 @@ pub trait Journal: Send {
     /// # Errors
     /// [`JournalError::Io`] when files cannot be moved; nothing is lost and it may be repeated.
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError>;
+
+    /// A way to read beside the owner, for as long as the journal is open.
+    fn past(&self) -> Arc<dyn Past>;
 }
 
 /// Appends a record; syncs the open group first when that has no room for it. What waits for the

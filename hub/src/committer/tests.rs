@@ -100,6 +100,9 @@ impl Journal for Narrow {
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
         self.0.archive_before(lsn)
     }
+    fn past(&self) -> Arc<dyn settlement::journal::Past> {
+        self.0.past()
+    }
 }
 
 #[test]
@@ -140,6 +143,9 @@ impl Journal for Watched {
     }
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
         self.inner.archive_before(lsn)
+    }
+    fn past(&self) -> Arc<dyn settlement::journal::Past> {
+        self.inner.past()
     }
 }
 

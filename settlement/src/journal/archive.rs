@@ -1,4 +1,4 @@
-//! Reading records back, and the archive of segments that no checkpoint needs any more.
+//! The archive of segments that no checkpoint needs any more.
 //!
 //! A segment moves by a rename, oldest first; the archive's directory is synced before the live
 //! one, so that a crash can leave a segment in both but never in none. The live one then counts.
@@ -7,9 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::{create_dir, list_segments, segment_path, sync_dir};
-use super::format::{Broken, Cursor, Kind};
-use super::recover::{Segment, damaged, read_header};
-use super::{JournalError, Lsn, Visitor};
+use super::recover::Segment;
+use super::{JournalError, Lsn};
 
 pub(super) fn archive_dir(dir: &Path) -> PathBuf {
     dir.join("archive")
@@ -84,102 +83,4 @@ fn remove_with_companions(archive: &Path, segment: &Path) -> Result<(), JournalE
         }
     }
     Ok(())
-}
-
-/// A segment to read: its file, its first record, and how many of its bytes count.
-struct Source {
-    path: PathBuf,
-    first: Lsn,
-    bytes: Option<u64>,
-}
-
-/// Visits the records after `from` up to `durable`, from the archive and the live segments.
-pub(super) fn replay(
-    dir: &Path,
-    kind: Kind,
-    live: &[Segment],
-    (from, durable): (Lsn, Lsn),
-    visit: Visitor<'_>,
-) -> Result<(), JournalError> {
-    if from == durable {
-        return Ok(());
-    }
-    let sources = sources_from(dir, live, from)?;
-    let mut expected: Option<(Lsn, u64)> = None;
-    for source in &sources {
-        if let Some((next, _)) = expected
-            && next != source.first
-        {
-            // A segment between the two is missing.
-            return Err(JournalError::Gone { from: next.saturating_sub(1), oldest: source.first });
-        }
-        expected = Some(read_source(source, kind, expected, &mut |lsn, record| {
-            if lsn > from { visit(lsn, record) } else { Ok(()) }
-        })?);
-    }
-    match expected {
-        Some((next, _)) if next > durable => Ok(()),
-        _ => Err(JournalError::Gone { from, oldest: durable }),
-    }
-}
-
-/// The segments that hold the records after `from`, ascending.
-fn sources_from(dir: &Path, live: &[Segment], from: Lsn) -> Result<Vec<Source>, JournalError> {
-    let archive = archive_dir(dir);
-    let oldest_live = live.first().map_or(Lsn::MAX, |segment| segment.first);
-    let archived = list_segments(&archive)?.into_iter().filter(|first| *first < oldest_live);
-    let mut sources: Vec<Source> = archived
-        .map(|first| Source { path: segment_path(&archive, first), first, bytes: None })
-        .collect();
-    sources.extend(live.iter().map(|segment| Source {
-        path: segment_path(dir, segment.first),
-        first: segment.first,
-        bytes: Some(segment.bytes),
-    }));
-    let needed = from.saturating_add(1);
-    let oldest = sources.first().map_or(0, |source| source.first);
-    if oldest > needed {
-        return Err(JournalError::Gone { from, oldest });
-    }
-    let skipped = sources.partition_point(|source| source.first <= needed).saturating_sub(1);
-    sources.drain(..skipped);
-    Ok(sources)
-}
-
-/// Reads one segment; returns the position and running hash that the next one has to start with.
-fn read_source(
-    source: &Source,
-    kind: Kind,
-    expected: Option<(Lsn, u64)>,
-    visit: Visitor<'_>,
-) -> Result<(Lsn, u64), JournalError> {
-    let path = &source.path;
-    let mut bytes = fs::read(path).map_err(JournalError::io("read", path))?;
-    if let Some(valid) = source.bytes {
-        bytes.truncate(usize::try_from(valid).unwrap_or(usize::MAX));
-    }
-    let header = read_header(path, &bytes, kind, source.first)?;
-    if expected.is_some_and(|expected| expected != (header.first, header.running)) {
-        let reason = "the segment does not continue the one before it";
-        return Err(damaged(path, Broken { offset: 0, reason }));
-    }
-    let mut cursor = Cursor::new(&bytes, &header);
-    while let Some((lsn, record)) = cursor.record().map_err(|broken| damaged(path, broken))? {
-        visit(lsn, record).map_err(|reason| JournalError::Visitor { lsn, reason })?;
-    }
-    Ok((cursor.next, cursor.running))
-}
-
-/// Visits all records of one segment file, for statements and exports from archived segments.
-///
-/// # Errors
-/// As [`super::Journal::replay`]; the file's name must be the one it was archived under.
-pub fn read_segment(path: &Path, kind: Kind, visit: Visitor<'_>) -> Result<(), JournalError> {
-    let firsts = path.file_stem().and_then(|stem| stem.to_str()).map(str::parse);
-    let Some(Ok(first)) = firsts else {
-        let reason = "the file's name is not the number of its first record";
-        return Err(damaged(path, Broken { offset: 0, reason }));
-    };
-    let source = Source { path: path.to_path_buf(), first, bytes: None };
-    read_source(&source, kind, None, visit).map(|_| ())
 }

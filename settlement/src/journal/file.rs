@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::archive;
 use super::files::{create_segment, lock_dir, segment_path};
@@ -12,8 +13,9 @@ use super::format::{
     GROUP_HEADER_BYTES, Kind, MAX_RECORD_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, group_header,
     put_record,
 };
+use super::past::FilePast;
 use super::recover::{Recovered, Segment, recover};
-use super::{Journal, JournalError, Lsn, MAX_GROUP_BYTES, Visitor};
+use super::{Journal, JournalError, Lsn, MAX_GROUP_BYTES, Past, Visitor, replay_past};
 
 /// A group buffer that grew beyond this is given back after its sync.
 const KEPT_GROUP_BYTES: usize = 4 << 20;
@@ -91,6 +93,8 @@ pub struct FileJournal {
     durable_running: u64,
     poisoned: bool,
     stats: JournalStats,
+    /// What readers go by; told of everything after it is durable.
+    past: Arc<FilePast>,
     _lock: File,
 }
 
@@ -115,6 +119,9 @@ impl FileJournal {
             }
             None => create_first(&dir, config.kind)?,
         };
+        let past = FilePast::new(&dir, config.kind);
+        past.segments_are(&found.segments)?;
+        past.durable_is(found.last, found.segments.last());
         Ok(FileJournal {
             dir,
             config,
@@ -128,6 +135,7 @@ impl FileJournal {
             durable_running: found.running,
             poisoned: false,
             stats: JournalStats::default(),
+            past: Arc::new(past),
             _lock: lock,
         })
     }
@@ -199,6 +207,7 @@ impl FileJournal {
         self.file = Box::new(create_segment(&self.dir, &header)?);
         self.salt = header.salt;
         self.segments.push(Segment { first: header.first, bytes: SEGMENT_HEADER_BYTES as u64 });
+        self.past.segment_begins(header.first);
         self.stats.segments = self.stats.segments.saturating_add(1);
         Ok(())
     }
@@ -240,6 +249,7 @@ impl Journal for FileJournal {
         }
         self.durable = self.last;
         self.durable_running = self.running;
+        self.past.durable_is(self.durable, self.segments.last());
         self.empty_group();
         Ok(self.durable)
     }
@@ -254,19 +264,21 @@ impl Journal for FileJournal {
 
     fn replay(&self, from: Lsn, visit: Visitor<'_>) -> Result<(), JournalError> {
         self.check()?;
-        if from > self.durable {
-            return Err(JournalError::Ahead { from, durable: self.durable });
-        }
-        archive::replay(&self.dir, self.config.kind, &self.segments, (from, self.durable), visit)
+        replay_past(self.past.as_ref(), from, visit)
     }
 
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
         self.check()?;
         archive::move_before(&self.dir, &mut self.segments, lsn.min(self.durable))?;
-        match self.config.archive_bytes {
-            Some(limit) => archive::drop_above(&self.dir, limit),
-            None => Ok(()),
+        if let Some(limit) = self.config.archive_bytes {
+            archive::drop_above(&self.dir, limit)?;
+            self.past.segments_are(&self.segments)?;
         }
+        Ok(())
+    }
+
+    fn past(&self) -> Arc<dyn Past> {
+        self.past.clone()
     }
 }
 

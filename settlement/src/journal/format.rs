@@ -126,17 +126,42 @@ fn group_at(bytes: &[u8], offset: usize, salt: u64) -> Option<(Lsn, u64)> {
 
 /// Whether a valid group header starts at `from` or anywhere behind it.
 pub(super) fn group_follows(bytes: &[u8], from: usize, salt: u64) -> bool {
+    next_group(bytes, from, salt).is_some()
+}
+
+/// Where a group of a segment starts, and what its header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GroupStart {
+    pub(super) offset: usize,
+    pub(super) first: Lsn,
+    pub(super) running: u64,
+}
+
+/// The first valid group header at `from` or anywhere behind it.
+pub(super) fn next_group(bytes: &[u8], from: usize, salt: u64) -> Option<GroupStart> {
     let mut offset = from;
-    while let Some(found) =
-        bytes.get(offset..).and_then(|rest| rest.iter().position(|byte| *byte == GROUP_MAGIC[0]))
-    {
-        offset = offset.saturating_add(found);
-        if group_at(bytes, offset, salt).is_some() {
-            return true;
+    loop {
+        let rest = bytes.get(offset..)?;
+        offset = offset.saturating_add(rest.iter().position(|byte| *byte == GROUP_MAGIC[0])?);
+        if let Some((first, running)) = group_at(bytes, offset, salt) {
+            return Some(GroupStart { offset, first, running });
         }
         offset = offset.saturating_add(1);
     }
-    false
+}
+
+/// How many bytes the frame takes that starts here: a group's header, or a record with its own. Of
+/// fewer than [`RECORD_HEADER_BYTES`] no more can be told than that it takes at least these.
+pub(super) fn frame_bytes(start: &[u8]) -> usize {
+    match u32_at(start, 0) {
+        _ if start.len() < RECORD_HEADER_BYTES => RECORD_HEADER_BYTES,
+        Some(_) if start.starts_with(&GROUP_MAGIC) => GROUP_HEADER_BYTES,
+        length => {
+            let length = length.and_then(|length| usize::try_from(length).ok());
+            let payload = length.unwrap_or(0).min(MAX_RECORD_BYTES);
+            RECORD_HEADER_BYTES.saturating_add(payload)
+        }
+    }
 }
 
 /// Appends a record's frame to `group` and returns the running hash after it.
@@ -169,6 +194,15 @@ pub(super) struct Broken {
     pub(super) reason: &'static str,
 }
 
+/// All that a [`Cursor`] has to know of what it has read, to go on with the bytes behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    pub(super) salt: u64,
+    pub(super) next: Lsn,
+    pub(super) running: u64,
+    pub(super) in_group: bool,
+}
+
 /// Reads the records of a segment in order, checking each against the running hash.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -196,6 +230,29 @@ impl<'a> Cursor<'a> {
             last_group: None,
             next: header.first,
             running: header.running,
+        }
+    }
+
+    /// Goes on with these bytes, which start with a frame.
+    pub(super) fn resume(bytes: &'a [u8], progress: Progress) -> Cursor<'a> {
+        Cursor {
+            bytes,
+            salt: progress.salt,
+            offset: 0,
+            group_start: progress.in_group.then_some(0),
+            end: 0,
+            last_group: None,
+            next: progress.next,
+            running: progress.running,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            salt: self.salt,
+            next: self.next,
+            running: self.running,
+            in_group: self.group_start.is_some(),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Journal, JournalError, Lsn, MAX_RECORD_BYTES, Visitor};
+use super::{Journal, JournalError, Lsn, MAX_RECORD_BYTES, Past, Reader, Visitor, replay_past};
 
 /// Where a simulated disk is to crash, once. Counts start at 1 and go on across reopening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +146,10 @@ impl MemoryJournal {
         Ok(MemoryJournal { disk: disk.clone(), generation, poisoned: false, last, durable: last })
     }
 
+    fn reader(&self) -> MemoryPast {
+        MemoryPast { disk: self.disk.clone(), generation: self.generation }
+    }
+
     /// Runs `work` on the disk if it is still this journal's; `Fatal` poisons.
     fn with<T>(
         &mut self,
@@ -181,25 +185,10 @@ impl Journal for MemoryJournal {
     }
 
     fn replay(&self, from: Lsn, visit: Visitor<'_>) -> Result<(), JournalError> {
-        let state = self.disk.state();
-        if self.poisoned || state.generation != self.generation {
+        if self.poisoned {
             return Err(JournalError::Poisoned);
         }
-        if from > state.durable() {
-            return Err(JournalError::Ahead { from, durable: state.durable() });
-        }
-        if from < state.dropped {
-            return Err(JournalError::Gone { from, oldest: state.dropped.saturating_add(1) });
-        }
-        let (records, dropped) = (state.records.clone(), state.dropped);
-        // The visitor may use the disk.
-        drop(state);
-        (dropped.saturating_add(1)..)
-            .zip(&records)
-            .skip_while(|(lsn, _)| *lsn <= from)
-            .try_for_each(|(lsn, record)| {
-                visit(lsn, record).map_err(|reason| JournalError::Visitor { lsn, reason })
-            })
+        replay_past(&self.reader(), from, visit)
     }
 
     /// Drops the records: the harshest archive, one of no bytes.
@@ -211,6 +200,54 @@ impl Journal for MemoryJournal {
             state.dropped = state.dropped.max(target);
             Ok(())
         })
+    }
+
+    fn past(&self) -> Arc<dyn Past> {
+        Arc::new(self.reader())
+    }
+}
+
+/// Reads the disk beside the journal that is open on it.
+struct MemoryPast {
+    disk: Disk,
+    generation: u64,
+}
+
+impl MemoryPast {
+    /// A durable record, while the disk is still this journal's.
+    fn record(&self, lsn: Lsn) -> Result<Option<Vec<u8>>, JournalError> {
+        let state = self.disk.state();
+        if state.generation != self.generation {
+            return Err(JournalError::Poisoned);
+        }
+        if lsn <= state.dropped {
+            let oldest = state.dropped.saturating_add(1);
+            return Err(JournalError::Gone { from: lsn.saturating_sub(1), oldest });
+        }
+        let at = lsn.saturating_sub(state.dropped).saturating_sub(1);
+        Ok(usize::try_from(at).ok().and_then(|at| state.records.get(at)).cloned())
+    }
+}
+
+impl Past for MemoryPast {
+    fn durable(&self) -> Lsn {
+        self.disk.durable()
+    }
+
+    fn read(&self, from: Lsn, visit: Reader<'_>) -> Result<(), JournalError> {
+        let durable = self.durable();
+        if from > durable {
+            return Err(JournalError::Ahead { from, durable });
+        }
+        for lsn in from.saturating_add(1)..=durable {
+            // The disk is not held meanwhile: the visitor may use it.
+            let Some(record) = self.record(lsn)? else { break };
+            let visited = visit(lsn, &record);
+            if visited.map_err(|reason| JournalError::Visitor { lsn, reason })?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
