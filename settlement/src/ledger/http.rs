@@ -24,13 +24,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::TX_BYTES_MAX;
 use super::service::LedgerHandle;
 use crate::api::{FaucetRequest, Problem, SubmitAnswer, SubmitRequest};
-use crate::block::BlockEvents;
+use crate::block::{Block, BlockEvents};
 use crate::encoding::{decode, encode};
 use crate::reject::Code;
 use crate::tx::Transaction;
@@ -117,8 +117,9 @@ async fn block(
     Path(height): Path<String>,
 ) -> Result<Response, Refusal> {
     let height: u64 = parse(&height, "a height")?;
-    let block = ledger.block(Height(height)).await?;
-    found(block, || format!("there is no block {height} yet"))
+    let answer = |block: Option<Block>| block.map(|block| Json(block).into_response());
+    let missing = || Refusal::new(Code::NotFound, format!("there is no block {height} yet"));
+    ledger.block_as(Height(height), answer).await?.ok_or_else(missing)
 }
 
 async fn account(
@@ -174,12 +175,16 @@ async fn events(
     let malformed = |error: QueryRejection| Refusal::new(Code::MalformedRequest, error.body_text());
     let Query(query) = query.map_err(malformed)?;
     let wait = Duration::from_millis(query.wait_ms);
-    let blocks = ledger.events_from(Height(query.from), query.max, wait).await?;
+    let wanted = (Height(query.from), query.max, wait);
+    Ok(ledger.events_as(wanted, move |blocks| page(blocks, query.format)).await?)
+}
+
+fn page(blocks: &[Arc<BlockEvents>], format: Format) -> Response {
     let blocks: Vec<&BlockEvents> = blocks.iter().map(Arc::as_ref).collect();
-    Ok(match query.format {
+    match format {
         Format::Json => Json(serde_json::json!({ "blocks": blocks })).into_response(),
         Format::Postcard => ([(header::CONTENT_TYPE, POSTCARD)], encode(&blocks)).into_response(),
-    })
+    }
 }
 
 fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
@@ -195,16 +200,6 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, R
     })?;
     let read = serde_json::from_slice(&body);
     read.map_err(|error| Refusal::new(Code::MalformedRequest, error.to_string()))
-}
-
-fn found<T: Serialize>(
-    value: Option<T>,
-    missing: impl FnOnce() -> String,
-) -> Result<Response, Refusal> {
-    match value {
-        Some(value) => Ok(Json(value).into_response()),
-        None => Err(Refusal::new(Code::NotFound, missing())),
-    }
 }
 
 /// The answer where there is no route.

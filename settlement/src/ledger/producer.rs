@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::mempool::{Mempool, MempoolConfig};
-use super::store::{Store, StoreConfig, StoreError};
+use super::store::{History, Store, StoreConfig, StoreError};
 use super::{BlockError, Ledger};
 use crate::api::ChannelView;
-use crate::block::{Block, BlockEvents, SignedHeader};
+use crate::block::{BlockEvents, SignedHeader};
 use crate::crypto::{Signable, SigningKey};
 use crate::index::Index;
 use crate::journal::Journal;
@@ -17,7 +17,7 @@ use crate::params::Genesis;
 use crate::reject::Code;
 use crate::state_proof::StateProof;
 use crate::tx::{Mint, Transaction};
-use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
+use crate::types::{Amount, AssetId, ChannelId, PublicKey, TxId};
 
 /// Limits of a producer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -142,16 +142,9 @@ impl Producer {
         }
     }
 
-    /// What the blocks from this height on did; see [`Store::events_from`].
-    ///
-    /// # Errors
-    /// [`StoreError`] when older blocks can't be read.
-    pub fn events_from(
-        &self,
-        from: Height,
-        max: usize,
-    ) -> Result<Vec<Arc<BlockEvents>>, StoreError> {
-        self.store.events_from(from, max)
+    /// What earlier blocks did, to be read from any thread.
+    pub fn history(&self) -> &Arc<History> {
+        self.store.history()
     }
 
     /// A channel, whether open, closing or paid out.
@@ -169,14 +162,6 @@ impl Producer {
     /// block.
     pub fn state_proof(&self, id: &ChannelId) -> Option<StateProof> {
         self.ledger.state_proof(id, self.tip()?)
-    }
-
-    /// A whole block.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it can't be read.
-    pub fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
-        self.store.block(height)
     }
 }
 

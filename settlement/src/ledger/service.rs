@@ -1,13 +1,21 @@
 //! The ledger as a service: one thread that owns the [`Producer`] and its blocking files, and a
 //! handle for everybody else.
 //!
-//! The thread makes blocks by the clock, or by hand in tests. Commands reach it through a bounded
-//! queue; when that is full they are refused as overloaded. A block is announced only after it is
-//! durable. A journal that fails ends the process: memory is ahead of the disk then, and nothing
-//! may be told to anybody.
+//! The thread makes blocks by the clock, or by hand in tests. What is to be done reaches it through
+//! bounded queues, transactions before questions; when one is full it is refused as overloaded. A
+//! block is announced only after it is durable. A journal that fails ends the process: memory is
+//! ahead of the disk then, and nothing may be told to anybody.
+//!
+//! Whoever can ask a ledger anything can ask it as often as they like, and a claim that a flood of
+//! questions keeps out of the blocks until its lock has expired is money lost. So each question that
+//! the thread answers itself costs about as much as finding one row, and what costs more (earlier
+//! blocks) is answered beside it: from memory, or by a few blocking threads that read the journal's
+//! files themselves, as many at once as [`HISTORY_AT_ONCE`].
+
+mod gate;
+mod inbox;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::ChannelState;
 use super::producer::Producer;
-use super::store::StoreError;
+use super::store::{History, StoreError};
 use crate::api::{AccountView, ChannelView, LedgerInfo};
 use crate::block::{Block, BlockEvents};
 use crate::journal::abort_on;
@@ -23,12 +31,21 @@ use crate::reject::Code;
 use crate::state_proof::StateProof;
 use crate::tx::Transaction;
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
-
-/// The most commands that wait for the thread.
-const COMMANDS_MAX: usize = 4_096;
+use gate::Gate;
+use inbox::{Inbox, Kind, Next};
 
 /// The longest that [`LedgerHandle::events_from`] waits for a block: 30 s.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How many answers about older blocks are worked on at once.
+pub const HISTORY_AT_ONCE: usize = 2;
+
+/// How many more may wait for their turn; beyond that [`Code::Overloaded`] is the answer.
+pub const HISTORY_WAITING_MAX: usize = 256;
+
+/// What takes up to so many bytes in the journal is put into the form it is sent in at once; more
+/// waits for its turn.
+const SMALL_BYTES: usize = 64 << 10;
 
 /// Who makes blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +56,7 @@ pub enum Pace {
     ByHand,
 }
 
-type Command = Box<dyn FnOnce(&mut Producer) -> Next + Send>;
-
-enum Next {
-    Go,
-    Stop,
-}
+type Command = Box<dyn FnOnce(&mut Producer) + Send>;
 
 /// The running thread.
 pub struct Service {
@@ -55,8 +67,19 @@ pub struct Service {
 /// A way to a running ledger; clones are cheap.
 #[derive(Clone)]
 pub struct LedgerHandle {
-    commands: SyncSender<Command>,
+    door: Arc<Door>,
     height: watch::Receiver<Height>,
+    history: Arc<History>,
+    gate: Gate,
+}
+
+/// The askers' side of the queues; the thread ends when the last of them is gone.
+struct Door(Arc<Inbox<Command>>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Service {
@@ -65,18 +88,20 @@ impl Service {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(producer: Producer, pace: Pace) -> std::io::Result<Service> {
-        let (commands, waiting) = sync_channel(COMMANDS_MAX);
+        let inbox = Inbox::new();
         let (announce, height) = watch::channel(producer.ledger().tip().height);
+        let history = Arc::clone(producer.history());
         let worker = Worker {
             interval: Duration::from_millis(producer.ledger().parameters().block_interval_ms),
             producer,
-            waiting,
+            inbox: Arc::clone(&inbox),
             announce,
             pace,
         };
         let thread = Builder::new().name("ledger".to_owned());
         let thread = thread.spawn(move || worker.run())?;
-        let handle = LedgerHandle { commands, height };
+        let gate = Gate::new(HISTORY_AT_ONCE, HISTORY_WAITING_MAX);
+        let handle = LedgerHandle { door: Arc::new(Door(inbox)), height, history, gate };
         Ok(Service { handle, thread })
     }
 
@@ -86,12 +111,10 @@ impl Service {
     }
 
     /// Stops after what is being done, takes a checkpoint, and closes the files. Whoever waits for
-    /// a block is told that the ledger is gone.
+    /// a block or an answer is told that the ledger is gone.
     pub async fn stop(self) {
         let stopped = tokio::task::spawn_blocking(move || {
-            let stop: Command = Box::new(|_| Next::Stop);
-            // A thread that is gone already needs no stopping.
-            let _ = self.handle.commands.send(stop);
+            self.handle.door.0.close();
             self.thread.join().is_ok()
         });
         if !matches!(stopped.await, Ok(true)) {
@@ -103,27 +126,28 @@ impl Service {
 /// What the thread owns.
 struct Worker {
     producer: Producer,
-    waiting: Receiver<Command>,
+    inbox: Arc<Inbox<Command>>,
     announce: watch::Sender<Height>,
     pace: Pace,
     interval: Duration,
+}
+
+/// Whoever asks a thread that has ended must not wait for it.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
 }
 
 impl Worker {
     fn run(mut self) {
         let mut next_block = Instant::now();
         loop {
-            let command = match self.pace {
-                Pace::ByHand => self.waiting.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Pace::Clock => {
-                    let left = next_block.saturating_duration_since(Instant::now());
-                    self.waiting.recv_timeout(left)
-                }
-            };
-            match command.map(|command| command(&mut self.producer)) {
-                Ok(Next::Go) => {}
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Next::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            let until = (self.pace == Pace::Clock).then_some(next_block);
+            match self.inbox.next(until) {
+                Next::Do(command) => command(&mut self.producer),
+                Next::Due => {}
+                Next::Closed => break,
             }
             // Looked at after every command too, so that a flood of them delays no block.
             if self.pace == Pace::Clock && Instant::now() >= next_block {
@@ -164,20 +188,33 @@ pub fn now_ms() -> u64 {
 }
 
 impl LedgerHandle {
+    /// Has the thread answer a question; see the module for what one may cost.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Producer) -> T + Send + 'static,
     ) -> Result<T, Code> {
+        self.put(Kind::Question, question).await
+    }
+
+    /// Has the thread do something that comes before all questions.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Producer) -> T + Send + 'static,
+    ) -> Result<T, Code> {
+        self.put(Kind::Work, work).await
+    }
+
+    async fn put<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        what: impl FnOnce(&mut Producer) -> T + Send + 'static,
+    ) -> Result<T, Code> {
         let (reply, answer) = oneshot::channel();
         let command: Command = Box::new(move |producer| {
             // Whoever asked may have gone away.
-            let _ = reply.send(question(producer));
-            Next::Go
+            let _ = reply.send(what(producer));
         });
-        self.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => Code::Overloaded,
-            TrySendError::Disconnected(_) => Code::LedgerUnavailable,
-        })?;
+        self.door.0.put(kind, command)?;
         answer.await.map_err(|_| Code::LedgerUnavailable)
     }
 
@@ -200,7 +237,7 @@ impl LedgerHandle {
     /// # Errors
     /// The code that it is refused with.
     pub async fn submit(&self, tx: Transaction) -> Result<TxId, Code> {
-        self.ask(|producer| producer.submit(tx)).await?
+        self.work(|producer| producer.submit(tx)).await?
     }
 
     /// New money, on development ledgers alone.
@@ -213,11 +250,12 @@ impl LedgerHandle {
         asset: AssetId,
         amount: Amount,
     ) -> Result<TxId, Code> {
-        self.ask(move |producer| producer.mint(account, asset, amount)).await?
+        self.work(move |producer| producer.mint(account, asset, amount)).await?
     }
 
     /// What the blocks from this height on did, at most `max` of them. If there is no such block
-    /// yet, waits for one up to `wait` (at most [`WAIT_MAX`]); then the answer may be empty.
+    /// yet, waits for one up to `wait` (at most [`WAIT_MAX`]); then the answer may be empty. The
+    /// newest blocks come from memory; for older ones see [`HISTORY_AT_ONCE`].
     ///
     /// # Errors
     /// [`Code::Internal`] when older blocks can't be read.
@@ -227,14 +265,50 @@ impl LedgerHandle {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Arc<BlockEvents>>, Code> {
+        if !self.reached(height, wait).await? {
+            return Ok(Vec::new());
+        }
+        if let Some(page) = self.history.recent_from(height, max) {
+            return Ok(page.blocks);
+        }
+        let history = Arc::clone(&self.history);
+        self.gate.run(move || logged(history.events_from(height, max))).await?
+    }
+
+    /// As [`LedgerHandle::events_from`], put into the form in which it is sent.
+    pub(super) async fn events_as<T: Send + 'static>(
+        &self,
+        (height, max, wait): (Height, usize, Duration),
+        form: impl FnOnce(&[Arc<BlockEvents>]) -> T + Send + 'static,
+    ) -> Result<T, Code> {
+        if !self.reached(height, wait).await? {
+            return Ok(form(&[]));
+        }
+        let recent = self.history.recent_from(height, max);
+        if let Some(page) = recent.as_ref().filter(|page| page.bytes <= SMALL_BYTES) {
+            return Ok(form(&page.blocks));
+        }
+        let history = Arc::clone(&self.history);
+        let answer = move || {
+            let blocks = match recent {
+                Some(page) => page.blocks,
+                None => logged(history.events_from(height, max))?,
+            };
+            Ok(form(&blocks))
+        };
+        self.gate.run(answer).await?
+    }
+
+    /// Waits until there is a block of this height; whether there is.
+    async fn reached(&self, height: Height, wait: Duration) -> Result<bool, Code> {
         let mut tip = self.height.clone();
+        self.is_running()?;
         let there = tip.wait_for(|tip| *tip >= height.max(Height(1)));
         match tokio::time::timeout(wait.min(WAIT_MAX), there).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return Err(Code::LedgerUnavailable),
-            Err(_) => return Ok(Vec::new()),
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(_)) => Err(Code::LedgerUnavailable),
+            Err(_) => Ok(false),
         }
-        self.ask(move |producer| logged(producer.events_from(height, max))).await?
     }
 
     /// The newest durable block's height; [`watch::Receiver::changed`] tells when it moves.
@@ -285,12 +359,27 @@ impl LedgerHandle {
         proof.ok_or(Code::NoSuchChannel)
     }
 
-    /// A whole block.
+    /// A whole block; see [`HISTORY_AT_ONCE`].
     ///
     /// # Errors
     /// [`Code::Internal`] when it can't be read.
     pub async fn block(&self, height: Height) -> Result<Option<Block>, Code> {
-        self.ask(move |producer| logged(producer.block(height))).await?
+        self.block_as(height, |block| block).await
+    }
+
+    /// As [`LedgerHandle::block`], put into the form in which it is sent.
+    pub(super) async fn block_as<T: Send + 'static>(
+        &self,
+        height: Height,
+        form: impl FnOnce(Option<Block>) -> T + Send + 'static,
+    ) -> Result<T, Code> {
+        self.is_running()?;
+        let history = Arc::clone(&self.history);
+        self.gate.run(move || logged(history.block(height)).map(form)).await?
+    }
+
+    fn is_running(&self) -> Result<(), Code> {
+        self.height.has_changed().map(|_| ()).map_err(|_| Code::LedgerUnavailable)
     }
 
     /// Makes a block now, or at the earliest time that it may have.
@@ -302,7 +391,7 @@ impl LedgerHandle {
             let time = now_ms().max(producer.next_time_ms());
             produce(producer, time)
         };
-        self.ask(make).await
+        self.work(make).await
     }
 
     /// Makes a block of this time; none if that is too early.
@@ -310,7 +399,7 @@ impl LedgerHandle {
     /// # Errors
     /// See [`LedgerHandle::info`].
     pub async fn produce_at(&self, time_ms: u64) -> Result<Option<Arc<BlockEvents>>, Code> {
-        self.ask(move |producer| produce(producer, time_ms)).await
+        self.work(move |producer| produce(producer, time_ms)).await
     }
 }
 

@@ -11,7 +11,7 @@
 
 mod history;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,8 @@ use crate::journal::{Journal, JournalError, Lsn};
 use crate::params::Genesis;
 use crate::types::ChannelId;
 
-pub use history::{HISTORY_BLOCKS_MAX, HISTORY_BYTES};
+use history::Recent;
+pub use history::{HISTORY_BLOCKS_MAX, HISTORY_BYTES, History};
 
 /// The format of the journal's records.
 pub const RECORD_VERSION: u16 = 1;
@@ -109,14 +110,8 @@ pub struct Store {
     config: StoreConfig,
     /// Rows that the index does not have yet.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    recent: VecDeque<Recent>,
-    recent_bytes: usize,
+    history: Arc<History>,
     tip: Option<SignedHeader>,
-}
-
-struct Recent {
-    block: Arc<BlockEvents>,
-    bytes: usize,
 }
 
 impl Store {
@@ -131,15 +126,9 @@ impl Store {
         config: StoreConfig,
     ) -> Result<(Ledger, Store), StoreError> {
         let (mut ledger, tip) = load(genesis, index.as_ref())?;
-        let mut store = Store {
-            journal,
-            index,
-            config,
-            changes: BTreeMap::new(),
-            recent: VecDeque::new(),
-            recent_bytes: 0,
-            tip,
-        };
+        let history = Arc::new(History::new(journal.past()));
+        let changes = BTreeMap::new();
+        let mut store = Store { journal, index, config, changes, history, tip };
         store.replay_into(&mut ledger)?;
         Ok((ledger, store))
     }
@@ -152,7 +141,7 @@ impl Store {
         let visited = self.journal.replay(from, &mut |lsn, bytes| {
             let done = replay_one(ledger, lsn, bytes).map(|(applied, events)| {
                 self.tip = Some(events.header);
-                replayed.take(&applied, events, bytes.len(), &limits);
+                replayed.take(&applied, Arc::new(events), bytes.len(), &limits);
             });
             done.map_err(|error| {
                 let reason = error.to_string();
@@ -165,9 +154,13 @@ impl Store {
         }
         visited?;
         self.changes = replayed.changes;
-        self.recent = replayed.recent;
-        self.recent_bytes = replayed.recent_bytes;
+        self.history.starts_with(replayed.recent);
         Ok(())
+    }
+
+    /// What earlier blocks did, to be read from any thread.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
     }
 
     /// The newest block's header; none before the first block.
@@ -198,7 +191,7 @@ impl Store {
         self.changes.extend(applied.rows);
         self.changes.extend(applied.closed.iter().map(closed_row));
         let events = Arc::new(BlockEvents { header, events: record.events });
-        self.remember(Arc::clone(&events), bytes.len());
+        self.history.remember(Arc::clone(&events), bytes.len(), &self.config);
         Ok(events)
     }
 
@@ -213,12 +206,6 @@ impl Store {
             None => self.index.get(&key)?,
         };
         Ok(row.and_then(|row| decode(&row).ok()))
-    }
-
-    fn remember(&mut self, block: Arc<BlockEvents>, bytes: usize) {
-        self.recent_bytes = self.recent_bytes.saturating_add(bytes);
-        self.recent.push_back(Recent { block, bytes });
-        self.recent_bytes = trim(&mut self.recent, self.recent_bytes, &self.config);
     }
 
     /// Whether enough blocks have passed since the last checkpoint.
@@ -257,18 +244,20 @@ impl Store {
 #[derive(Default)]
 struct Replayed {
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    recent: VecDeque<Recent>,
-    recent_bytes: usize,
+    recent: Recent,
 }
 
 impl Replayed {
-    fn take(&mut self, applied: &Applied, block: BlockEvents, bytes: usize, limits: &StoreConfig) {
+    fn take(
+        &mut self,
+        applied: &Applied,
+        block: Arc<BlockEvents>,
+        bytes: usize,
+        limits: &StoreConfig,
+    ) {
         self.changes.extend(applied.rows.iter().cloned());
         self.changes.extend(applied.closed.iter().map(closed_row));
-        self.recent_bytes = self.recent_bytes.saturating_add(bytes);
-        let block = Arc::new(block);
-        self.recent.push_back(Recent { block, bytes });
-        self.recent_bytes = trim(&mut self.recent, self.recent_bytes, limits);
+        self.recent.push(block, bytes, limits);
     }
 }
 
@@ -278,16 +267,6 @@ fn closed_key(id: &ChannelId) -> Vec<u8> {
 
 fn closed_row(closed: &ClosedChannel) -> Row {
     (closed_key(&closed.terms.channel_id()), Some(encode(closed)))
-}
-
-fn trim(recent: &mut VecDeque<Recent>, mut bytes: usize, limits: &StoreConfig) -> usize {
-    while recent.len() > limits.recent_blocks.max(1)
-        || (bytes > limits.recent_bytes && recent.len() > 1)
-    {
-        let dropped = recent.pop_front().map_or(0, |recent| recent.bytes);
-        bytes = bytes.saturating_sub(dropped);
-    }
-    bytes
 }
 
 /// The ledger as the index has it.

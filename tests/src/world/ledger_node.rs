@@ -43,7 +43,7 @@ impl LedgerNode {
     }
 
     pub(super) fn events_from(&self, from: Height) -> Vec<Arc<BlockEvents>> {
-        self.producer.events_from(from, 1_000).expect("the ledger's history can be read")
+        self.producer.history().events_from(from, 1_000).expect("the ledger's history can be read")
     }
 
     pub(super) fn mint(&mut self, to: PublicKey, amount: Amount) {

@@ -67,5 +67,8 @@ fn blocks_in_files_are_there_after_a_restart() {
     drop(producer);
     let producer = open();
     assert_eq!(*producer.ledger().tip(), tip, "from the index");
-    assert_eq!(producer.block(tip.height).unwrap().unwrap().header, *producer.tip().unwrap());
+    assert_eq!(
+        producer.history().block(tip.height).unwrap().unwrap().header,
+        *producer.tip().unwrap()
+    );
 }

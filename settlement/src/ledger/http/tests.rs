@@ -3,13 +3,18 @@
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Barrier, watch};
 
 use super::super::fixture::*;
-use super::super::service::{Pace, Service, tests::start};
+use super::super::producer::{Producer, ProducerConfig};
+use super::super::service::{Pace, Service, WAIT_MAX, tests::start};
+use super::super::store::StoreConfig;
 use super::*;
 use crate::api::{ChannelPhase, ChannelView, EventsPage, LedgerInfo};
 use crate::crypto::VerifyingKey;
-use crate::journal::Disk;
+use crate::index::{MemoryIndex, Shelf};
+use crate::journal::{Disk, FileJournal, Journal, JournalConfig, Kind, MemoryJournal};
+use crate::params::Policy;
 use crate::state_proof::StateProof;
 use crate::types::{ChannelId, Role};
 
@@ -19,7 +24,10 @@ struct Server {
 }
 
 async fn server() -> Server {
-    let service = start(&Disk::new(), Pace::ByHand);
+    serve(start(&Disk::new(), Pace::ByHand)).await
+}
+
+async fn serve(service: Service) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = routes(service.handle()).fallback(no_route);
@@ -143,6 +151,93 @@ async fn refusals_are_problems_with_their_number() {
         let problem: Problem = serde_json::from_value(problem).unwrap();
         let expected = Problem::new(code, problem.detail.clone());
         assert_eq!(problem, expected, "{path}");
+    }
+    server.service.stop().await;
+}
+
+/// A ledger in files whose clock runs, with more blocks than it keeps in memory.
+async fn old_ledger(dir: &std::path::Path) -> Server {
+    let (disk, shelf) = (Disk::new(), Shelf::new());
+    let store = StoreConfig { recent_blocks: 16, ..StoreConfig::default() };
+    let config = ProducerConfig { store, ..ProducerConfig::default() };
+    let open = |journal: Box<dyn Journal>| {
+        let index = Box::new(MemoryIndex::open(&shelf));
+        Producer::open(genesis(), ledger_key(), journal, index, config).unwrap()
+    };
+    let mut producer = open(Box::new(MemoryJournal::open(&disk).unwrap()));
+    for _ in 0..20_000 {
+        let time = producer.next_time_ms();
+        producer.produce(time).unwrap().unwrap();
+    }
+    producer.checkpoint();
+    drop(producer);
+    // Into files, with a sync for every 64 blocks only: the disk is not what is tested.
+    let mut files = FileJournal::open(dir, JournalConfig::new(Kind::new("ledger"))).unwrap();
+    let blocks = MemoryJournal::open(&disk).unwrap();
+    let copied = blocks.replay(0, &mut |lsn, record| {
+        files.append(record).unwrap();
+        if lsn % 64 == 0 {
+            files.sync().unwrap();
+        }
+        Ok(())
+    });
+    copied.unwrap();
+    files.sync().unwrap();
+    serve(Service::start(open(Box::new(files)), Pace::Clock).unwrap()).await
+}
+
+/// Asks for old blocks again and again over one connection, until it is told to stop.
+async fn flood(
+    address: std::net::SocketAddr,
+    path: &str,
+    under_way: Arc<Barrier>,
+    stop: watch::Receiver<bool>,
+) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let mut answer = vec![0; 256 << 10];
+    under_way.wait().await;
+    while !*stop.borrow() {
+        socket.write_all(request.as_bytes()).await.unwrap();
+        assert!(socket.read(&mut answer).await.unwrap() > 0);
+    }
+}
+
+/// As many connections that ask for old blocks without a pause, and a transaction among them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_is_in_a_block_in_time_while_history_is_flooded() {
+    const CONNECTIONS: usize = 256;
+    let dir = tempfile::tempdir().unwrap();
+    let server = old_ledger(dir.path()).await;
+    let (stop, stopped) = watch::channel(false);
+    let paths = ["/v1/ledger/blocks/19000", "/v1/ledger/events?from=18000&max=16"];
+    let floods = paths.into_iter().cycle().take(CONNECTIONS);
+    let under_way = Arc::new(Barrier::new(CONNECTIONS + 1));
+    let flood = |path| flood(server.address, path, Arc::clone(&under_way), stopped.clone());
+    let floods: Vec<_> = floods.map(|path| tokio::spawn(flood(path))).collect();
+    under_way.wait().await;
+    // As many questions again as there are connections have been asked.
+    server.get("/v1/ledger/blocks/19500").await;
+    let (world, ledger) = (World::new(), server.service.handle());
+    let id = world.terms().channel_id();
+    let before = *ledger.height().borrow();
+    let submit = server.json("POST", "/v1/ledger/transactions", hex_of(&world.open_tx(10)));
+    let (status, answer) = submit.await;
+    assert_eq!(status, 200, "{answer}");
+    let mut next = before.after(1);
+    let opened = 'found: loop {
+        for block in ledger.events_from(next, 64, WAIT_MAX).await.unwrap() {
+            if block.events.iter().any(|event| event.channel() == Some(id)) {
+                break 'found next;
+            }
+            next = next.after(1);
+        }
+    };
+    stop.send(true).unwrap();
+    let (taken, delay) = (opened.0 - before.0, Policy::for_genesis(&genesis()).inclusion_delay);
+    assert!(taken <= delay, "it took {taken} blocks, and {delay} are allowed for");
+    for flood in floods {
+        flood.await.unwrap();
     }
     server.service.stop().await;
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::block::LedgerEvent;
 use crate::index::{MemoryIndex, Shelf};
 use crate::journal::{CrashPoint, Disk, MemoryJournal};
-use crate::types::Role;
+use crate::types::{Height, Role};
 
 #[derive(Default)]
 struct Machine {
@@ -92,7 +92,7 @@ fn what_was_shown_survives_a_crash_at_any_point() {
             let height = producer.ledger().tip().height.0;
             assert_eq!(height, nth - 1 + u64::from(kept), "{point:?}");
             for block in &shown {
-                let found = producer.events_from(block.header.header.height, 1).unwrap();
+                let found = producer.history().events_from(block.header.header.height, 1).unwrap();
                 assert_eq!(&found[0], block);
             }
             pay(&mut producer, 1);
@@ -110,7 +110,7 @@ fn a_failed_sync_shows_nothing() {
     let time = producer.next_time_ms();
     assert!(matches!(producer.produce(time), Err(StoreError::Journal(_))));
     assert_eq!(producer.tip(), None);
-    assert!(producer.events_from(Height(1), 10).unwrap().is_empty());
+    assert!(producer.history().events_from(Height(1), 10).unwrap().is_empty());
 }
 
 #[test]
@@ -155,15 +155,15 @@ fn history_is_the_same_from_memory_and_from_the_journal() {
         pay(&mut producer, 1);
         shown.push(next(&mut producer));
     }
-    let from = |height, max| producer.events_from(Height(height), max).unwrap();
+    let from = |height, max| producer.history().events_from(Height(height), max).unwrap();
     assert_eq!(from(0, 100), shown);
     assert_eq!(from(1, 2), shown[..2]);
     assert_eq!(from(3, 3), shown[2..5]);
     assert_eq!(from(6, 100), shown[5..]);
     assert!(from(8, 1).is_empty());
-    assert_eq!(producer.block(Height(0)).unwrap(), None);
-    assert_eq!(producer.block(Height(8)).unwrap(), None);
-    let block = producer.block(Height(3)).unwrap().unwrap();
+    assert_eq!(producer.history().block(Height(0)).unwrap(), None);
+    assert_eq!(producer.history().block(Height(8)).unwrap(), None);
+    let block = producer.history().block(Height(3)).unwrap().unwrap();
     assert_eq!((block.header, block.transactions.len()), (shown[2].header, 1));
 }
 

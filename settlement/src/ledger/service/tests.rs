@@ -2,14 +2,20 @@
 
 use super::super::fixture::*;
 use super::super::producer::ProducerConfig;
+use super::super::store::StoreConfig;
 use super::*;
 use crate::index::{MemoryIndex, Shelf};
-use crate::journal::{Disk, MemoryJournal};
+use crate::journal::{Disk, Journal, MemoryJournal};
+
+mod history;
 
 pub(in crate::ledger) fn start(disk: &Disk, pace: Pace) -> Service {
-    let journal = Box::new(MemoryJournal::open(disk).unwrap());
+    start_on(Box::new(MemoryJournal::open(disk).unwrap()), pace, StoreConfig::default())
+}
+
+fn start_on(journal: Box<dyn Journal>, pace: Pace, store: StoreConfig) -> Service {
     let index = Box::new(MemoryIndex::open(&Shelf::new()));
-    let config = ProducerConfig::default();
+    let config = ProducerConfig { store, ..ProducerConfig::default() };
     let producer = Producer::open(genesis(), ledger_key(), journal, index, config).unwrap();
     Service::start(producer, pace).unwrap()
 }

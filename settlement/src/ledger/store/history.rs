@@ -1,10 +1,17 @@
 //! What earlier blocks did: the newest from memory, older ones from the journal.
+//!
+//! Read from any thread, and never in the one that makes blocks: an answer about old blocks takes
+//! files and time, and whoever asks for one must not keep others' transactions waiting. All that
+//! both sides share is the list of the newest blocks, which is held for as long as it takes to copy
+//! pointers out of it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Recent, Record, Store, StoreError, read_record};
+use super::{Record, StoreConfig, StoreError, read_record};
 use crate::block::{Block, BlockEvents};
-use crate::journal::{JournalError, Lsn};
+use crate::journal::{Lsn, Past};
 use crate::types::Height;
 
 /// The most blocks in one answer about history.
@@ -13,7 +20,31 @@ pub const HISTORY_BLOCKS_MAX: usize = 1_024;
 /// An answer about history ends with the block that takes it over this many bytes: 4 MiB.
 pub const HISTORY_BYTES: usize = 4 << 20;
 
-impl Store {
+/// What earlier blocks did. See the module.
+pub struct History {
+    recent: Mutex<Recent>,
+    past: Arc<dyn Past>,
+}
+
+impl History {
+    pub(super) fn new(past: Arc<dyn Past>) -> History {
+        History { recent: Mutex::default(), past }
+    }
+
+    /// Nothing panics while it is held, and each change is whole.
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn starts_with(&self, recent: Recent) {
+        *self.recent() = recent;
+    }
+
+    /// Takes note of a block that is durable.
+    pub(super) fn remember(&self, block: Arc<BlockEvents>, bytes: usize, limits: &StoreConfig) {
+        self.recent().push(block, bytes, limits);
+    }
+
     /// What the blocks from this height on did: at most `max` and [`HISTORY_BLOCKS_MAX`] of them,
     /// and no more once [`HISTORY_BYTES`] are reached. Empty when there is no such block yet.
     ///
@@ -24,25 +55,41 @@ impl Store {
         from: Height,
         max: usize,
     ) -> Result<Vec<Arc<BlockEvents>>, StoreError> {
+        match self.recent_from(from, max) {
+            Some(page) => Ok(page.blocks),
+            None => self.old_events_from(from, max),
+        }
+    }
+
+    /// As [`History::events_from`], if memory has the first of them.
+    pub(in super::super) fn recent_from(&self, from: Height, max: usize) -> Option<Page> {
         let mut page = Page::new(max);
         let from = from.0.max(1);
-        if from > self.journal.durable() {
-            return Ok(Vec::new());
+        if from > self.past.durable() {
+            return Some(page);
         }
-        let height = |recent: &Recent| recent.block.header.header.height.0;
-        let oldest = self.recent.front().map(height);
-        if oldest.is_none_or(|oldest| from < oldest) {
-            self.read(from, &mut |record, bytes| {
-                let block = BlockEvents { header: record.block.header, events: record.events };
-                page.push(Arc::new(block), bytes)
-            })?;
-            return Ok(page.blocks);
-        }
-        for recent in self.recent.iter().skip_while(|recent| height(recent) < from) {
-            if !page.push(Arc::clone(&recent.block), recent.bytes) {
+        let recent = self.recent();
+        let first = recent.blocks.front()?.height();
+        let skipped = usize::try_from(from.checked_sub(first)?).unwrap_or(usize::MAX);
+        for kept in recent.blocks.range(skipped.min(recent.blocks.len())..) {
+            if !page.push(Arc::clone(&kept.block), kept.bytes) {
                 break;
             }
         }
+        Some(page)
+    }
+
+    /// As [`History::events_from`], from the journal.
+    fn old_events_from(
+        &self,
+        from: Height,
+        max: usize,
+    ) -> Result<Vec<Arc<BlockEvents>>, StoreError> {
+        let mut page = Page::new(max);
+        self.read(from.0.max(1), &mut |record, bytes| {
+            let block = BlockEvents { header: record.block.header, events: record.events };
+            page.push(Arc::new(block), bytes)
+        })?;
         Ok(page.blocks)
     }
 
@@ -52,7 +99,7 @@ impl Store {
     /// [`StoreError`] when it can't be read from the journal.
     pub fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
         let mut found = None;
-        if (1..=self.journal.durable()).contains(&height.0) {
+        if (1..=self.past.durable()).contains(&height.0) {
             self.read(height.0, &mut |record, _| {
                 found = Some(record.block);
                 false
@@ -67,28 +114,52 @@ impl Store {
         from: Lsn,
         visit: &mut dyn FnMut(Record, usize) -> bool,
     ) -> Result<(), StoreError> {
-        let mut enough = false;
-        let visited = self.journal.replay(from.saturating_sub(1), &mut |lsn, bytes| {
+        Ok(self.past.read(from.saturating_sub(1), &mut |lsn, bytes| {
             let record = read_record(lsn, bytes).map_err(|error| error.to_string())?;
-            if visit(record, bytes.len()) {
-                return Ok(());
-            }
-            enough = true;
-            // The only way to end a replay early; not an error.
-            Err(String::new())
-        });
-        match visited {
-            Err(JournalError::Visitor { .. }) if enough => Ok(()),
-            other => Ok(other?),
+            let more = visit(record, bytes.len());
+            Ok(if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?)
+    }
+}
+
+/// The newest blocks, without gaps.
+#[derive(Default)]
+pub(super) struct Recent {
+    blocks: VecDeque<Kept>,
+    bytes: usize,
+}
+
+struct Kept {
+    block: Arc<BlockEvents>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn height(&self) -> u64 {
+        self.block.header.header.height.0
+    }
+}
+
+impl Recent {
+    /// Keeps another, and drops the oldest as long as there are too many.
+    pub(super) fn push(&mut self, block: Arc<BlockEvents>, bytes: usize, limits: &StoreConfig) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.blocks.push_back(Kept { block, bytes });
+        while self.blocks.len() > limits.recent_blocks.max(1)
+            || (self.bytes > limits.recent_bytes && self.blocks.len() > 1)
+        {
+            let dropped = self.blocks.pop_front().map_or(0, |kept| kept.bytes);
+            self.bytes = self.bytes.saturating_sub(dropped);
         }
     }
 }
 
 /// Blocks for one answer.
-pub(super) struct Page {
-    blocks: Vec<Arc<BlockEvents>>,
+pub(in super::super) struct Page {
+    pub(in super::super) blocks: Vec<Arc<BlockEvents>>,
     pub(super) max: usize,
-    bytes: usize,
+    /// What they take in the journal.
+    pub(in super::super) bytes: usize,
 }
 
 impl Page {
