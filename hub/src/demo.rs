@@ -3,9 +3,10 @@
 //! Nothing in it is a stand-in: the hub is the one that `hub run` starts, the wallets are those of
 //! the `wallet` command, every payment is signed, synced to disk on both sides, and settled on the
 //! ledger in the end. What each account must hold then is computed from what the wallets saw, not
-//! asked from hub or ledger.
+//! asked from hub or ledger. Two cheat meanwhile, see [`cheats`].
 
 mod books;
+mod cheats;
 mod closing;
 mod progress;
 mod report;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use books::Audit;
+use cheats::Cast;
 use progress::Progress;
 use report::{Measured, Report};
 use scene::Scene;
@@ -41,12 +43,15 @@ pub(crate) struct DemoArgs {
     /// temporary directory that is removed at the end].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Print one JSON object instead of a table.
+    /// Print one JSON object instead of a table. Its `cheats` say of each that cheated `who` did
+    /// (wallet or hub), what it `tried`, and in units what it `would_have_got`, `was_due` and `got`;
+    /// `gained_by_cheating` is what they got beyond their due, in sum.
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the demo. The exit code is 1 when a payment was lost or a unit is not where it must be.
+/// Runs the demo. The exit code is 1 when a payment was lost, a unit is not where it must be, or
+/// somebody got something by cheating.
 ///
 /// # Errors
 /// When the demo could not be carried through: a file, a socket, a setting.
@@ -66,13 +71,22 @@ async fn play(args: &DemoArgs, dir: &Path) -> Result<Report> {
     let started = Instant::now();
     let progress = Progress::new();
     let scene = Scene::set(args.wallets, dir, &progress).await?;
-    let before = scene.holdings().await?;
+    let cast = Cast::gather(&scene, dir).await?;
+    let others = cast.accounts();
+    let before = scene.holdings(&others).await?;
     scene.open_channels(&progress).await?;
+    let (plot, others_books) = cast.rehearse(&scene, &progress).await?;
     let time = Duration::from_secs(u64::from(args.seconds));
-    let paid = traffic::run(&scene, args.outstanding, time, &progress).await?;
+    let traffic = async {
+        let paid = traffic::run(&scene, args.outstanding, time, &progress).await?;
+        progress.say("waiting for those that cheat");
+        anyhow::Ok((paid, Instant::now()))
+    };
+    let ((paid, paid_by), cheats) = tokio::try_join!(traffic, plot.carry_out(&scene))?;
+    let waited = paid_by.elapsed();
     let closed = closing::close_all(&scene, &progress).await?;
-    let after = scene.holdings().await?;
-    let audit = Audit::of(&paid.books, &before, &after);
+    let after = scene.holdings(&others).await?;
+    let audit = Audit::of(&paid.books, &others_books, &before, &after);
     let measured = Measured {
         wallets: scene.wallets.len(),
         paying: paid.took,
@@ -85,7 +99,8 @@ async fn play(args: &DemoArgs, dir: &Path) -> Result<Report> {
         fsyncs: scene.fsyncs(),
         blocks: scene.height().0,
         closes: closed.closes,
-        windows: closed.windows,
+        windows: closed.windows.saturating_add(waited),
+        cheats,
         total: started.elapsed(),
     };
     scene.strike().await;

@@ -11,7 +11,7 @@ use super::report::Closes;
 use super::scene::{AT_ONCE, Scene, channel_of};
 
 /// How long a challenge window with everything that follows may take.
-const WINDOW_WAIT: Duration = Duration::from_secs(600);
+pub(super) const WINDOW_WAIT: Duration = Duration::from_secs(600);
 
 /// What came of it.
 pub(super) struct Closed {

@@ -28,6 +28,11 @@ impl Progress {
         self.bar(what, u64::try_from(time.as_millis()).unwrap_or(u64::MAX), TIMED)
     }
 
+    /// A stage of which nothing can be counted.
+    pub(super) fn say(&self, what: &str) {
+        let _ = writeln!(std::io::stderr(), "{what}");
+    }
+
     fn bar(&self, what: &str, length: u64, template: &str) -> ProgressBar {
         if !self.terminal {
             // If stderr is closed there is nobody to tell.

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::books::Audit;
+use super::cheats::Attempt;
 
 /// Everything that the demo measured.
 #[derive(Debug)]
@@ -34,10 +35,19 @@ pub(super) struct Measured {
     pub(super) blocks: u64,
     /// Channels closed by both sides, and by the wallet alone.
     pub(super) closes: Closes,
-    /// What the wait for challenge windows took.
+    /// What the wait for challenge windows took, beside the payments.
     pub(super) windows: Duration,
+    /// Who tried to cheat, and what came of it.
+    pub(super) cheats: Vec<Attempt>,
     /// From the start to the last check.
     pub(super) total: Duration,
+}
+
+impl Measured {
+    /// What cheating has paid, over all who did; who lost by it does not make up for another.
+    fn gained(&self) -> i128 {
+        self.cheats.iter().map(|attempt| attempt.gained().max(0)).sum()
+    }
 }
 
 /// How the channels were closed.
@@ -71,6 +81,8 @@ pub(super) struct Report {
     supply_after: String,
     conserved: bool,
     accounts_wrong: Vec<String>,
+    cheats: Vec<Attempt>,
+    gained_by_cheating: String,
 }
 
 impl Report {
@@ -98,12 +110,14 @@ impl Report {
             supply_after: audit.supply_after.to_string(),
             conserved: audit.conserved(),
             accounts_wrong: audit.wrong.clone(),
+            cheats: measured.cheats.clone(),
+            gained_by_cheating: measured.gained().to_string(),
         }
     }
 
-    /// Whether nothing was lost and every unit is accounted for.
+    /// Whether nothing was lost, every unit is accounted for, and nobody got anything by cheating.
     pub(super) fn is_good(&self) -> bool {
-        self.conserved && self.payments_lost == 0
+        self.conserved && self.payments_lost == 0 && self.gained_by_cheating == "0"
     }
 
     /// For people.
@@ -131,16 +145,29 @@ impl Report {
             ("everything together", format!("{:.1} s", self.seconds_total)),
             ("on the ledger before, in units", before.clone()),
             ("on the ledger after, in units", after.clone()),
+            ("got by cheating, in units", self.gained_by_cheating.clone()),
             ("every unit accounted for", if self.conserved { "yes" } else { "NO" }.to_owned()),
         ];
-        for (name, value) in rows {
-            table.add_row([name.to_owned(), value]);
+        let rows = rows.map(|(name, value)| (name.to_owned(), value));
+        for (name, value) in rows.into_iter().chain(self.cheats.iter().flat_map(cheat_rows)) {
+            table.add_row([name, value]);
         }
         if let Some(column) = table.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table.to_string()
     }
+}
+
+/// What somebody tried, and in units what that would have paid it and what it was paid.
+fn cheat_rows(attempt: &Attempt) -> [(String, String); 4] {
+    let Attempt { who, tried, would_have_got, was_due, got } = attempt;
+    [
+        (format!("a {who} {tried}"), String::new()),
+        ("  would have got".to_owned(), would_have_got.to_string()),
+        ("  was due".to_owned(), was_due.to_string()),
+        ("  got".to_owned(), got.to_string()),
+    ]
 }
 
 /// To thousandths: more would only look exact.
@@ -150,10 +177,17 @@ fn round(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use settlement::types::Amount;
+
     use super::*;
 
     fn audit(wrong: Vec<String>) -> Audit {
         Audit { supply_before: 700, supply_after: 700, wrong }
+    }
+
+    fn attempt(who: &'static str, got: u64) -> Attempt {
+        let (would_have_got, was_due) = (Amount(100), Amount(60));
+        Attempt { who, tried: "did what it must not", would_have_got, was_due, got: Amount(got) }
     }
 
     fn measured(lost: u64) -> Measured {
@@ -174,6 +208,7 @@ mod tests {
             blocks: 9,
             closes: Closes { cooperative: 1, unilateral: 1 },
             windows: Duration::from_secs(4),
+            cheats: vec![attempt("wallet", 60), attempt("hub", 60)],
             total: Duration::from_secs(8),
         }
     }
@@ -190,10 +225,16 @@ mod tests {
             ("supply_before", serde_json::json!("700")),
             ("supply_after", serde_json::json!("700")),
             ("conserved", serde_json::json!(true)),
+            ("gained_by_cheating", serde_json::json!("0")),
         ];
         for (name, value) in expected {
             assert_eq!(object[name], value, "{name}");
         }
+        let cheat = serde_json::json!({
+            "who": "hub", "tried": "did what it must not",
+            "would_have_got": "100", "was_due": "60", "got": "60",
+        });
+        assert_eq!(object["cheats"][1], cheat);
         assert!(object["latency_ms_p50"].as_f64().is_some_and(|ms| (1.9..2.1).contains(&ms)));
     }
 
@@ -202,6 +243,18 @@ mod tests {
         assert!(Report::of(&measured(0), &audit(Vec::new())).is_good());
         assert!(!Report::of(&measured(1), &audit(Vec::new())).is_good());
         assert!(!Report::of(&measured(0), &audit(vec!["the hub".to_owned()])).is_good());
+    }
+
+    #[test]
+    fn a_cheat_that_got_something_is_not_good_whatever_another_lost() {
+        let mut paid = measured(0);
+        paid.cheats = vec![attempt("wallet", 61), attempt("hub", 0)];
+        let report = Report::of(&paid, &audit(Vec::new()));
+        assert!(!report.is_good());
+        let table = report.table();
+        for part in ["a wallet did what it must not", "would have got", "61"] {
+            assert!(table.contains(part), "no {part} in {table}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A hub with its ledger, and wallets with money and channels.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use settlement::types::{Amount, AssetId, ChannelId, Height, PublicKey};
 use super::books::Holdings;
 use super::progress::Progress;
 use crate::config::Config;
+use crate::home::Home;
 use crate::run::{RunningHub, start};
 
 /// What all payments are made in.
@@ -24,7 +25,7 @@ pub(super) const ASSET: AssetId = AssetId(0);
 pub(super) const MINTED: Amount = Amount(1_000_000);
 /// What each wallet puts into its channel: not everything, so that an account is more than what
 /// its channel pays out.
-const DEPOSIT: Amount = Amount(900_000);
+pub(super) const DEPOSIT: Amount = Amount(900_000);
 /// Requests that are under way at a time.
 pub(super) const AT_ONCE: usize = 128;
 /// Connections that all wallets share.
@@ -35,6 +36,8 @@ const BLOCKS_WAIT: Duration = Duration::from_secs(60);
 /// See the module.
 pub(super) struct Scene {
     hub: RunningHub,
+    /// Where the hub keeps its files.
+    hub_dir: PathBuf,
     ledger: LedgerHandle,
     client: Client,
     faucet: HttpLedger,
@@ -46,8 +49,9 @@ impl Scene {
     /// Starts the hub, and wallets with money on their accounts.
     pub(super) async fn set(count: u32, dir: &Path, progress: &Progress) -> Result<Scene> {
         let any_port = ([127, 0, 0, 1], 0).into();
+        let hub_dir = dir.join("hub");
         let hub = start(Config {
-            data_dir: dir.join("hub"),
+            data_dir: hub_dir.clone(),
             development: true,
             listen: any_port,
             admin_listen: any_port,
@@ -61,7 +65,7 @@ impl Scene {
         };
         let client = Client::open(config, Vec::new()).await?;
         let faucet = HttpLedger::new(&hub.url())?;
-        let mut scene = Scene { hub, ledger, client, faucet, wallets: Vec::new() };
+        let mut scene = Scene { hub, hub_dir, ledger, client, faucet, wallets: Vec::new() };
         scene.add_wallets(count, progress).await?;
         scene.fund().await?;
         Ok(scene)
@@ -69,11 +73,10 @@ impl Scene {
 
     async fn add_wallets(&mut self, count: u32, progress: &Progress) -> Result<()> {
         let bar = progress.counted("wallets with money", count as usize);
-        let (client, faucet) = (&self.client, &self.faucet);
+        let scene = &*self;
         let added = iter(0..count).map(async |_| {
-            let wallet = client.add_new_wallet(fresh_key()?).await?;
-            let (account, asset, amount) = (wallet.public_key(), ASSET, MINTED);
-            faucet.faucet(&FaucetRequest { account, asset, amount }).await?;
+            let wallet = scene.add_wallet().await?;
+            scene.mint(wallet.public_key()).await?;
             bar.inc(1);
             anyhow::Ok(wallet)
         });
@@ -83,12 +86,37 @@ impl Scene {
         Ok(())
     }
 
+    /// A wallet beside the others, in the same client.
+    pub(super) async fn add_wallet(&self) -> Result<WalletHandle> {
+        Ok(self.client.add_new_wallet(fresh_key()?).await?)
+    }
+
+    /// Has the faucet give an account its money.
+    pub(super) async fn mint(&self, account: PublicKey) -> Result<()> {
+        let (asset, amount) = (ASSET, MINTED);
+        self.faucet.faucet(&FaucetRequest { account, asset, amount }).await?;
+        Ok(())
+    }
+
     /// Waits until every account has its money.
     async fn fund(&self) -> Result<()> {
-        let funded = async |wallet: &WalletHandle| {
-            Ok(balance(&self.ledger(), wallet.public_key()).await? == MINTED)
-        };
-        self.until_all("the faucet's money", funded).await
+        let accounts: Vec<_> = self.wallets.iter().map(WalletHandle::public_key).collect();
+        self.until_minted(&accounts).await
+    }
+
+    /// Waits until these accounts have the faucet's money.
+    pub(super) async fn until_minted(&self, accounts: &[PublicKey]) -> Result<()> {
+        let funded =
+            async |account: &&PublicKey| Ok(balance(&self.ledger(), **account).await? == MINTED);
+        self.until_all("the faucet's money", accounts.iter().collect(), funded).await
+    }
+
+    /// Opens a channel for one wallet, with the hub's money in it.
+    pub(super) async fn open_channel(&self, wallet: &WalletHandle) -> Result<ChannelId> {
+        let opened = wallet.open_channel(ASSET, DEPOSIT).await?;
+        let there = async |wallet: &&WalletHandle| has_inbound(wallet, opened.inbound).await;
+        self.until_all("the hub's deposit", vec![wallet], there).await?;
+        Ok(opened.channel)
     }
 
     /// Opens a channel for each wallet, and waits until the hub's money is in it too.
@@ -102,51 +130,71 @@ impl Scene {
         let opened: Vec<_> = opened.buffer_unordered(AT_ONCE).try_collect().await?;
         bar.finish();
         let inbound = opened.first().map_or(Amount::ZERO, |opened| opened.inbound);
-        let has_inbound = async |wallet: &WalletHandle| {
-            let status = wallet.status().await?;
-            Ok(status.channels.iter().any(|channel| channel.hub_amount >= inbound))
-        };
-        self.until_all("the hub's deposits", has_inbound).await
+        let there = async |wallet: &&WalletHandle| has_inbound(wallet, inbound).await;
+        self.until_all("the hub's deposits", self.wallets.iter().collect(), there).await
     }
 
-    /// Looks again with each block until `there` holds for every wallet.
-    pub(super) async fn until_all(
+    /// Looks again with each block until `there` holds for all of them.
+    async fn until_all<T>(
         &self,
         what: &str,
-        there: impl AsyncFn(&WalletHandle) -> Result<bool>,
+        mut left: Vec<T>,
+        there: impl AsyncFn(&T) -> Result<bool>,
     ) -> Result<()> {
-        let mut blocks = self.ledger().height();
-        let every_block = async {
-            let mut left: Vec<&WalletHandle> = self.wallets.iter().collect();
-            loop {
-                blocks.mark_unchanged();
-                let mut still = Vec::new();
-                for wallet in left {
-                    if !there(wallet).await? {
-                        still.push(wallet);
-                    }
+        let every_block = self.until_block(async || {
+            let mut still = Vec::new();
+            for one in std::mem::take(&mut left) {
+                if !there(&one).await? {
+                    still.push(one);
                 }
-                if still.is_empty() {
-                    return Ok(());
-                }
-                left = still;
-                blocks.changed().await.context("the ledger has stopped")?;
             }
-        };
+            left = still;
+            Ok(left.is_empty().then_some(()))
+        });
         match tokio::time::timeout(BLOCKS_WAIT, every_block).await {
             Ok(done) => done,
             Err(_) => bail!("{what} did not arrive within {} s", BLOCKS_WAIT.as_secs()),
         }
     }
 
-    /// What the accounts of wallets and hub hold.
-    pub(super) async fn holdings(&self) -> Result<Holdings> {
+    /// Looks again with each block until there is something to see.
+    pub(super) async fn until_block<T>(
+        &self,
+        mut look: impl AsyncFnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let mut blocks = self.ledger().height();
+        loop {
+            blocks.mark_unchanged();
+            if let Some(seen) = look().await? {
+                return Ok(seen);
+            }
+            blocks.changed().await.context("the ledger has stopped")?;
+        }
+    }
+
+    /// What the accounts of wallets and hub hold, and these others.
+    pub(super) async fn holdings(&self, others: &[PublicKey]) -> Result<Holdings> {
         let ledger = self.ledger();
         let mut wallets = Vec::with_capacity(self.wallets.len());
         for wallet in &self.wallets {
             wallets.push(balance(&ledger, wallet.public_key()).await?);
         }
-        Ok(Holdings { wallets, hub: balance(&ledger, self.hub.key()).await? })
+        let hub = balance(&ledger, self.hub.key()).await?;
+        let mut held = Vec::with_capacity(others.len());
+        for account in others {
+            held.push(balance(&ledger, *account).await?);
+        }
+        Ok(Holdings { wallets, hub, others: held })
+    }
+
+    /// Where wallets connect.
+    pub(super) fn url(&self) -> String {
+        self.hub.url()
+    }
+
+    /// What the hub signs with.
+    pub(super) fn hub_key(&self) -> Result<SigningKey> {
+        Home::at(&self.hub_dir)?.key()
     }
 
     /// The embedded ledger.
@@ -179,6 +227,11 @@ impl Scene {
     }
 }
 
+async fn has_inbound(wallet: &WalletHandle, inbound: Amount) -> Result<bool> {
+    let status = wallet.status().await?;
+    Ok(status.channels.iter().any(|channel| channel.hub_amount >= inbound))
+}
+
 /// The one channel of a demo's wallet.
 pub(super) async fn channel_of(wallet: &WalletHandle) -> Result<ChannelId> {
     let channel = wallet.status().await?.channels.first().map(|channel| channel.id);
@@ -191,7 +244,7 @@ async fn balance(ledger: &LedgerHandle, account: PublicKey) -> Result<Amount> {
     Ok(balance.map_or(Amount::ZERO, |balance| balance.amount))
 }
 
-fn fresh_key() -> Result<SigningKey> {
+pub(super) fn fresh_key() -> Result<SigningKey> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("the system gives no randomness")?;
     SigningKey::from_bytes(bytes).context("randomness that is no key")
