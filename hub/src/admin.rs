@@ -4,22 +4,39 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use settlement::api::ChannelPhase;
+use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::ledger::http::Refusal;
 use settlement::reject::Code;
+use settlement::types::{ChannelId, Height};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
 use crate::anchor::AnchorReport;
-use crate::api::{as_problems, refusal};
+use crate::api::{as_problems, channel_id, from_ledger, refusal};
 use crate::hub::Hub;
 
 /// How long a round of anchors may take.
 const ROUND: Duration = Duration::from_secs(60);
+
+/// How long a close may take into a block.
+const CLOSING: Duration = Duration::from_secs(30);
+
+/// `POST /admin/v1/channels/{id}/close`: the close is in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CloseReport {
+    pub(crate) channel: ChannelId,
+    /// The last height at which the wallet can answer.
+    pub(crate) proofs_until: Height,
+}
 
 /// All routes for operators.
 pub(crate) fn routes(hub: Arc<Hub>) -> Router {
@@ -28,6 +45,7 @@ pub(crate) fn routes(hub: Arc<Hub>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/admin/v1/anchor", post(anchor))
+        .route("/admin/v1/channels/{id}/close", post(close))
         .with_state(hub)
         .fallback(async || refusal(Code::NotFound, "there is no such route"))
         .layer(from_fn(as_problems))
@@ -53,6 +71,53 @@ async fn anchor(State(hub): State<Arc<Hub>>) -> Result<Json<AnchorReport>, Refus
         Ok(Ok(report)) => Ok(Json(report)),
         Ok(Err(_)) => Err(Code::ShuttingDown.into()),
         Err(_) => Err(refusal(Code::LedgerStalled, "the anchor is in no block yet; it goes on")),
+    }
+}
+
+/// `POST /admin/v1/channels/{id}/close`: closes a channel without its wallet, with everything that
+/// the hub can bring, and answers once that is in a block. Refused while this process may not sign,
+/// and for a channel that is closing or paid out.
+async fn close(
+    State(hub): State<Arc<Hub>>,
+    Path(id): Path<String>,
+) -> Result<Json<CloseReport>, Refusal> {
+    let channel = channel_id(&id)?;
+    if let Some(why) = hub.why_not_ready() {
+        return Err(refusal(Code::LedgerStalled, why));
+    }
+    let open = hub.shared.router.route(&channel);
+    open.ok_or_else(|| refusal(Code::NoSuchChannel, "this hub has no such channel open"))?;
+    let view = hub.ledger.channel(&channel).await.map_err(from_ledger)?;
+    if view.phase != ChannelPhase::Open {
+        return Err(refusal(Code::ChannelClosing, "the channel is being closed already"));
+    }
+    // Before it is asked for, so that its block is not missed.
+    let blocks = hub.blocks.subscribe();
+    hub.shared.router.close_alone(&channel);
+    let started = tokio::time::timeout(CLOSING, started(blocks, channel)).await;
+    let proofs_until = started
+        .map_err(|_| refusal(Code::LedgerStalled, "the close is in no block yet; it goes on"))??;
+    Ok(Json(CloseReport { channel, proofs_until }))
+}
+
+/// Until a block has the close.
+async fn started(
+    mut blocks: Receiver<Arc<BlockEvents>>,
+    closing: ChannelId,
+) -> Result<Height, Refusal> {
+    loop {
+        let block = match blocks.recv().await {
+            Ok(block) => block,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return Err(Code::ShuttingDown.into()),
+        };
+        for event in &block.events {
+            if let LedgerEvent::CloseStarted { channel, proofs_until, .. } = event
+                && *channel == closing
+            {
+                return Ok(*proofs_until);
+            }
+        }
     }
 }
 

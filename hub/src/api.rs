@@ -26,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use client_sdk::api::HubInfo;
+use client_sdk::ledger_client::LedgerError;
 use serde::de::DeserializeOwned;
 use settlement::api::Problem;
 use settlement::ledger::http::Refusal;
@@ -75,6 +76,14 @@ pub(crate) fn refusal(code: Code, detail: impl Into<String>) -> Refusal {
     Refusal(Problem::new(code, detail))
 }
 
+/// What the ledger refused, or that it does not answer.
+pub(crate) fn from_ledger(error: LedgerError) -> Refusal {
+    match error {
+        LedgerError::Refused(problem) => Refusal(*problem),
+        LedgerError::Unreachable(why) => refusal(Code::LedgerUnavailable, why),
+    }
+}
+
 async fn no_route() -> Refusal {
     refusal(Code::NotFound, "there is no such route")
 }
@@ -115,7 +124,7 @@ pub(super) fn decode_hex<T: DeserializeOwned + serde::Serialize>(
 }
 
 /// A channel's id from the path.
-pub(super) fn channel_id(text: &str) -> Result<ChannelId, Refusal> {
+pub(crate) fn channel_id(text: &str) -> Result<ChannelId, Refusal> {
     let malformed =
         |_| refusal(Code::MalformedRequest, format!("`{text}` is no channel id: 64 hex digits"));
     text.parse().map_err(malformed)

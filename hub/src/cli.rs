@@ -1,6 +1,7 @@
 //! The `hub` command.
 
 mod anchor;
+mod close;
 mod health;
 mod run;
 
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use settlement::ledger::cli::{AuditOptions, audit_home};
+use settlement::types::ChannelId;
 
 use crate::config::{Config, Source, load};
 use crate::demo::{self, DemoArgs};
@@ -38,6 +40,9 @@ enum Command {
     /// Let a running hub put something on the ledger.
     #[command(subcommand)]
     Anchor(AnchorCommand),
+    /// Let a running hub close a channel without its wallet, as when that has not been seen for
+    /// long, and the money in it is wanted back. It is paid out after the challenge period.
+    Close(CloseArgs),
     /// Do every block of the embedded ledger again from its genesis, and check all signatures,
     /// digests and sums. Reads alone, so the hub may go on running. Exits with 1 when a block is
     /// wrong.
@@ -55,6 +60,14 @@ enum AnchorCommand {
 enum ConfigCommand {
     /// Check them, and print all of them as they would be used.
     Check(Settings),
+}
+
+#[derive(Args)]
+struct CloseArgs {
+    /// Which channel.
+    channel: ChannelId,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Args)]
@@ -138,6 +151,10 @@ pub fn main() -> ExitCode {
         }
         Command::Health(settings) => {
             settings.load().and_then(|config| health::ask(config.admin_listen)).map(success)
+        }
+        Command::Close(CloseArgs { channel, settings }) => {
+            let asked = settings.load().and_then(|config| close::ask(config.admin_listen, channel));
+            asked.map(success)
         }
         Command::Anchor(AnchorCommand::Now(settings)) => {
             settings.load().and_then(|config| anchor::now(config.admin_listen))

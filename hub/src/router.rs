@@ -19,7 +19,7 @@ use settlement::types::{AssetId, ChannelId, LedgerId, PublicKey};
 use crate::peer::{Peer, SignedIn};
 use crate::peers::Peers;
 use crate::queue::Queue;
-use crate::shard::{Directory, ShardConfig, Slice};
+use crate::shard::{Directory, Input, ShardConfig, Slice};
 use crate::shards::Job;
 
 /// The queues of all shards.
@@ -102,6 +102,13 @@ impl Router {
     /// The channel of this id, unless it is unknown or paid out.
     pub(crate) fn route(&self, channel: &ChannelId) -> Option<Arc<Route>> {
         self.read().channels.get(channel).cloned()
+    }
+
+    /// Has the shard of a channel close it without its wallet.
+    pub(crate) fn close_alone(&self, channel: &ChannelId) {
+        if let Some(route) = self.route(channel) {
+            self.tell(&route, Job::Input(Input::CloseAlone(*channel)));
+        }
     }
 
     /// How many channels are not paid out.

@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use client_sdk::api::{ChannelOpened, LiabilityAnswer};
-use client_sdk::ledger_client::LedgerError;
 use settlement::api::{SubmitAnswer, SubmitRequest};
 use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::ledger::http::Refusal;
@@ -19,7 +18,7 @@ use settlement::types::{Amount, ChannelId, Role, TxId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{channel_id, decode_hex, read, refusal};
+use super::{channel_id, decode_hex, from_ledger, read, refusal};
 use crate::hub::Hub;
 
 /// How long an opening may take into a block.
@@ -164,8 +163,5 @@ pub(super) async fn liability(
 }
 
 async fn submit(hub: &Hub, transaction: &Transaction) -> Result<TxId, Refusal> {
-    hub.ledger.submit(transaction).await.map_err(|error| match error {
-        LedgerError::Refused(problem) => Refusal(*problem),
-        LedgerError::Unreachable(why) => refusal(Code::LedgerUnavailable, why),
-    })
+    hub.ledger.submit(transaction).await.map_err(from_ledger)
 }

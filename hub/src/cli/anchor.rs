@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use settlement::api::Problem;
+use anyhow::Result;
 
-use super::health::{reachable, request};
+use super::health::{ask_for, reachable};
 use super::run::say;
 use crate::anchor::AnchorReport;
 
@@ -21,14 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// When it does not answer, or refuses.
 pub(super) fn now(admin: SocketAddr) -> Result<ExitCode> {
     let address = reachable(admin);
-    let (status, body) = request(address, "POST", "/admin/v1/anchor", PATIENCE)?;
-    if status != 200 {
-        let problem: Result<Problem, _> = serde_json::from_str(&body);
-        let why = problem.map_or(body, |problem| format!("{} ({})", problem.detail, problem.code));
-        bail!("the hub on {address} did not anchor: {}", why.trim());
-    }
-    let report: AnchorReport = serde_json::from_str(&body)
-        .with_context(|| format!("what answers on {address} is no hub of this version"))?;
+    let doing = format!("the hub on {address} did not anchor");
+    let report: AnchorReport = ask_for(address, "/admin/v1/anchor", PATIENCE, &doing)?;
     say(&serde_json::to_string(&report)?)?;
     Ok(if report.problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use settlement::api::Problem;
 
 /// How long connecting, sending and reading may take, each.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,6 +41,27 @@ pub(super) fn request(
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.lines().next().and_then(|line| line.split(' ').nth(1));
     Ok((status.and_then(|status| status.parse().ok()).unwrap_or(0), body.to_owned()))
+}
+
+/// What a running hub answers to a request that makes it do something; `failed` says what it did not
+/// do if it refuses.
+///
+/// # Errors
+/// When it does not answer, or refuses.
+pub(super) fn ask_for<T: DeserializeOwned>(
+    address: SocketAddr,
+    path: &str,
+    patience: Duration,
+    failed: &str,
+) -> Result<T> {
+    let (status, body) = request(address, "POST", path, patience)?;
+    if status != 200 {
+        let problem: Result<Problem, _> = serde_json::from_str(&body);
+        let why = problem.map_or(body, |problem| format!("{} ({})", problem.detail, problem.code));
+        bail!("{failed}: {}", why.trim());
+    }
+    serde_json::from_str(&body)
+        .with_context(|| format!("what answers on {address} is no hub of this version"))
 }
 
 /// Who listens on every address is asked on loopback.
