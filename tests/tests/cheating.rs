@@ -39,7 +39,7 @@ fn a_wallet_that_closes_with_its_best_old_proof_gains_nothing() {
 #[test]
 fn a_hub_that_closes_with_nothing_is_answered_by_whatever_command_wakes_the_wallet() {
     for command in ["history", "status"] {
-        let mut town = Town::found(&tests::programs!());
+        let mut town = Town::found_without_anchors(&tests::programs!());
         let fee = pay(&town.bob, &town.alice, 30_000);
         town.hub.process.kill();
         town.hub.close_with_nothing(&town.ledger.http, town.with_alice);

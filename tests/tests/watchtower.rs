@@ -19,7 +19,7 @@ const PAID: u64 = 2_500;
 
 /// Bob is paid, and from then on asleep.
 fn found() -> (Town, ChannelId) {
-    let town = Town::found(&tests::programs!());
+    let town = Town::found_without_anchors(&tests::programs!());
     pay(&town.alice, &town.bob, PAID);
     let channel = town.with_bob;
     (town, channel)

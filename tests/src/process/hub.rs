@@ -21,7 +21,8 @@ const ANY_PORT: &str = "127.0.0.1:0";
 pub struct Hub {
     programs: Programs,
     data: PathBuf,
-    ledger: Option<String>,
+    /// What it is started with besides.
+    more: Vec<String>,
     /// Its process.
     pub process: Child,
     /// Its address for operators.
@@ -41,7 +42,7 @@ impl Hub {
     /// # Panics
     /// When it does not.
     pub fn start(programs: &Programs, data: &Path) -> Hub {
-        Hub::serving(programs, data, None, Hub::launch(programs, data, ANY_PORT))
+        Hub::serving(programs, data, &[], Hub::launch(programs, data, ANY_PORT))
     }
 
     /// The same, on the ledger at this address.
@@ -49,8 +50,16 @@ impl Hub {
     /// # Panics
     /// When it does not serve.
     pub fn start_on(programs: &Programs, data: &Path, ledger: &str) -> Hub {
-        let process = Hub::launch_with(programs, data, ANY_PORT, &["--ledger", ledger]);
-        Hub::serving(programs, data, Some(ledger.to_owned()), process)
+        Hub::start_with(programs, data, &["--ledger", ledger])
+    }
+
+    /// The same, with these arguments.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_with(programs: &Programs, data: &Path, more: &[&str]) -> Hub {
+        let process = Hub::launch_with(programs, data, ANY_PORT, more);
+        Hub::serving(programs, data, more, process)
     }
 
     /// The same, with a trace of every write and fsync of it.
@@ -60,7 +69,7 @@ impl Hub {
     pub fn start_traced(programs: &Programs, data: &Path, trace: &Path) -> Hub {
         let dir = data.display().to_string();
         let args = Hub::arguments(&dir, ANY_PORT);
-        Hub::serving(programs, data, None, strace::start("hub", &programs.hub, &args, trace))
+        Hub::serving(programs, data, &[], strace::start("hub", &programs.hub, &args, trace))
     }
 
     /// Starts a hub's process on this directory and waits for nothing.
@@ -79,14 +88,15 @@ impl Hub {
         [&settings, ["--listen", listen, "--admin-listen", ANY_PORT].as_slice()].concat()
     }
 
-    fn serving(programs: &Programs, data: &Path, ledger: Option<String>, process: Child) -> Hub {
+    fn serving(programs: &Programs, data: &Path, more: &[&str], process: Child) -> Hub {
         let serving = |line: &Value| line["listening"].is_string();
         let (line, _) = process.wait_for("its address", 0, PATIENCE, serving);
         let url = line["listening"].as_str().unwrap().to_owned();
         let key = line["hub"].as_str().expect("its key").parse().expect("its key");
         let admin = Http::new(line["admin"].as_str().expect("its address for operators"));
         let (programs, data, http) = (programs.clone(), data.to_owned(), Http::new(&url));
-        Hub { programs, data, ledger, process, admin, http, url, key }
+        let more = more.iter().map(|argument| (*argument).to_owned()).collect();
+        Hub { programs, data, more, process, admin, http, url, key }
     }
 
     /// What a thief could do who has its key: closes a channel and brings nothing of what the hub
@@ -115,10 +125,10 @@ impl Hub {
     /// Starts it again on the same directory and the same address, after it has ended.
     pub fn start_again(&mut self) {
         let listen = self.http.host().to_owned();
-        let ledger = self.ledger.clone();
-        let on: Vec<&str> = ledger.iter().flat_map(|url| ["--ledger", url]).collect();
-        let process = Hub::launch_with(&self.programs, &self.data, &listen, &on);
-        *self = Hub::serving(&self.programs, &self.data, ledger, process);
+        let more = self.more.clone();
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let process = Hub::launch_with(&self.programs, &self.data, &listen, &more);
+        *self = Hub::serving(&self.programs, &self.data, &more, process);
     }
 
     /// Ends it at once and starts it again.

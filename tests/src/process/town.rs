@@ -39,10 +39,26 @@ impl Town {
     /// # Panics
     /// When anything of that fails.
     pub fn found(programs: &Programs) -> Town {
+        Town::found_under(programs, "")
+    }
+
+    /// The same with a hub that anchors nothing, as if it went away too early: what protects a
+    /// wallet then is what the test is about.
+    ///
+    /// # Panics
+    /// When anything of that fails.
+    pub fn found_without_anchors(programs: &Programs) -> Town {
+        Town::found_under(programs, "anchor_interval_ms = 86400000")
+    }
+
+    fn found_under(programs: &Programs, settings: &str) -> Town {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
+        let file = path("hub.toml").display().to_string();
+        std::fs::write(&file, settings).unwrap();
         let ledger = Ledger::start(programs, &path("ledger"));
-        let hub = Hub::start_on(programs, &path("hub"), &ledger.url);
+        let more = ["--ledger", &ledger.url, "--config", &file];
+        let hub = Hub::start_with(programs, &path("hub"), &more);
         ledger.http.faucet(&hub.key, HUB_MONEY);
         hub.wait_ready();
         let wallet = |name: &str| Wallet::init(programs, &path(name), &hub.url);
