@@ -101,6 +101,23 @@ fn a_wallet_closes_with_its_best_old_proof() {
     assert!(out.contains("is closing: 105000 of the wallet"), "what she hopes for: {out}");
 }
 
+/// In this order: Alice sleeps until she has been paid.
+fn alice_slept_well() -> [(&'static str, u64); 2] {
+    [("alice", START + 30_000), ("bob", START - 30_000 - fee(30_000))]
+}
+
+#[test]
+fn the_hub_closes_a_sleeping_wallets_channel() {
+    ends_with("The hub closes a sleeping wallet's channel", &alice_slept_well());
+}
+
+#[test]
+fn the_same_without_an_anchor_with_a_tower() {
+    let heading = "The same without an anchor, with a tower";
+    let (out, _) = ends_with(heading, &alice_slept_well());
+    assert!(out.contains("brought"), "{out}");
+}
+
 #[test]
 fn a_payees_hub_is_killed_for_good() {
     let heading = "A payee's hub is killed for good";
