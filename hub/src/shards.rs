@@ -259,3 +259,6 @@ pub(crate) fn write_record(bytes: &mut Vec<u8>, record: &Record) {
     // Encoding into memory can't fail.
     *bytes = postcard::to_extend(record, buffer).unwrap_or_default();
 }
+
+#[cfg(test)]
+mod tests;
