@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use settlement::ledger::cli::{AuditOptions, audit_home};
-use settlement::types::ChannelId;
+use settlement::params::Genesis;
+use settlement::types::{ChannelId, PublicKey};
 
 use crate::config::{Config, Source, load};
 use crate::demo::{self, DemoArgs};
@@ -192,6 +193,30 @@ fn audit(config: &Config, options: &AuditOptions) -> Result<ExitCode> {
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Whether the margins are safe depends on the ledger: the one that the channels here are on, if
+/// there is one, else one as this hub would make it.
+fn check_for_ledger(config: &Config) -> Result<()> {
+    let pinned =
+        if config.data_dir.exists() { Home::at(&config.data_dir)?.pinned()? } else { None };
+    let assumed = || {
+        let (kind, genesis): (_, fn(_, _, _) -> _) = if config.development {
+            ("development", Genesis::development)
+        } else {
+            ("standard", Genesis::standard)
+        };
+        run::remark(&format!(
+            "no ledger is known in {} yet: the margins are checked against a {kind} one",
+            config.data_dir.display()
+        ));
+        genesis("assumed", PublicKey([2; 33]), 0)
+    };
+    let genesis = pinned.unwrap_or_else(assumed);
+    config.policy(&genesis)?;
+    config.anchor_interval(&genesis)?;
+    Ok(())
+}
+
 fn print_settings(config: &Config) -> Result<()> {
+    check_for_ledger(config)?;
     run::say(toml::to_string(config)?.trim_end())
 }

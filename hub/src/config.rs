@@ -5,6 +5,7 @@
 //! stands.
 
 mod layers;
+mod ranges;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use client_sdk::ledger_http::HttpLedger;
 use serde::{Deserialize, Serialize};
 use settlement::params::{Genesis, Policy};
 use settlement::types::Amount;
+use tracing_subscriber::EnvFilter;
 
 use crate::shard::{InboundPolicy, Limits};
 
@@ -23,8 +25,6 @@ pub use layers::{Source, load};
 
 /// The longest time from one round of anchors to the next: a day.
 const ANCHOR_INTERVAL_MAX_MS: u64 = 86_400_000;
-/// The most shards.
-const SHARDS_MAX: u16 = 64;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,31 +214,10 @@ impl Config {
             }
         }
         self.check_ledger()?;
-        let rules = [
-            ((1..=SHARDS_MAX).contains(&self.shards), "shards must be 1 to 64"),
-            (self.fees.ppm <= 1_000_000, "fees.ppm must be at most 1000000"),
-            (self.connections.most >= 1, "connections.most must be at least 1"),
-            (self.connections.strangers >= 1, "connections.strangers must be at least 1"),
-            (self.connections.stranger_ms >= 100, "connections.stranger_ms must be at least 100"),
-            ((1..=65_536).contains(&self.connections.keys), "connections.keys must be 1 to 65536"),
-            (
-                self.connections.out_bytes >= 1 << 20,
-                "connections.out_bytes must be at least 1048576: one frame may have 262144",
-            ),
-            (self.connections.sign_in_ms >= 100, "connections.sign_in_ms must be at least 100"),
-            (
-                self.storage.segment_bytes >= 1 << 20,
-                "storage.segment_bytes must be at least 1048576",
-            ),
-            (
-                self.storage.checkpoint_records >= 1_000,
-                "storage.checkpoint_records must be at least 1000",
-            ),
-        ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => bail!("{rule}"),
-            None => Ok(()),
-        }
+        self.check_ranges()?;
+        self.check_margin_names()?;
+        EnvFilter::try_new(&self.log).with_context(|| format!("log = \"{}\"", self.log))?;
+        Ok(())
     }
 
     fn check_ledger(&self) -> Result<()> {
@@ -263,9 +242,15 @@ impl Config {
     /// # Errors
     /// When a name is unknown, a value is none, or an inequality between them does not hold.
     pub fn policy(&self, genesis: &Genesis) -> Result<Policy> {
-        let defaults = toml::Table::try_from(PolicyTable::from(Policy::for_genesis(genesis)))
-            .context("the default margins can't be written as TOML")?;
-        let mut table = defaults;
+        let policy = self.policy_over(Policy::for_genesis(genesis))?;
+        policy.check(genesis).context("in [policy]")?;
+        Ok(policy)
+    }
+
+    /// What is set here in the place of defaults, whether it is safe or not.
+    fn policy_over(&self, defaults: Policy) -> Result<Policy> {
+        let defaults = toml::Table::try_from(PolicyTable::from(defaults));
+        let mut table = defaults.context("the default margins can't be written as TOML")?;
         for (key, value) in &self.policy {
             if !table.contains_key(key) {
                 let known: Vec<&str> = table.keys().map(String::as_str).collect();
@@ -274,9 +259,13 @@ impl Config {
             table.insert(key.clone(), value.clone());
         }
         let policy: PolicyTable = table.try_into().context("in [policy]")?;
-        let policy = Policy::from(policy);
-        policy.check(genesis).context("in [policy]")?;
-        Ok(policy)
+        Ok(Policy::from(policy))
+    }
+
+    /// Every margin has a known name and is a number. Whether they are safe together depends on the
+    /// ledger: [`Config::policy`].
+    fn check_margin_names(&self) -> Result<()> {
+        self.policy_over(Policy::standard()).map(|_| ())
     }
 
     /// How often what has moved is anchored: 10 s, or 2 s on a development ledger, unless it is set.

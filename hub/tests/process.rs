@@ -90,4 +90,32 @@ fn settings_are_printed_as_they_would_be_used_or_refused_by_name() {
     assert!(!ok && text.contains("pmm"), "{text}");
     let (ok, text) = check("HUB_LISTEN", "0.0.0.0:7400");
     assert!(!ok && text.contains("TLS"), "{text}");
+    // Margins are not left for the start to find.
+    let (ok, text) = check("HUB_POLICY__CLAIM_MARIGN", "95");
+    assert!(!ok && text.contains("claim_marign"), "{text}");
+    let (ok, text) = check("HUB_POLICY__CLAIM_MARGIN", "50");
+    assert!(!ok && text.contains("claim_margin >= lag") && text.contains("standard"), "{text}");
+    let development = |value: &str| {
+        let mut check = hub(&["config", "check", "--development"], dir.path());
+        outcome(check.env("HUB_POLICY__CLAIM_MARGIN", value))
+    };
+    let (ok, text) = development("50");
+    assert!(ok && text.contains("claim_margin = 50") && text.contains("development"), "{text}");
+    assert!(!development("1").0);
+}
+
+#[test]
+fn margins_are_checked_against_the_ledger_that_the_channels_are_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = settlement::crypto::SigningKey::from_bytes([9; 32]).unwrap().public();
+    let genesis = settlement::params::Genesis::development("pinned", key, 0);
+    let text = serde_json::to_string(&genesis).unwrap();
+    std::fs::write(dir.path().join("genesis.json"), text).unwrap();
+    let check = |value: &str| {
+        let mut check = hub(&["config", "check"], dir.path());
+        outcome(check.env("HUB_POLICY__CLAIM_MARGIN", value))
+    };
+    let (ok, text) = check("50");
+    assert!(ok && !text.contains("no ledger is known"), "{text}");
+    assert!(!check("1").0);
 }

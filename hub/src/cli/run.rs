@@ -56,6 +56,11 @@ pub(super) fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }
 
+/// Something to know that is no error, on stderr.
+pub(super) fn remark(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// What happens, on stderr; `RUST_LOG` wins over `filter`.
 pub(super) fn log_to_stderr(filter: &str) {
     use tracing_subscriber::EnvFilter;

@@ -45,14 +45,14 @@ fn an_unknown_key_is_named_with_its_source() {
 
 #[test]
 fn a_table_may_set_some_of_its_keys_and_leave_the_others() {
-    for (table, key) in [
-        ("fees", "base"),
-        ("channels", "deposit_min"),
-        ("payments", "queue_max"),
-        ("connections", "most"),
-        ("storage", "cache_bytes"),
+    for (table, key, value) in [
+        ("fees", "base", 7),
+        ("channels", "deposit_min", 7),
+        ("payments", "queue_max", 7),
+        ("connections", "most", 7),
+        ("storage", "cache_bytes", 7 << 20),
     ] {
-        let (_dir, path) = file(&format!("[{table}]\n{key} = 7\n"));
+        let (_dir, path) = file(&format!("[{table}]\n{key} = {value}\n"));
         let one = load(&Source { file: Some(path), ..Source::default() });
         assert!(one.is_ok(), "{table}: {one:?}");
         let (_dir, path) = file(&format!("[{table}]\n"));
@@ -91,6 +91,19 @@ fn numbers_out_of_range_are_named() {
         ("HUB_CONNECTIONS__SIGN_IN_MS", "1", "connections.sign_in_ms"),
         ("HUB_STORAGE__SEGMENT_BYTES", "1", "storage.segment_bytes"),
         ("HUB_STORAGE__CHECKPOINT_RECORDS", "1", "storage.checkpoint_records"),
+        ("HUB_STORAGE__CACHE_BYTES", "0", "storage.cache_bytes"),
+        ("HUB_VERIFY_WORKERS", "100000", "verify_workers"),
+        ("HUB_PAYMENTS__QUEUE_MAX", "0", "payments.queue_max"),
+        ("HUB_PAYMENTS__QUEUE_WAIT_MS", "0", "payments.queue_wait_ms"),
+        ("HUB_PAYMENTS__IDLE_MS", "0", "payments.idle_ms"),
+        ("HUB_CHANNELS__DEPOSIT_MIN", "0", "channels.deposit_min"),
+        ("HUB_CHANNELS__LOW_WATER_PPM", "1000001", "channels.low_water_ppm"),
+        ("HUB_CONNECTIONS__STRANGERS", "0", "connections.strangers"),
+        ("HUB_CONNECTIONS__STRANGER_MS", "0", "connections.stranger_ms"),
+        ("HUB_ANCHOR_INTERVAL_MS", "0", "anchor_interval_ms"),
+        ("HUB_LOG", "hub=shouting", "log"),
+        ("HUB_POLICY__CLAIM_MARIGN", "90", "policy.claim_marign"),
+        ("HUB_POLICY__CLAIM_MARGIN", "much", "in [policy]"),
     ];
     for (name, value, key) in cases {
         let text = message(&Source { env: env(&[(name, value)]), ..Source::default() });

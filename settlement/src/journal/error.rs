@@ -158,6 +158,10 @@ impl JournalError {
 ///
 /// For [`JournalError::Fatal`]: whatever ran on could tell somebody what is not durable.
 pub fn abort_on(error: &JournalError) -> ! {
-    tracing::error!(%error, "the journal failed; the process ends");
+    tracing::error!(
+        %error,
+        "the journal failed; the process ends. Nothing that was acknowledged is lost. If the disk is \
+         full make room on it, if it fails replace it; then start again"
+    );
     std::process::abort()
 }
