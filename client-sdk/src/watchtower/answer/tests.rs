@@ -126,3 +126,51 @@ fn an_export_is_read_back_and_anything_else_is_refused() {
     assert_eq!(code(br#"{"version":2,"other":0}"#), Code::UnsupportedVersion);
     assert_eq!(code(&vec![b' '; EXPORT_BYTES_MAX + 1]), Code::BadAnswer);
 }
+
+/// Wallets and towers of several versions, and of others, hand each other these bytes.
+#[test]
+fn frozen() {
+    let export = Export::new(vec![answer(0, 3, &[lock(1, 10), lock(2, 20)], &[1])]);
+    let frozen = include_str!("../../../testdata/answer.json");
+    assert_eq!(frozen.trim_end(), serde_json::to_string(&export).unwrap());
+    assert_eq!(Export::read(frozen.as_bytes()), Ok(export));
+}
+
+/// Whether the page has this row of object and fields, in their order.
+fn assert_row(page: &str, object: &str, value: &impl Serialize) {
+    let text = serde_json::to_string(value).unwrap();
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let place = |name: &&String| text.find(&format!("\"{name}\":")).unwrap();
+    let mut names: Vec<&String> = fields.keys().collect();
+    names.sort_by_key(place);
+    let fields: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let row = format!("\n| {object} | {} |\n", fields.join(" "));
+    assert_eq!(page.matches(&row).count(), 1, "PROTOCOL.md has no {row}");
+}
+
+#[test]
+fn objects_have_the_fields_that_the_page_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../settlement/PROTOCOL.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let answer = answer(0, 3, &[], &[]);
+    assert_row(&page, "terms", &answer.terms);
+    assert_row(&page, "answer", &answer);
+    assert_row(&page, "export", &Export::new(vec![answer]));
+    for (bound, says) in [(TRANSACTION_BYTES_MAX >> 10, "KiB"), (EXPORT_BYTES_MAX >> 20, "MiB")] {
+        assert!(page.contains(&format!("{bound} {says}")), "{bound} {says}");
+    }
+    assert!(page.contains(&format!("`version` is {VERSION}")));
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn what_a_tower_says_has_the_fields_that_the_page_says() {
+    use crate::tower::{ANSWERS_PER_REQUEST, HandedIn, Held, NotTaken};
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../settlement/PROTOCOL.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (channel, code, detail) = (terms(0).channel_id(), Code::BadAnswer, String::new());
+    assert_row(&page, "handed in", &HandedIn::default());
+    assert_row(&page, "held", &Held { channel, seq: 1 });
+    assert_row(&page, "not taken", &NotTaken { channel, code, detail });
+    assert!(page.contains(&format!("at most {ANSWERS_PER_REQUEST} answers")));
+}
