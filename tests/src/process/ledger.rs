@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use settlement::params::Genesis;
 
 use super::child::Child;
 use super::http::Http;
@@ -31,9 +32,26 @@ impl Ledger {
         Ledger::serve(programs, data, "127.0.0.1:0")
     }
 
+    /// Starts a ledger on an empty directory from this genesis, whose ledger key this is.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_from(
+        programs: &Programs,
+        data: &Path,
+        genesis: &Genesis,
+        key: [u8; 32],
+    ) -> Ledger {
+        std::fs::create_dir_all(data).unwrap();
+        std::fs::write(data.join("ledger.key"), hex::encode(key)).unwrap();
+        std::fs::write(data.join("genesis.toml"), toml::to_string(genesis).unwrap()).unwrap();
+        Ledger::start(programs, data)
+    }
+
     fn serve(programs: &Programs, data: &Path, listen: &str) -> Ledger {
         let (programs, data) = (programs.clone(), data.to_owned());
         let dir = data.display().to_string();
+        // What is there already stays what it is.
         let args = ["run", "--data-dir", &dir, "--listen", listen, "--development"];
         let process = Child::start("ledger", &programs.ledger, &args);
         let serving = |line: &Value| line["listening"].is_string();
