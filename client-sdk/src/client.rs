@@ -18,6 +18,7 @@
 mod committer;
 mod connection;
 mod core;
+mod counted;
 mod error;
 mod feed;
 mod flows;
@@ -58,6 +59,7 @@ use store::{Setup, Store};
 pub(crate) use core::clock_ms;
 
 pub use connection::Link;
+pub use counted::Counts;
 pub use error::ClientError;
 pub use flows::{Closed, Opened};
 pub use handle::{Events, WalletHandle};

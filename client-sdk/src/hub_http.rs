@@ -8,7 +8,7 @@ use settlement::reject::Code;
 use settlement::tx::Transaction;
 use settlement::types::{ChannelId, TxId};
 
-use crate::api::{ChannelOpened, CosignRequest, Cosigned, HubInfo};
+use crate::api::{ChannelOpened, CosignRequest, Cosigned, HubInfo, LiabilityAnswer};
 use crate::client::ClientError;
 pub use crate::http::BadUrl;
 use crate::http::{CallError, Http};
@@ -102,6 +102,15 @@ impl HttpHub {
         let path = format!("/v1/channels/{channel}/deposit");
         let answer: settlement::api::SubmitAnswer = self.http.post(&path, &body).await?;
         Ok(answer.tx)
+    }
+
+    /// A channel's leaf in what the hub has signed that it owes. Nothing in it is checked.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] before the hub has said anything of the channel, [`Code::Overloaded`] while
+    /// it is about to, [`Code::HubUnavailable`].
+    pub async fn liability(&self, channel: ChannelId) -> Result<LiabilityAnswer, ClientError> {
+        Ok(self.http.get(&format!("/v1/channels/{channel}/liability")).await?)
     }
 }
 

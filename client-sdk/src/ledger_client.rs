@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use settlement::api::{AccountView, ChannelView, LedgerInfo, Problem};
-use settlement::block::BlockEvents;
+use settlement::block::{Block, BlockEvents};
 use settlement::state_proof::StateProof;
 use settlement::tx::Transaction;
 use settlement::types::{AccountId, ChannelId, Height, TxId};
@@ -47,4 +47,12 @@ pub trait LedgerClient: Send + Sync + 'static {
     /// it ([`StateProof::verify`]) need not believe the ledger. Refused with
     /// [`settlement::reject::Code::NoSuchChannel`] when there is none, or it is paid out.
     fn state_proof(&self, channel: &ChannelId) -> Answer<'_, StateProof>;
+
+    /// The block of this height with its transactions; refused with
+    /// [`settlement::reject::Code::NotFound`] when there is none yet. A ledger that shows none is
+    /// one that can't be reached for them.
+    fn block(&self, height: Height) -> Answer<'_, Block> {
+        let none = LedgerError::Unreachable(format!("it shows no whole block {height}"));
+        Box::pin(async move { Err(none) })
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use settlement::api::{
     AccountView, ChannelView, FaucetRequest, LedgerInfo, SubmitAnswer, SubmitRequest,
 };
-use settlement::block::BlockEvents;
+use settlement::block::{Block, BlockEvents};
 use settlement::encoding::{decode, encode};
 use settlement::state_proof::StateProof;
 use settlement::tx::Transaction;
@@ -75,6 +75,11 @@ impl LedgerClient for HttpLedger {
 
     fn state_proof(&self, channel: &ChannelId) -> Answer<'_, StateProof> {
         let path = format!("/v1/ledger/proofs/{channel}");
+        Box::pin(async move { Ok(self.http.get(&path).await?) })
+    }
+
+    fn block(&self, height: Height) -> Answer<'_, Block> {
+        let path = format!("/v1/ledger/blocks/{height}");
         Box::pin(async move { Ok(self.http.get(&path).await?) })
     }
 }

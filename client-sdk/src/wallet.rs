@@ -24,6 +24,7 @@
 
 mod command;
 mod core;
+mod counted;
 mod follow;
 mod link;
 mod lost;
@@ -46,6 +47,7 @@ use settlement::wire::Message;
 use crate::invoice::CheckedInvoice;
 
 pub use self::core::{Wallet, WalletConfig};
+pub use counted::{Counted, NotCounted, Shown};
 pub use follow::FOLLOW_STRIDE;
 pub use pay::WANTED_MAX;
 pub use protect::{NotProved, Protection};

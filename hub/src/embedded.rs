@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use client_sdk::ledger_client::{Answer, LedgerClient, LedgerError};
 use settlement::api::{AccountView, ChannelView, LedgerInfo, Problem};
-use settlement::block::BlockEvents;
+use settlement::block::{Block, BlockEvents};
 use settlement::ledger::service::LedgerHandle;
 use settlement::reject::Code;
 use settlement::state_proof::StateProof;
@@ -54,5 +54,12 @@ impl LedgerClient for Embedded {
     fn state_proof(&self, channel: &ChannelId) -> Answer<'_, StateProof> {
         let channel = *channel;
         Box::pin(async move { self.0.state_proof(channel).await.map_err(refused) })
+    }
+
+    fn block(&self, height: Height) -> Answer<'_, Block> {
+        Box::pin(async move {
+            let block = self.0.block(height).await.map_err(refused)?;
+            block.ok_or_else(|| refused(Code::NotFound))
+        })
     }
 }

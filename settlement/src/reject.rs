@@ -176,6 +176,8 @@ codes! {
     610 BadArgument "bad_argument" false "an argument can't be used";
     611 NothingToDo "nothing_to_do" false "there is nothing to do";
     612 NotProved "not_proved" false "what is shown of the channel does not prove it";
+    613 NotCounted "not_counted" false "what the hub shows does not prove that it counts the channel in what it owes";
+    614 CountedTooLow "counted_too_low" false "the hub has signed that it owes less in the channel than it does";
 
     // 7xx: a watchtower.
     701 BadAnswer "bad_answer" false "this is no answer that a wallet makes for a watchtower";

@@ -61,6 +61,14 @@ pub(super) enum Command {
         mnemonic_file: Option<PathBuf>,
     },
     /// Show what the wallet holds on the ledger and in its channels
+    ///
+    /// Each channel that is not paid out is shown with what is proved of it. `--json` has these in
+    /// `channels[]`, each null if nobody answered in time, and {"error"} if what was shown does not
+    /// hold: `covered` {seq, to}: up to which proof of the hub's a watchtower covers it; `protection`
+    /// {as_of, protected, unprotected}: what the ledger pays whatever the hub brings, though nobody
+    /// watches; `counted` {as_of, block, owed, at_least}: what the hub has signed in that block that
+    /// it owed as of that height, and what it had to be at the least (null: can't be told). Error 614
+    /// means that the hub has signed less than it owes, 613 that what it shows proves nothing.
     Status,
     /// Get new money from a development ledger
     Faucet {

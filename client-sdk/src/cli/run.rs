@@ -19,7 +19,7 @@ use crate::wallet::{Payment, PaymentState};
 const FAUCET_TRIES: u32 = 100;
 const FAUCET_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long the ledger may take to prove how far the channels are protected.
+/// How long hub and ledger may take to prove how far the channels are protected and counted.
 const PROOFS: Duration = Duration::from_secs(3);
 
 /// Runs a command; what it says goes to `lines`.
@@ -82,14 +82,17 @@ async fn status(session: &Session) -> Result<Line, ClientError> {
     let account = session.wallet.account().await?;
     let status = session.wallet.status().await?;
     let covered = Covered::read(session.dir())?;
-    let protections = session.wallet.protections(PROOFS).await?;
+    let proofs =
+        tokio::try_join!(session.wallet.protections(PROOFS), session.wallet.counted(PROOFS));
+    let (protections, counts) = proofs?;
+    let shown = show::Shown { covered: &covered, protections: &protections, counts: &counts };
     let mut human = show::status(&status, &account.balances);
-    human.push_str(&show::guarded(&status, &covered, &protections));
+    human.push_str(&show::guarded(&status, &shown));
     let json = json!({
         "public_key": status.public_key,
         "height": status.height,
         "accounts": account.balances,
-        "channels": show::channels(&status, &covered, &protections),
+        "channels": show::channels(&status, &shown),
     });
     Ok(Line::new(json, human))
 }

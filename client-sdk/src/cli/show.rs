@@ -1,15 +1,16 @@
 //! Wallets, channels and payments in words, tables and JSON.
 
 use comfy_table::{Table, presets};
+use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::api::{AssetBalance, ChannelPhase};
 use settlement::types::Role;
 
 use super::lines::{Line, error_json};
 use super::watchtower::Covered;
-use crate::client::{Protections, Status, StatusChannel};
+use crate::client::{ClientError, Counts, Protections, Status, StatusChannel};
 use crate::tower::Told;
-use crate::wallet::{Event, Payment, PaymentState, Protection, Way};
+use crate::wallet::{Counted, Event, Payment, PaymentState, Protection, Way};
 
 /// A channel's phase in a word.
 pub(super) fn phase(phase: ChannelPhase) -> &'static str {
@@ -35,34 +36,47 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// The channels as `--json` prints them: with what a watchtower is known to cover, and what the
-/// ledger proves to be protected.
-pub(super) fn channels(
-    status: &Status,
-    covered: &Covered,
-    protections: &Protections,
-) -> Vec<Value> {
+/// What is known of the channels from elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    /// What a watchtower is known to cover.
+    pub(super) covered: &'a Covered,
+    /// What the ledger proves to be protected.
+    pub(super) protections: &'a Protections,
+    /// What the hub has signed that it owes.
+    pub(super) counts: &'a Counts,
+}
+
+/// The channels as `--json` prints them, with what is known from elsewhere.
+pub(super) fn channels(status: &Status, shown: &Shown<'_>) -> Vec<Value> {
     let channel = |channel: &StatusChannel| {
         let mut value = json!(channel);
         if let Value::Object(fields) = &mut value {
-            fields.insert("covered".to_owned(), json!(covered.of(&channel.id)));
-            let protection = protections.get(&channel.id).map(|shown| match shown {
-                Ok(protection) => json!(protection),
-                Err(error) => json!({ "error": error_json(error) }),
-            });
-            fields.insert("protection".to_owned(), protection.into());
+            let id = &channel.id;
+            fields.insert("covered".to_owned(), json!(shown.covered.of(id)));
+            fields.insert("protection".to_owned(), known(shown.protections.get(id)));
+            fields.insert("counted".to_owned(), known(shown.counts.get(id)));
         }
         value
     };
     status.channels.iter().map(channel).collect()
 }
 
-/// How far the channels that are not paid out are guarded, a line each.
-pub(super) fn guarded(status: &Status, covered: &Covered, protections: &Protections) -> String {
+/// What was proved, or why it was not; nothing if nobody answered.
+fn known<T: Serialize>(known: Option<&Result<T, ClientError>>) -> Value {
+    let known = known.map(|known| match known {
+        Ok(value) => json!(value),
+        Err(error) => json!({ "error": error_json(error) }),
+    });
+    known.into()
+}
+
+/// How far the channels that are not paid out are guarded and counted, a line each.
+pub(super) fn guarded(status: &Status, shown: &Shown<'_>) -> String {
     let mut text = String::new();
     let open = status.channels.iter().filter(|channel| channel.state != ChannelPhase::Closed);
     for StatusChannel { id, .. } in open {
-        let protection = match protections.get(id) {
+        let protection = match shown.protections.get(id) {
             Some(Ok(Protection { protected, unprotected, .. })) => {
                 format!("protected up to {protected} even if nobody watches, {unprotected} not yet")
             }
@@ -70,9 +84,18 @@ pub(super) fn guarded(status: &Status, covered: &Covered, protections: &Protecti
             None => "not known to be protected: the ledger does not answer".to_owned(),
         };
         text.push_str(&format!("\n{id} {protection}"));
-        if let Some(up_to) = covered.of(id) {
+        if let Some(up_to) = shown.covered.of(id) {
             let (seq, to) = (up_to.seq, &up_to.to);
             text.push_str(&format!("\n{id} covered up to seq {seq} of the hub's by {to}"));
+        }
+        match shown.counts.get(id) {
+            Some(Ok(Counted { owed, as_of, .. })) => text.push_str(&format!(
+                "\n{id} counted in the hub's liabilities: {owed} as of block {as_of}"
+            )),
+            Some(Err(error)) => text.push_str(&format!(
+                "\n{id} WARNING: not counted right in the hub's liabilities: {error}"
+            )),
+            None => {}
         }
     }
     text

@@ -102,11 +102,11 @@ struct GivenUp {
 
 /// What updates moved that were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Refused {
+pub(super) struct Refused {
     /// The newest of them.
     last_seq: u64,
     /// The most that one of them moved.
-    moved: Amount,
+    pub(super) moved: Amount,
 }
 
 impl Exposed {
@@ -178,7 +178,8 @@ fn overtaken(channel: &Channel, seq: u64) -> Option<Refused> {
     if wins { moved_in_flight(channel) } else { None }
 }
 
-fn moved_in_flight(channel: &Channel) -> Option<Refused> {
+/// What the unanswered update moves beyond what the hub is known to have accepted.
+pub(super) fn moved_in_flight(channel: &Channel) -> Option<Refused> {
     let out = channel.outgoing();
     let proof = &out.in_flight.as_ref()?.proof;
     let moved = proof.transferred.checked_sub(out.accepted.transferred)?;
@@ -224,6 +225,16 @@ impl Wallet {
     /// # Errors
     /// [`NotProved`].
     pub fn protection(&self, proof: &StateProof, now_ms: u64) -> Result<Protection, NotProved> {
+        let (channel, leaf) = self.proved(proof, now_ms)?;
+        Ok(self.protected_by(channel, leaf, proof.header.header.height))
+    }
+
+    /// A channel and its state on the ledger, checked so.
+    pub(super) fn proved<'a>(
+        &'a self,
+        proof: &'a StateProof,
+        now_ms: u64,
+    ) -> Result<(&'a Channel, &'a ChannelLeaf), NotProved> {
         let channel = self.channel(&proof.leaf.channel).ok_or(NotProved::NoChannel)?;
         let genesis = &self.config.genesis;
         let key = VerifyingKey::parse(&genesis.ledger_key).map_err(|_| NotProved::Key)?;
@@ -241,7 +252,7 @@ impl Wallet {
         if standing > channel.outgoing().last_seq {
             return Err(NotProved::StateLost);
         }
-        Ok(self.protected_by(channel, leaf, header.height))
+        Ok((channel, leaf))
     }
 
     /// What a channel's state protects that was checked.

@@ -5,6 +5,7 @@
 //! | `f` | how far the ledger has been followed |
 //! | `p` ‖ anchor | a payment |
 //! | `e` ‖ channel id | what the hub may bring of the channel that its newest state no longer says |
+//! | `d` ‖ channel id | the newest block in which money came into the channel on the wallet's side |
 //! | `c` ‖ channel id ‖ part (u16, big-endian) | a part of an encoded channel, at most 4,096 bytes |
 //!
 //! Keys are relative to the wallet: a store that holds many puts something of its own before them.
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 
 use settlement::channel::Channel;
 use settlement::encoding::{DecodeError, decode, encode};
-use settlement::types::{Anchor, ChannelId};
+use settlement::types::{Anchor, ChannelId, Height};
 
 use super::protect::Exposed;
 use super::state::{Dirty, Followed};
@@ -29,6 +30,7 @@ const FOLLOWED: u8 = b'f';
 const PAYMENT: u8 = b'p';
 const CHANNEL: u8 = b'c';
 const EXPOSED: u8 = b'e';
+const DEPOSITED: u8 = b'd';
 
 /// Rows that make no wallet: the index is damaged or of another program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +68,9 @@ impl Wallet {
         let channels = self.state.channels.values().flat_map(channel_rows);
         let payments = self.state.payments.values().map(payment_row);
         let exposed = self.state.exposed.iter().map(exposed_row);
-        channels.chain(payments).chain(exposed).chain(self.followed_row()).collect()
+        let deposited = self.state.deposited_at.iter().map(deposited_row);
+        let of_channels = channels.chain(exposed).chain(deposited);
+        of_channels.chain(payments).chain(self.followed_row()).collect()
     }
 
     /// The rows that records since the last call have changed. A store that fails to write them
@@ -82,7 +86,10 @@ impl Wallet {
             rows.extend(fresh.into_iter().map(|(key, value)| (key, Some(value))));
             rows.extend((count..before).map(|part| (channel_key(&id, part), None)));
             let exposed = self.state.exposed.get_key_value(&id).map(exposed_row);
-            rows.extend(exposed.map(|(key, value)| (key, Some(value))));
+            let deposited = self.state.deposited_at.get_key_value(&id).map(deposited_row);
+            rows.extend(
+                exposed.into_iter().chain(deposited).map(|(key, value)| (key, Some(value))),
+            );
         }
         let payments = payments.iter().filter_map(|anchor| self.state.payments.get(anchor));
         rows.extend(payments.map(payment_row).map(|(key, value)| (key, Some(value))));
@@ -114,9 +121,12 @@ impl Wallet {
                     wallet.state.put(payment);
                 }
                 Some((&EXPOSED, rest)) => {
-                    let id = rest.try_into().map(ChannelId);
-                    let id = id.map_err(|_| RestoreError::Key(key.clone()))?;
+                    let id = parse_id(rest).ok_or_else(|| RestoreError::Key(key.clone()))?;
                     wallet.state.exposed.insert(id, decode(&value).map_err(bad)?);
+                }
+                Some((&DEPOSITED, rest)) => {
+                    let id = parse_id(rest).ok_or_else(|| RestoreError::Key(key.clone()))?;
+                    wallet.state.deposited_at.insert(id, decode(&value).map_err(bad)?);
                 }
                 Some((&CHANNEL, rest)) => {
                     let (id, part) = parse_channel_key(rest).ok_or(RestoreError::Key(key))?;
@@ -147,6 +157,14 @@ fn payment_row(payment: &Payment) -> (Vec<u8>, Vec<u8>) {
 
 fn exposed_row((id, exposed): (&ChannelId, &Exposed)) -> (Vec<u8>, Vec<u8>) {
     ([&[EXPOSED], id.as_slice()].concat(), encode(exposed))
+}
+
+fn deposited_row((id, height): (&ChannelId, &Height)) -> (Vec<u8>, Vec<u8>) {
+    ([&[DEPOSITED], id.as_slice()].concat(), encode(height))
+}
+
+fn parse_id(rest: &[u8]) -> Option<ChannelId> {
+    rest.try_into().map(ChannelId).ok()
 }
 
 fn channel_key(id: &ChannelId, part: u16) -> Vec<u8> {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use settlement::block::LedgerEvent;
 use settlement::channel::{Answer, Change, Channel, Effect, Step};
 use settlement::crypto::chain_step;
 use settlement::reject::Code;
@@ -60,6 +61,10 @@ pub(super) struct State {
     pub(super) dirty: Dirty,
     /// What the hub may bring of each channel that its newest state no longer says.
     pub(super) exposed: BTreeMap<ChannelId, Exposed>,
+    /// The newest block in which money came into each channel on the wallet's side.
+    pub(super) deposited_at: BTreeMap<ChannelId, Height>,
+    /// Channels into which money came in the block that is being followed.
+    deposited: BTreeSet<ChannelId>,
     /// Pending payments by the lock that they hang on. Each direction counts its own locks.
     by_lock: BTreeMap<(ChannelId, Direction, u64), Anchor>,
     /// Pending payments in, by the height after which nobody can pay them.
@@ -84,6 +89,10 @@ impl State {
             Record::Followed { height, time_ms } => {
                 self.followed = Followed { height: *height, time_ms: *time_ms };
                 self.dirty.followed = true;
+                for id in std::mem::take(&mut self.deposited) {
+                    self.dirty.channels.insert(id);
+                    self.deposited_at.insert(id, *height);
+                }
                 Applied::default()
             }
         }
@@ -116,6 +125,11 @@ impl State {
         };
         if let Some(more) = Exposed::by(channel, step) {
             self.exposed.entry(id).or_default().add(more, self.followed.height);
+        }
+        if let Step::Ledger(event) = step
+            && matches!(**event, LedgerEvent::Deposited { role: Role::Wallet, .. })
+        {
+            self.deposited.insert(id);
         }
         let effects = channel.commit(step);
         let mut payments = Vec::new();

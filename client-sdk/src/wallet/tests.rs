@@ -2,6 +2,7 @@
 
 mod answers;
 mod close;
+mod counted;
 mod crash;
 mod fake_hub;
 mod harness;

@@ -25,14 +25,14 @@ use super::harness::*;
 
 /// The ledger of the wallet's world, block by block.
 #[derive(Clone)]
-struct Real {
-    ledger: Ledger,
-    newest: Option<SignedHeader>,
+pub(super) struct Real {
+    pub(super) ledger: Ledger,
+    pub(super) newest: Option<SignedHeader>,
 }
 
 impl Real {
     /// With the channel as the wallet's world has it after its second block.
-    fn new() -> Real {
+    pub(super) fn new() -> Real {
         let mut real = Real { ledger: Ledger::genesis(genesis()).unwrap(), newest: None };
         let mint = |number: u64, to: u8, amount| {
             let body = Mint {
@@ -55,7 +55,7 @@ impl Real {
         real
     }
 
-    fn account(&self, owner: u8, action: AccountAction) -> Transaction {
+    pub(super) fn account(&self, owner: u8, action: AccountAction) -> Transaction {
         let account = key(owner).public();
         let nonce = self.ledger.account(&account).nonce;
         Transaction::account(
@@ -64,7 +64,7 @@ impl Real {
         )
     }
 
-    fn block(&mut self, txs: Vec<Transaction>) -> Applied {
+    pub(super) fn block(&mut self, txs: Vec<Transaction>) -> Applied {
         let verified =
             txs.into_iter().map(|tx| self.ledger.verify_tx(tx).unwrap()).collect::<Vec<_>>();
         let time_ms = START_MS + 200 * (self.ledger.tip().height.0 + 1);
@@ -73,13 +73,13 @@ impl Real {
         applied
     }
 
-    fn up_to(&mut self, height: u64) {
+    pub(super) fn up_to(&mut self, height: u64) {
         while self.ledger.tip().height.0 < height {
             self.block(Vec::new());
         }
     }
 
-    fn proof(&self) -> StateProof {
+    pub(super) fn proof(&self) -> StateProof {
         let leaf = self.ledger.channel(&terms().channel_id()).unwrap().leaf();
         // There is no other channel.
         StateProof { header: self.newest.unwrap(), leaf, count: 1, siblings: Vec::new() }
