@@ -2,7 +2,8 @@
 //! leases.
 //!
 //! The last three spend the nonces of the hub's account, so they go one after the other
-//! ([`account`]). Everything else carries no nonce and may go side by side; handing the same in again does no harm. An errand is
+//! ([`account`]). Everything else carries no nonce and may go side by side, unless the ledger takes
+//! fees: then the account pays for its envelope. Handing the same in again does no harm. An errand is
 //! tried until the ledger answers, and one that is put off holds up no other: claims have deadlines.
 //! What is lost with the process the shards ask for again, and so they do with what the ledger
 //! refuses, at once or in a block, as long as it is needed.
@@ -21,9 +22,10 @@ use client_sdk::ledger_client::{LedgerClient, LedgerError};
 use settlement::api::Problem;
 use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::crypto::{Signable, SigningKey};
+use settlement::params::Fees;
 use settlement::reject::Code;
 use settlement::tx::{Anchoring, Lease, Submission, Transaction};
-use settlement::types::{Amount, AssetId, ChannelId, LedgerId, TxId};
+use settlement::types::{Amount, ChannelId, LedgerId, TxId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -63,8 +65,8 @@ pub(crate) struct Desk {
 pub(crate) struct Office {
     pub(crate) ledger: Arc<dyn LedgerClient>,
     pub(crate) id: LedgerId,
-    /// The asset that the ledger takes its fees in.
-    pub(crate) fees: AssetId,
+    /// What the ledger takes.
+    pub(crate) fees: Fees,
     pub(crate) key: Arc<SigningKey>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) authority: Arc<Authority>,
@@ -216,7 +218,7 @@ impl Clerk {
                 }
                 let transaction = Transaction::submit(&self.key, *submission);
                 let what = What::Submission(channel);
-                if let Err(problem) = self.bring(&transaction, what).await {
+                if let Err(problem) = self.carry(transaction, what).await {
                     self.refused(what, problem.code).await;
                 }
                 self.submitting().remove(&channel);
@@ -253,7 +255,7 @@ impl Clerk {
             }
         };
         let answer = self
-            .bring(&transaction, What::Agreement(channel))
+            .carry(transaction, What::Agreement(channel))
             .await
             .map(|tx| Cosigned { signature, tx });
         let _ = request.answer.send(answer);
@@ -261,24 +263,33 @@ impl Clerk {
 
     /// Brings a transaction to the ledger until it answers.
     async fn bring(&self, transaction: &Transaction, what: What) -> Result<TxId, Problem> {
-        self.handed_in().remember(transaction.id(), what);
         loop {
-            let answer = {
-                // The semaphore is never closed. No place is kept while waiting to try again.
-                let _place = self.places.acquire().await;
-                self.ledger.submit(transaction).await
-            };
-            match answer {
-                Ok(tx) => {
-                    add(&self.counters.submitted, 1);
-                    return Ok(tx);
-                }
-                Err(LedgerError::Refused(problem)) if !passes(problem.code) => {
-                    return Err(*problem);
-                }
-                Err(error) => tracing::debug!(%error, "the ledger is asked again"),
+            if let Some(answer) = self.attempt(transaction, what).await {
+                return answer;
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Hands a transaction in once; `None` if it is to be handed in again as it is.
+    async fn attempt(
+        &self,
+        transaction: &Transaction,
+        what: What,
+    ) -> Option<Result<TxId, Problem>> {
+        self.handed_in().remember(transaction.id(), what);
+        // The semaphore is never closed. No place is kept while waiting to try again.
+        let _place = self.places.acquire().await;
+        match self.ledger.submit(transaction).await {
+            Ok(tx) => {
+                add(&self.counters.submitted, 1);
+                Some(Ok(tx))
+            }
+            Err(LedgerError::Refused(problem)) if !passes(problem.code) => Some(Err(*problem)),
+            Err(error) => {
+                tracing::debug!(%error, "the ledger is asked again");
+                None
+            }
         }
     }
 }

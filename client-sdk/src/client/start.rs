@@ -97,7 +97,8 @@ impl Parts {
             core: core.clone(),
             wanted: wants,
         };
-        let submit = submit::run(submitted, self.members.clone(), self.ledger.clone());
+        let (members, ledger) = (self.members.clone(), self.ledger.clone());
+        let submit = submit::run(submitted, members, ledger, self.genesis.clone());
         tasks.push(tokio::spawn(feed.run()).abort_handle());
         tasks.push(tokio::spawn(submit).abort_handle());
         tasks.push(tokio::spawn(tick(core.clone())).abort_handle());

@@ -1,5 +1,9 @@
-//! What spends the nonces of the hub's account, one after the other: leases, anchors, and the hub's
-//! own money on its way into channels.
+//! What spends the nonces of the hub's account, one after the other: leases, anchors, the hub's own
+//! money on its way into channels, and where the ledger takes fees the envelopes of all else.
+//!
+//! An envelope may have a deadline in it, so the account is kept from nobody while the ledger has no
+//! room or does not answer: what was handed in then is handed in again as it is, and if somebody
+//! else has had its nonce meanwhile, it is made anew.
 //!
 //! What is refused is not tried here for ever: a shard asks again for a deposit some blocks later,
 //! for as long as the channel needs it, whoever anchors has what is missing in the next round, and a
@@ -50,6 +54,8 @@ impl Spend {
 /// What is known about the account beside the ledger.
 #[derive(Default)]
 pub(super) struct Account {
+    /// The nonce after the last one that was taken in, if the ledger does not know better.
+    next: tokio::sync::Mutex<u64>,
     /// Deposits that wait or are on their way: a shard that hears nothing asks again, and two would
     /// be twice the money.
     depositing: Mutex<HashSet<ChannelId>>,
@@ -70,9 +76,8 @@ impl Account {
 
 impl Clerk {
     pub(super) async fn spend_all(self: Arc<Clerk>, mut queue: mpsc::UnboundedReceiver<Spend>) {
-        let mut nonce = 0;
         while let Some(spend) = queue.recv().await {
-            let answer = self.spend_one(&spend, &mut nonce).await;
+            let answer = self.spend(&spend.action(), spend.what()).await;
             if let Err(problem) = &answer {
                 self.refused(spend.what(), problem.code).await;
             }
@@ -87,16 +92,31 @@ impl Clerk {
         }
     }
 
-    async fn spend_one(&self, spend: &Spend, nonce: &mut u64) -> Result<TxId, Problem> {
-        let (what, action) = (spend.what(), spend.action());
+    /// Brings something about a channel: as it is, or where the ledger takes fees in an envelope
+    /// that the hub's account pays for.
+    pub(super) async fn carry(
+        &self,
+        transaction: Transaction,
+        what: What,
+    ) -> Result<TxId, Problem> {
+        if self.fees.is_free() {
+            return self.bring(&transaction, what).await;
+        }
+        match AccountAction::carry(transaction) {
+            Some(action) => self.spend(&action, what).await,
+            None => Err(Problem::new(Code::Internal, "only what is about a channel is carried")),
+        }
+    }
+
+    async fn spend(&self, action: &AccountAction, what: What) -> Result<TxId, Problem> {
         let mut left = NONCE_TRIES;
         loop {
-            if what != What::Lease && !self.authority.may_sign() {
+            if !self.may_spend(what) {
                 let detail = "this process may not sign for the hub right now";
                 return Err(Problem::new(Code::LedgerStalled, detail));
             }
             left = left.saturating_sub(1);
-            match self.spend(action.clone(), what, nonce).await {
+            match self.spend_once(action, what).await {
                 Err(problem) if problem.code == Code::BadNonce && left > 0 => {
                     tracing::debug!(?what, "the account's nonce has moved");
                     tokio::time::sleep(PAUSE).await;
@@ -106,29 +126,50 @@ impl Clerk {
         }
     }
 
+    /// What was judged before, or binds nobody to anything new, goes at any time.
+    fn may_spend(&self, what: What) -> bool {
+        let judged = matches!(what, What::Lease | What::Submission(_) | What::Agreement(_));
+        judged || self.authority.may_sign()
+    }
+
     /// One try, with the nonce after the last one or, if the ledger knows better, that one.
-    async fn spend(
-        &self,
-        action: AccountAction,
-        what: What,
-        nonce: &mut u64,
-    ) -> Result<TxId, Problem> {
-        let account = self.key.public();
-        if let Ok(view) = self.ledger.account(&account).await {
-            *nonce = view.nonce.max(*nonce);
-        }
-        let body = AccountTx { ledger: self.id, account, nonce: *nonce, action };
-        let transaction = Transaction::account(&self.key, body);
-        let brought = self.bring(&transaction, what).await;
-        match &brought {
+    async fn spend_once(&self, action: &AccountAction, what: What) -> Result<TxId, Problem> {
+        let (nonce, transaction) = {
+            let mut next = self.account.next.lock().await;
+            let transaction = self.signed(action.clone(), &mut next).await;
+            let nonce = *next;
+            if let Some(answer) = self.attempt(&transaction, what).await {
+                self.note(&answer, nonce, &mut next);
+                return answer;
+            }
+            (nonce, transaction)
+        };
+        tokio::time::sleep(PAUSE).await;
+        let answer = self.bring(&transaction, what).await;
+        let mut next = self.account.next.lock().await;
+        self.note(&answer, nonce, &mut next);
+        answer
+    }
+
+    /// What was handed in with this nonce was taken, or never will be.
+    fn note(&self, answer: &Result<TxId, Problem>, nonce: u64, next: &mut u64) {
+        match answer {
             Ok(_) => {
-                *nonce = nonce.saturating_add(1);
+                *next = nonce.saturating_add(1).max(*next);
                 self.account.told.store(false, Relaxed);
             }
-            // What was handed in before may have been refused, so count from the ledger again.
-            Err(_) => *nonce = 0,
+            // What was handed in before may have been refused: the ledger counts.
+            Err(_) => *next = 0,
         }
-        brought
+    }
+
+    async fn signed(&self, action: AccountAction, next: &mut u64) -> Transaction {
+        let account = self.key.public();
+        if let Ok(view) = self.ledger.account(&account).await {
+            *next = view.nonce.max(*next);
+        }
+        let body = AccountTx { ledger: self.id, account, nonce: *next, action };
+        Transaction::account(&self.key, body)
     }
 
     /// Tells the operator what to do, once until something goes through again.
@@ -141,12 +182,18 @@ impl Clerk {
             What::Deposit(channel) => {
                 self.ledger.channel(&channel).await.map_or(AssetId(0), |it| it.terms.asset)
             }
-            _ => self.fees,
+            _ => self.fees.asset,
         };
         let lacks = match what {
             What::Lease => "so this process can't take the hub's lease, and signs nothing",
             What::Anchor => "so nothing is anchored, and wallets that sleep are not protected",
-            _ => "so no money of the hub's goes into channels and their wallets can't be paid",
+            What::Submission(_) => {
+                "so it can't pay for a proof or claim of its own, and may lose money"
+            }
+            What::Agreement(_) => "so wallets can't withdraw or close together with it",
+            What::Deposit(_) => {
+                "so no money of the hub's goes into channels and their wallets can't be paid"
+            }
         };
         tracing::warn!(
             %account,

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use client_sdk::ledger_client::Answer;
 use settlement::api::{AccountView, ChannelView, LedgerInfo};
 use settlement::block::{Header, SignedHeader};
+use settlement::params::Fees;
 use settlement::proof::{CooperativeClose, Net};
 use settlement::state_proof::StateProof;
 use settlement::tx::{AccountAction, AccountTx};
@@ -68,7 +69,7 @@ impl Scene {
         let clerk = Clerk::new(Office {
             ledger,
             id: LEDGER,
-            fees: AssetId(0),
+            fees: Fees::default(),
             key,
             counters: counters.clone(),
             authority: crate::lease::fixture::held(),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use client_sdk::ledger_client::Answer;
 use settlement::api::{AccountView, ChannelView, LedgerInfo};
 use settlement::block::BlockEvents;
+use settlement::params::Fees;
 use settlement::proof::Withdrawal;
 use settlement::state_proof::StateProof;
 use settlement::types::{AccountId, Height, Role, Signature};
@@ -72,7 +73,7 @@ fn desk(
     let clerk = Clerk::new(Office {
         ledger: Arc::new(ledger),
         id: LedgerId([1; 32]),
-        fees: AssetId(0),
+        fees: Fees::default(),
         key,
         counters: Arc::default(),
         authority: crate::lease::fixture::held(),

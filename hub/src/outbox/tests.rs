@@ -1,7 +1,8 @@
 use super::*;
 use crate::desk::{Clerk, Office};
 use settlement::crypto::VerifyingKey;
-use settlement::types::{Amount, AssetId, LedgerId, Role};
+use settlement::params::Fees;
+use settlement::types::{Amount, LedgerId, Role};
 use std::sync::Arc;
 
 struct Idle;
@@ -54,7 +55,7 @@ fn outbox_under(authority: Arc<Authority>) -> Outbox {
     let clerk = Clerk::new(Office {
         ledger,
         id: LedgerId([1; 32]),
-        fees: AssetId(0),
+        fees: Fees::default(),
         key: key.clone(),
         counters: counters.clone(),
         authority: authority.clone(),

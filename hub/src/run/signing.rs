@@ -69,7 +69,7 @@ impl Signing {
         let clerk = Clerk::new(Office {
             ledger: prepared.client.clone(),
             id: prepared.genesis.ledger_id(),
-            fees: prepared.genesis.fees.asset,
+            fees: prepared.genesis.fees,
             key: key.clone(),
             counters: counters.clone(),
             authority: authority.clone(),
