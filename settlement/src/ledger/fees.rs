@@ -17,16 +17,16 @@ use crate::types::{Amount, AssetId, Height, PublicKey};
 impl Ledger {
     /// How many hashes a transaction may cost, known before a single one is made.
     pub(super) fn cost(&self, tx: &VerifiedTx, block: Height) -> Cost {
-        self.submits(tx, block).map_or(Cost::default(), |plan| plan.cost)
+        self.submits(tx.tx(), block).map_or(Cost::default(), |plan| plan.cost)
     }
 
     /// The nearest expiry or end of a window that a transaction protects.
-    pub(super) fn protects(&self, tx: &VerifiedTx, block: Height) -> Option<Height> {
+    pub(super) fn protects(&self, tx: &Transaction, block: Height) -> Option<Height> {
         self.submits(tx, block)?.protects
     }
 
-    fn submits(&self, tx: &VerifiedTx, block: Height) -> Option<Plan> {
-        match tx.tx().on_channel()? {
+    fn submits(&self, tx: &Transaction, block: Height) -> Option<Plan> {
+        match tx.on_channel()? {
             OnChannel::Submit(body, _) => self.plan_submit(body, block).ok(),
             _ => None,
         }

@@ -4,7 +4,9 @@
 //! more than the delay that everybody's margins allow for. What an account sent before an urgent
 //! transaction moves forward with it, as nonces keep their order.
 //!
-//! Bounded in number and bytes. Sending the same transaction again repeats the answer: while it
+//! Bounded in number and bytes. When it is full, what protects a deadline takes the room of what
+//! protects none, or a later one: on a ledger without fees anybody can fill it for nothing, and a
+//! claim that is put off until its lock has expired is money lost. Sending the same transaction again repeats the answer: while it
 //! waits, and after it was applied (the newest [`REMEMBERED`] are known). One that was refused in a
 //! block is forgotten, so that it can be sent again when it may work: a `Settle` that came too
 //! early is the very same transaction later on.
@@ -38,11 +40,22 @@ impl Default for MempoolConfig {
     }
 }
 
-/// A transaction that waits, and how many hashes on locks of many steps it declared when it came.
+/// The most that are looked at for one to take the room of others.
+const DISPLACED_MAX: usize = 4_096;
+
+/// A transaction that waits, with how many hashes on locks of many steps it declared when it came,
+/// and the nearest deadline that it protected then.
 #[derive(Debug)]
 struct Waiting {
     tx: VerifiedTx,
     streams: u64,
+    protects: Option<Height>,
+}
+
+impl Waiting {
+    fn gives_way_to(&self, protects: Height) -> bool {
+        self.protects.is_none_or(|own| own > protects)
+    }
 }
 
 /// The height that a transaction should be in a block by, and the order of arrival.
@@ -115,24 +128,59 @@ impl Mempool {
         let spends = tx.spends();
         let ahead = spends.map_or(0, |by| self.ahead(&by));
         // Cheap refusals come before signatures are checked: whoever is put off tries again.
-        let bytes = self.bytes.saturating_add(encode(&tx).len());
-        if self.queue.len() >= self.config.count || bytes > self.config.bytes {
-            return Err(Code::QueueFull);
-        }
+        let bytes = encode(&tx).len();
+        let next = ledger.tip().height.after(1);
+        let protects = ledger.protects(&tx, next);
+        let displaced = self.displaced_by(bytes, spends, protects).ok_or(Code::QueueFull)?;
         let verified = ledger.verify_tx(tx)?;
         ledger.check_behind(&verified, Ahead(ahead))?;
-        self.bytes = bytes;
+        displaced.iter().for_each(|place| self.displace(place));
+        self.bytes = self.bytes.saturating_add(bytes);
         self.arrived = self.arrived.saturating_add(1);
-        let urgent = due(ledger, &verified);
+        let patient = next.after(Policy::for_genesis(ledger.parameters()).inclusion_delay);
+        let urgent = protects.map_or(patient, |protects| protects.min(patient));
         let place = (urgent, self.arrived);
         self.places.insert(verified.id(), place);
         if let Some(by) = spends {
             self.move_forward(&by, urgent);
             self.lines.entry(by).or_default().push_back(verified.id());
         }
-        let streams = ledger.cost(&verified, ledger.tip().height.after(1)).streams;
-        self.queue.insert(place, Waiting { tx: verified, streams });
+        let streams = ledger.cost(&verified, next).streams;
+        self.queue.insert(place, Waiting { tx: verified, streams, protects });
         Ok(())
+    }
+
+    /// Whose room one of so many bytes takes: nobody's if there is room. `None` if it has to wait
+    /// outside. Only the last of an account's line can go, as nonces keep their order.
+    fn displaced_by(
+        &self,
+        bytes: usize,
+        spends: Option<Option<PublicKey>>,
+        protects: Option<Height>,
+    ) -> Option<Vec<Place>> {
+        let (mut count, mut total) = (self.queue.len(), self.bytes.saturating_add(bytes));
+        let full = |count, total| count >= self.config.count || total > self.config.bytes;
+        let mut displaced = Vec::new();
+        let mut staying: HashSet<Option<PublicKey>> = spends.into_iter().collect();
+        let mut from_behind = self.queue.iter().rev().take(DISPLACED_MAX);
+        while full(count, total) {
+            let (protects, (place, waiting)) = (protects?, from_behind.next()?);
+            let by = waiting.tx.tx().spends();
+            if by.is_some_and(|by| staying.contains(&by)) || !waiting.gives_way_to(protects) {
+                staying.extend(by);
+                continue;
+            }
+            (count, total) = (count.saturating_sub(1), total.saturating_sub(waiting.tx.bytes()));
+            displaced.push(*place);
+        }
+        Some(displaced)
+    }
+
+    fn displace(&mut self, place: &Place) {
+        let Some(Waiting { tx, .. }) = self.queue.remove(place) else { return };
+        self.bytes = self.bytes.saturating_sub(tx.bytes());
+        self.places.remove(&tx.id());
+        self.leave_line(tx.tx(), &tx.id());
     }
 
     /// Nothing of an account may come after what the account sent later. So the line is in the order
@@ -183,8 +231,10 @@ impl Mempool {
     ) {
         for tx in left_over {
             if let Some(place) = self.places.get(&tx.id()) {
-                // It was cheap enough by what it declared when it came, so it is looked at again.
-                self.queue.insert(*place, Waiting { tx, streams: 0 });
+                // It was cheap enough by what it declared when it came, so it is looked at again;
+                // a block had it already, so it gives way to nothing.
+                let protects = Some(Height(0));
+                self.queue.insert(*place, Waiting { tx, streams: 0, protects });
             }
         }
         for (tx, (id, outcome)) in applied.iter().zip(outcomes) {
@@ -203,6 +253,8 @@ impl Mempool {
             // Those of one account go into blocks in their order.
             if line.front() == Some(id) {
                 line.pop_front();
+            } else if line.back() == Some(id) {
+                line.pop_back();
             } else {
                 line.retain(|waiting| waiting != id);
             }
@@ -222,13 +274,6 @@ impl Mempool {
             self.applied.remove(&oldest);
         }
     }
-}
-
-/// The height that it should be in a block by.
-fn due(ledger: &Ledger, tx: &VerifiedTx) -> Height {
-    let next = ledger.tip().height.after(1);
-    let patient = next.after(Policy::for_genesis(ledger.parameters()).inclusion_delay);
-    ledger.protects(tx, next).map_or(patient, |protects| protects.min(patient))
 }
 
 #[cfg(test)]

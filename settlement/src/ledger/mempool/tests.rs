@@ -236,3 +236,74 @@ fn a_full_queue_puts_off_before_it_checks_a_signature() {
         assert!(pool.submit(&w.ledger, second.clone()).is_ok());
     }
 }
+
+/// What comes, whose room it takes, and who is left: two transfers of the wallet, then one of the
+/// hub, fill the queue.
+#[test]
+fn a_full_queue_makes_room_for_what_protects_a_deadline_alone() {
+    let mut w = World::new();
+    let [near, nearer] = [(1, 60), (2, 50)].map(|(seed, expiry)| claim_until(&mut w, seed, expiry));
+    w.advance_to(20);
+    let nonce = w.ledger.account(&w.wallet.public()).nonce;
+    let [first, second, third] = [0, 1, 2].map(|at| numbered(&w, nonce + at, 1));
+    let foreign = w.transfer(Role::Hub, w.wallet.public(), 1);
+    let enveloped = |tx: &Transaction, at: u64| {
+        let action = crate::tx::AccountAction::carry(tx.clone()).unwrap();
+        let (ledger, account) = (w.ledger.id(), w.wallet.public());
+        let body = crate::tx::AccountTx { ledger, account, nonce: nonce + at, action };
+        Transaction::account(&w.wallet, body)
+    };
+    let urgent = enveloped(&near, 2);
+    let full = Err(Code::QueueFull);
+    let transfers = [&first, &second, &foreign];
+    // What waits, what comes, what becomes of it, what then is not there any more.
+    type Row<'a> = (&'a str, [&'a Transaction; 3], &'a Transaction, Result<(), Code>, Vec<usize>);
+    let table: Vec<Row<'_>> = vec![
+        ("a transfer waits outside", transfers, &third, full, vec![]),
+        ("a claim takes the room of the newest transfer", transfers, &near, Ok(()), vec![2]),
+        ("the last of a line goes", [&foreign, &first, &second], &near, Ok(()), vec![2]),
+        ("an envelope leaves its own line alone", transfers, &urgent, Ok(()), vec![2]),
+        ("nor takes from it", [&foreign, &first, &second], &urgent, Ok(()), vec![0]),
+        (
+            "a nearer claim takes no claim's room first",
+            [&near, &first, &foreign],
+            &nearer,
+            Ok(()),
+            vec![2],
+        ),
+        (
+            "a later claim takes no nearer one's room",
+            [&nearer, &first, &second],
+            &near,
+            Ok(()),
+            vec![2],
+        ),
+    ];
+    for (name, waiting, comes, outcome, gone) in table {
+        // A byte too few for all of them.
+        let all = waiting.iter().chain([&comes]).map(|tx| encode(tx).len()).sum::<usize>();
+        let by_count = MempoolConfig { count: 3, ..MempoolConfig::default() };
+        let by_bytes = MempoolConfig { bytes: all - 1, ..MempoolConfig::default() };
+        for config in [by_count, by_bytes] {
+            let mut pool = Mempool::new(config);
+            for tx in waiting {
+                pool.submit(&w.ledger, tx.clone()).expect(name);
+            }
+            assert_eq!(pool.submit(&w.ledger, comes.clone()).map(|_| ()), outcome, "{name}");
+            assert!(pool.bytes <= config.bytes && pool.len() <= config.count, "{name}");
+            let order = pool.take(1 << 20, u64::MAX);
+            let left: HashSet<TxId> = order.iter().map(VerifiedTx::id).collect();
+            assert_eq!(left.contains(&comes.id()), outcome.is_ok(), "{name}");
+            let missing = |at: &usize| !left.contains(&waiting[*at].id());
+            assert_eq!((0..3).filter(missing).collect::<Vec<_>>(), gone, "{name}");
+            // Whatever went, every nonce that is left can still be spent.
+            let time = w.ledger.tip().time_ms + 1_000;
+            let applied = w.ledger.clone().apply(order, time).unwrap();
+            assert!(applied.outcomes.iter().all(|(_, outcome)| outcome.is_ok()), "{name}");
+        }
+    }
+    let later = [&nearer, &near, &first];
+    let mut pool = Mempool::new(MempoolConfig { count: 2, ..MempoolConfig::default() });
+    let codes = later.map(|tx| pool.submit(&w.ledger, tx.clone()).map(|_| ()));
+    assert_eq!(codes, [Ok(()), Ok(()), full], "a transfer takes no claim's room");
+}
