@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use client_sdk::api::FeePolicy;
 use client_sdk::ledger_http::HttpLedger;
 use serde::{Deserialize, Serialize};
+use settlement::ledger::serve::check_address;
 use settlement::params::{Genesis, Policy};
 use settlement::types::Amount;
 use tracing_subscriber::EnvFilter;
@@ -203,16 +204,8 @@ impl Config {
     /// # Errors
     /// The sentence names the key and says what to do.
     pub fn check(&self) -> Result<()> {
-        let public = |address: &SocketAddr| !address.ip().is_loopback();
-        for (key, address) in [("listen", self.listen), ("admin_listen", self.admin_listen)] {
-            if public(&address) && !self.allow_public {
-                bail!(
-                    "{key} = \"{address}\" can be reached by others, and there is no TLS in this \
-                     process: listen on 127.0.0.1 behind a proxy that ends TLS, or say \
-                     --allow-public if the network is your own"
-                );
-            }
-        }
+        check_address("listen", self.listen, self.allow_public)?;
+        check_address("admin_listen", self.admin_listen, self.allow_public)?;
         self.check_ledger()?;
         self.check_ranges()?;
         self.check_margin_names()?;

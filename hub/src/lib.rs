@@ -37,7 +37,6 @@ mod queue;
 mod remote;
 mod router;
 mod run;
-mod serve;
 pub mod shard;
 mod shards;
 mod tickets;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use settlement::ledger::serve::{Bounds, serve};
 use settlement::ledger::service::LedgerHandle;
 use settlement::types::{Height, LedgerId, PublicKey};
 use tokio::net::TcpListener;
@@ -19,7 +20,6 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::hub::Hub;
-use crate::serve::{Bounds, serve};
 use crate::{admin, api};
 use open::Opened;
 

@@ -80,6 +80,8 @@ pub mod producer;
 mod room;
 mod rows;
 #[cfg(feature = "http")]
+pub mod serve;
+#[cfg(feature = "http")]
 pub mod service;
 mod state;
 pub mod store;

@@ -123,3 +123,33 @@ fn a_stop_is_clean_and_a_kill_is_not_noticed_afterwards() {
     assert_eq!(ledger.http.balance(&alice), Amount(50));
     ledger.http.wait_height(height.after(2));
 }
+
+/// Silent sockets, and those that never end what they ask, keep nobody out.
+#[test]
+fn it_answers_while_strangers_hold_more_sockets_than_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = ["--sockets", "8", "--head-ms", "600000"];
+    let ledger = Ledger::start_with(&tests::programs!(), dir.path(), &own);
+    let mut held = vec![];
+    for _ in 0..64 {
+        let mut socket = std::net::TcpStream::connect(ledger.http.host()).unwrap();
+        std::io::Write::write_all(&mut socket, b"GET /v1/ledger/info HT").unwrap();
+        held.push(socket);
+    }
+    assert_eq!(Http::new(&ledger.url).ledger_info().ledger.to_string(), ledger.id);
+}
+
+#[test]
+fn an_address_that_others_reach_has_to_be_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["run", "--development", "--listen", "0.0.0.0:0", "--data-dir"];
+    let refused = std::process::Command::new(tests::programs!().ledger)
+        .args(args)
+        .arg(dir.path().join("ledger"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{said}");
+    assert!(said.contains("TLS") && said.contains("--allow-public"), "{said}");
+    assert!(!dir.path().join("ledger").exists(), "nothing was made");
+}

@@ -12,11 +12,12 @@ use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::home::{Home, read_genesis};
 use super::http::{no_route, routes};
 use super::producer::ProducerConfig;
+use super::serve::{Bounds, check_address, serve};
 use super::service::{Pace, Service};
 use crate::types::LedgerId;
 
@@ -62,6 +63,22 @@ struct Run {
     /// Without a genesis, start a new ledger with a faucet and fast blocks. Never for real money.
     #[arg(long)]
     development: bool,
+    /// Serve on an address that others can reach, with no TLS in this process.
+    #[arg(long)]
+    allow_public: bool,
+    /// The most sockets at once; when there are more, the one that has been there longest is closed.
+    #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
+    sockets: u32,
+    /// How long the head of a request may take, and a connection idle between two: milliseconds.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
+    head_ms: u64,
+}
+
+impl Run {
+    fn bounds(&self) -> Bounds {
+        let sockets = usize::try_from(self.sockets).unwrap_or(usize::MAX);
+        Bounds { sockets, head: Duration::from_millis(self.head_ms) }
+    }
 }
 
 /// How the command line is understood, for whoever checks what is written about it.
@@ -109,6 +126,8 @@ fn say(line: &serde_json::Value) -> Result<()> {
 }
 
 fn run(args: Run) -> Result<()> {
+    check_address("--listen", args.listen, args.allow_public)?;
+    let bounds = args.bounds();
     let home = Home::at(args.data_dir)?;
     let key = home.key()?;
     let given = args.genesis.as_deref().map(read_genesis).transpose()?;
@@ -117,10 +136,15 @@ fn run(args: Run) -> Result<()> {
     let ledger = producer.ledger().id();
     let service = Service::start(producer, Pace::Clock).context("cannot start a thread")?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(serve(service, args.listen, ledger))
+    runtime.block_on(serve_until_told(service, args.listen, bounds, ledger))
 }
 
-async fn serve(service: Service, listen: SocketAddr, ledger: LedgerId) -> Result<()> {
+async fn serve_until_told(
+    service: Service,
+    listen: SocketAddr,
+    bounds: Bounds,
+    ledger: LedgerId,
+) -> Result<()> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?,
@@ -129,11 +153,8 @@ async fn serve(service: Service, listen: SocketAddr, ledger: LedgerId) -> Result
     let listener = listener.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr().context("cannot tell the address")?;
     let router = routes(service.handle()).fallback(no_route);
-    let (drain, drained) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        let _ = drained.await;
-    });
-    let server = tokio::spawn(server.into_future());
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(listener, router, bounds, stopped, DRAIN));
     say(&serde_json::json!({ "listening": format!("http://{address}"), "ledger": ledger }))?;
     tracing::info!(%address, %ledger, "serving");
     tokio::select! {
@@ -143,9 +164,6 @@ async fn serve(service: Service, listen: SocketAddr, ledger: LedgerId) -> Result
     tracing::info!("stopping");
     // First the ledger, which ends every request that waits for a block; then the server.
     service.stop().await;
-    let _ = drain.send(());
-    match tokio::time::timeout(DRAIN, server).await {
-        Ok(served) => served.context("the server failed")?.context("the server failed"),
-        Err(_) => Ok(()),
-    }
+    let _ = stop.send(true);
+    server.await.context("the server failed")
 }

@@ -1,4 +1,5 @@
-//! The accept loop: a bound on connections, and on how long the head of a request may take.
+//! How a ledger and a hub listen: which addresses they take, and the accept loop with its bounds on
+//! connections and on how long the head of a request may take.
 //!
 //! A socket that sends its request byte by byte is closed when the time for it is over. When there
 //! are too many all the same, the one that has been here longest makes room for the next, whatever
@@ -7,9 +8,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -25,18 +28,33 @@ use tower::ServiceExt;
 /// How long to wait when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Refuses an address that others can reach, unless that is meant. `key` is the setting's name.
+///
+/// # Errors
+/// The sentence names the setting and says what to do.
+pub fn check_address(key: &str, address: SocketAddr, allow_public: bool) -> Result<()> {
+    if !allow_public && !address.ip().is_loopback() {
+        bail!(
+            "{key} = \"{address}\" can be reached by others, and there is no TLS in this process: \
+             listen on 127.0.0.1 behind a proxy that ends TLS, or say --allow-public if the network \
+             is your own"
+        );
+    }
+    Ok(())
+}
+
 /// What a listener may do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// The most sockets at once.
-    pub(crate) sockets: usize,
+    pub sockets: usize,
     /// How long the head of a request may take, and how long a connection may idle between two.
-    pub(crate) head: Duration,
+    pub head: Duration,
 }
 
 /// Serves until `stop` changes; then takes no more sockets, and gives requests that are being
 /// answered `grace`.
-pub(crate) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     routes: Router,
     bounds: Bounds,
@@ -100,7 +118,7 @@ async fn connection(
     routes: Router,
     head: Duration,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     no_delay(&socket)?;
     let service = routes.map_request(|request: Request<Incoming>| request.map(Body::new));
     let connection = http1::Builder::new()

@@ -29,7 +29,7 @@ impl Ledger {
     /// # Panics
     /// When it does not.
     pub fn start(programs: &Programs, data: &Path) -> Ledger {
-        Ledger::serve(programs, data, "127.0.0.1:0")
+        Ledger::serve(programs, data, "127.0.0.1:0", &[])
     }
 
     /// Starts a ledger on an empty directory from this genesis, whose ledger key this is.
@@ -48,12 +48,20 @@ impl Ledger {
         Ledger::start(programs, data)
     }
 
-    fn serve(programs: &Programs, data: &Path, listen: &str) -> Ledger {
+    /// As [`Ledger::start`], with more on its command line.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(programs: &Programs, data: &Path, more: &[&str]) -> Ledger {
+        Ledger::serve(programs, data, "127.0.0.1:0", more)
+    }
+
+    fn serve(programs: &Programs, data: &Path, listen: &str, more: &[&str]) -> Ledger {
         let (programs, data) = (programs.clone(), data.to_owned());
         let dir = data.display().to_string();
         // What is there already stays what it is.
         let args = ["run", "--data-dir", &dir, "--listen", listen, "--development"];
-        let process = Child::start("ledger", &programs.ledger, &args);
+        let process = Child::start("ledger", &programs.ledger, &[&args, more].concat());
         let serving = |line: &Value| line["listening"].is_string();
         let (line, _) = process.wait_for("its address", 0, PATIENCE, serving);
         let url = line["listening"].as_str().unwrap().to_owned();
@@ -64,6 +72,6 @@ impl Ledger {
     /// Starts it again on the same directory and the same address, after it has ended.
     pub fn start_again(&mut self) {
         let listen = self.http.host().to_owned();
-        *self = Ledger::serve(&self.programs, &self.data, &listen);
+        *self = Ledger::serve(&self.programs, &self.data, &listen, &[]);
     }
 }
