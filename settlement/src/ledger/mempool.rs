@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::Ledger;
 use super::apply::Ahead;
-use super::verified::VerifiedTx;
+use super::verified::{TX_BYTES_MAX, VerifiedTx};
 use crate::encoding::encode;
-use crate::params::Policy;
+use crate::params::{Genesis, Policy};
 use crate::reject::Code;
 use crate::tx::Transaction;
 use crate::types::{Height, PublicKey, TxId};
@@ -37,6 +37,20 @@ pub struct MempoolConfig {
 impl Default for MempoolConfig {
     fn default() -> MempoolConfig {
         MempoolConfig { count: 65_536, bytes: 64 << 20 }
+    }
+}
+
+impl MempoolConfig {
+    /// The same, but with no more bytes than a ledger of this genesis has room for in time: what was
+    /// let in is in a block within the inclusion delay, which everybody's margins count on, also
+    /// behind a queue full of what came before it.
+    #[must_use]
+    pub fn within_delay(self, genesis: &Genesis) -> MempoolConfig {
+        let blocks = Policy::for_genesis(genesis).inclusion_delay.saturating_sub(1);
+        // A transaction that does not fit any more leaves at most its own size of a block unused.
+        let each = u64::from(genesis.block_bytes).saturating_sub(TX_BYTES_MAX as u64);
+        let room = usize::try_from(blocks.saturating_mul(each)).unwrap_or(usize::MAX);
+        MempoolConfig { bytes: self.bytes.min(room), ..self }
     }
 }
 

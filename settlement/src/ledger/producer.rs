@@ -52,7 +52,8 @@ impl Producer {
             return Err(StoreError::Key);
         }
         let (ledger, store) = Store::open(genesis, journal, index, config.store)?;
-        Ok(Producer { ledger, mempool: Mempool::new(config.mempool), store, key })
+        let mempool = Mempool::new(config.mempool.within_delay(ledger.parameters()));
+        Ok(Producer { ledger, mempool, store, key })
     }
 
     /// The ledger as of the newest block, which is durable.

@@ -307,3 +307,20 @@ fn a_full_queue_makes_room_for_what_protects_a_deadline_alone() {
     let codes = later.map(|tx| pool.submit(&w.ledger, tx.clone()).map(|_| ()));
     assert_eq!(codes, [Ok(()), Ok(()), full], "a transfer takes no claim's room");
 }
+
+/// Else what fills it first delays a claim that comes later by more than everybody's margins allow.
+#[test]
+fn a_full_queue_is_in_blocks_within_the_inclusion_delay() {
+    let genesis = Genesis { block_bytes: 256 << 10, ..genesis() };
+    let delay = Policy::for_genesis(&genesis).inclusion_delay;
+    let mut w = World::with(genesis.clone());
+    let mut pool = Mempool::new(MempoolConfig::default().within_delay(&genesis));
+    let refusal = (0..).find_map(|nonce| pool.submit(&w.ledger, numbered(&w, nonce, 1)).err());
+    assert_eq!(refusal, Some(Code::QueueFull));
+    let mut blocks = 0;
+    while !pool.is_empty() {
+        make_block(&mut w, &mut pool, 256 << 10);
+        blocks += 1;
+    }
+    assert!(blocks < delay, "{blocks} blocks, and {delay} is the delay");
+}
