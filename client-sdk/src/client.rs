@@ -48,6 +48,7 @@ use tokio::task::AbortHandle;
 use crate::api::HubInfo;
 use crate::hub_http::HttpHub;
 use crate::ledger_client::LedgerClient;
+use crate::trust::Trust;
 use connection::Peer;
 use core::{CoreInput, CoreQueue};
 use members::Members;
@@ -82,6 +83,8 @@ pub struct ClientConfig {
     /// Whether the keys that the store does not have yet were only just made: then their wallets
     /// begin with the ledger's newest block.
     pub new_keys: bool,
+    /// Whose certificates are believed where an address starts with `https://`.
+    pub trust: Trust,
 }
 
 impl ClientConfig {
@@ -94,6 +97,7 @@ impl ClientConfig {
             connections: 1,
             connect: true,
             new_keys: false,
+            trust: Trust::default(),
         }
     }
 }
@@ -137,7 +141,7 @@ impl Client {
         config: ClientConfig,
         keys: Vec<Arc<SigningKey>>,
     ) -> Result<Client, ClientError> {
-        let hub = HttpHub::new(&config.hub_url)?;
+        let hub = HttpHub::trusting(&config.hub_url, &config.trust)?;
         let Found { setup, ledger, newest } = find_setup(&config, &hub).await?;
         let dir = config.store_dir.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
@@ -172,7 +176,13 @@ impl Client {
             let key = keys.iter().find(|key| key.public() == *public);
             members.add(key.ok_or_else(|| missing_key(public))?.clone());
         }
-        let peer = Peer { url: hub.connect_url(), ledger: info.ledger, hub: info.hub, hub_key };
+        let peer = Peer {
+            url: hub.connect_url(),
+            trust: config.trust.clone(),
+            ledger: info.ledger,
+            hub: info.hub,
+            hub_key,
+        };
         let parts = Parts {
             store,
             hub,

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use settlement::api::Problem;
 
+use crate::trust::Trust;
+
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take, beyond what it was asked to wait.
@@ -42,17 +44,17 @@ pub(crate) struct Http {
 
 impl Http {
     /// Requests to paths under `base`, such as `http://127.0.0.1:7400`.
-    pub(crate) fn new(base: &str) -> Result<Http, BadUrl> {
+    pub(crate) fn new(base: &str, trust: &Trust) -> Result<Http, BadUrl> {
         let bad = |reason: String| BadUrl { url: base.to_owned(), reason };
         let url = reqwest::Url::parse(base).map_err(|error| bad(error.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(bad("it must start with http://; for TLS, put a proxy beside it".into()));
+        match url.scheme() {
+            "http" => {}
+            "https" if cfg!(feature = "tls") => {}
+            "https" => return Err(bad("this program was built without TLS".into())),
+            _ => return Err(bad("it must start with https:// or http://".into())),
         }
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .no_proxy()
-            .build()
-            .map_err(|error| bad(error.to_string()))?;
+        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        let client = trusting(client, trust).build().map_err(|error| bad(error.to_string()))?;
         Ok(Http { client, base: url.as_str().trim_end_matches('/').to_owned() })
     }
 
@@ -109,6 +111,16 @@ impl Http {
     }
 }
 
+#[cfg(feature = "tls")]
+fn trusting(client: reqwest::ClientBuilder, trust: &Trust) -> reqwest::ClientBuilder {
+    client.tls_backend_preconfigured(rustls::ClientConfig::clone(&trust.config()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn trusting(client: reqwest::ClientBuilder, _: &Trust) -> reqwest::ClientBuilder {
+    client
+}
+
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
     let read = serde_json::from_slice(bytes);
     read.map_err(|error| CallError::Unreachable(format!("the answer can't be read: {error}")))
@@ -130,9 +142,10 @@ mod tests {
 
     #[test]
     fn an_address_is_checked_before_it_is_used() {
-        let base = |url: &str| Http::new(url).map(|http| http.base().to_owned());
+        let base = |url: &str| Http::new(url, &Trust::default()).map(|http| http.base().to_owned());
         assert_eq!(base("http://127.0.0.1:7400/"), Ok("http://127.0.0.1:7400".to_owned()));
-        for url in ["127.0.0.1:7400", "https://hub.example", "ftp://hub.example", ""] {
+        assert_eq!(base("https://hub.example/").is_ok(), cfg!(feature = "tls"));
+        for url in ["127.0.0.1:7400", "ftp://hub.example", ""] {
             assert!(base(url).is_err(), "{url} was taken");
         }
     }

@@ -12,6 +12,7 @@ use crate::api::{ChannelOpened, CosignRequest, Cosigned, HubInfo, LiabilityAnswe
 use crate::client::ClientError;
 pub use crate::http::BadUrl;
 use crate::http::{CallError, Http};
+use crate::trust::Trust;
 
 /// A hub's HTTP interface.
 #[derive(Clone, Debug)]
@@ -25,14 +26,22 @@ impl HttpHub {
     /// # Errors
     /// [`BadUrl`].
     pub fn new(base: &str) -> Result<HttpHub, BadUrl> {
-        Ok(HttpHub { http: Http::new(base)? })
+        HttpHub::trusting(base, &Trust::default())
+    }
+
+    /// The same, where it is known whose certificates to believe.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn trusting(base: &str, trust: &Trust) -> Result<HttpHub, BadUrl> {
+        Ok(HttpHub { http: Http::new(base, trust)? })
     }
 
     /// Where its WebSocket is.
     pub(crate) fn connect_url(&self) -> String {
         let base = self.http.base();
-        let host = base.strip_prefix("http://").unwrap_or(base);
-        format!("ws://{host}/v1/connect")
+        // http:// becomes ws://, https:// wss://.
+        format!("ws{}/v1/connect", base.strip_prefix("http").unwrap_or(base))
     }
 
     /// Its key, ledger, margins and fees.

@@ -14,6 +14,7 @@ use settlement::types::{AccountId, ChannelId, Height, TxId};
 pub use crate::http::BadUrl;
 use crate::http::{CallError, Http};
 use crate::ledger_client::{Answer, LedgerClient, LedgerError};
+use crate::trust::Trust;
 
 /// The ledger whose routes lie under `BASE/v1/ledger`, in a hub or in a process of its own.
 #[derive(Clone, Debug)]
@@ -27,7 +28,15 @@ impl HttpLedger {
     /// # Errors
     /// [`BadUrl`].
     pub fn new(base: &str) -> Result<HttpLedger, BadUrl> {
-        Ok(HttpLedger { http: Http::new(base)? })
+        HttpLedger::trusting(base, &Trust::default())
+    }
+
+    /// The same, where it is known whose certificates to believe.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn trusting(base: &str, trust: &Trust) -> Result<HttpLedger, BadUrl> {
+        Ok(HttpLedger { http: Http::new(base, trust)? })
     }
 
     /// Asks a development ledger for new money.

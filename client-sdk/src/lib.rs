@@ -2,7 +2,7 @@
 //!
 //! [`wallet`] is the pure core: a state machine that knows no clock, randomness, thread, socket or
 //! file, so that it can go wherever a wallet lives. The feature `client` adds an async client with
-//! a durable store around it, `cli` the `wallet` command.
+//! a durable store around it, `tls` lets it ask over `https://`, `cli` is the `wallet` command.
 
 pub mod api;
 #[cfg(feature = "cli")]
@@ -24,5 +24,10 @@ pub mod payload;
 pub mod tower;
 #[cfg(feature = "tower")]
 pub mod tower_http;
+#[cfg(all(feature = "client", feature = "tls"))]
+pub mod trust;
+#[cfg(all(feature = "client", not(feature = "tls")))]
+#[path = "trust_none.rs"]
+pub mod trust;
 pub mod wallet;
 pub mod watchtower;

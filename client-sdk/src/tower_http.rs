@@ -4,6 +4,7 @@ use crate::client::ClientError;
 pub use crate::http::BadUrl;
 use crate::http::{CallError, Http};
 use crate::tower::{ANSWERS_PER_REQUEST, HandedIn};
+use crate::trust::Trust;
 use crate::watchtower::{Answer, Export};
 use settlement::reject::Code;
 
@@ -19,7 +20,15 @@ impl HttpTower {
     /// # Errors
     /// [`BadUrl`].
     pub fn new(base: &str) -> Result<HttpTower, BadUrl> {
-        Ok(HttpTower { http: Http::new(base)? })
+        HttpTower::trusting(base, &Trust::default())
+    }
+
+    /// The same, where it is known whose certificates to believe.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn trusting(base: &str, trust: &Trust) -> Result<HttpTower, BadUrl> {
+        Ok(HttpTower { http: Http::new(base, trust)? })
     }
 
     /// Its address.

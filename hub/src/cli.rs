@@ -97,6 +97,9 @@ struct Settings {
     /// The address of a ledger in a process of its own [default: an embedded ledger].
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
+    /// Certificates (PEM) of a private authority to believe at a ledger's https:// address.
+    #[arg(long, value_name = "FILE")]
+    ledger_ca: Option<String>,
     /// Listen on an address that others can reach: put a proxy that ends TLS in front.
     #[arg(long)]
     allow_public: bool,
@@ -113,6 +116,7 @@ impl Settings {
             ("listen", &self.listen),
             ("admin_listen", &self.admin_listen),
             ("ledger", &self.ledger),
+            ("ledger_ca", &self.ledger_ca),
         ];
         for (key, text) in texts {
             if let Some(text) = text {

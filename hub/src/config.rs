@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use client_sdk::api::FeePolicy;
 use client_sdk::ledger_http::HttpLedger;
+use client_sdk::trust::Trust;
 use serde::{Deserialize, Serialize};
 use settlement::ledger::serve::check_address;
 use settlement::params::{Genesis, Policy};
@@ -45,6 +46,9 @@ pub struct Config {
     /// The address of a ledger in a process of its own, such as `http://127.0.0.1:7500`; without,
     /// the hub embeds one.
     pub ledger: Option<String>,
+    /// A file with the certificates (PEM) of a private authority to believe beside the public ones,
+    /// where that address starts with `https://`.
+    pub ledger_ca: Option<PathBuf>,
     /// What wallets are told of where that ledger is, if they reach it under another address.
     pub ledger_public: Option<String>,
     /// Milliseconds from one round of anchors to the next, from one block of the ledger to a day;
@@ -139,6 +143,7 @@ impl Default for Config {
             allow_public: false,
             development: false,
             ledger: None,
+            ledger_ca: None,
             ledger_public: None,
             anchor_interval_ms: None,
             shards: 1,
@@ -213,10 +218,22 @@ impl Config {
         Ok(())
     }
 
+    /// Whose certificates are believed when the ledger is asked.
+    ///
+    /// # Errors
+    /// When the file that is named can't be used.
+    pub(crate) fn ledger_trust(&self) -> Result<Trust> {
+        let trust = self.ledger_ca.as_deref().map(Trust::with_authority).transpose();
+        Ok(trust.context("ledger_ca")?.unwrap_or_default())
+    }
+
     fn check_ledger(&self) -> Result<()> {
+        if self.ledger_ca.is_some() && self.ledger.is_none() {
+            bail!("ledger_ca says whose certificates to believe at `ledger`: set both");
+        }
         for (key, url) in [("ledger", &self.ledger), ("ledger_public", &self.ledger_public)] {
             if let Some(url) = url {
-                HttpLedger::new(url).with_context(|| key.to_owned())?;
+                HttpLedger::trusting(url, &Trust::default()).with_context(|| key.to_owned())?;
             }
         }
         if self.ledger.is_none() && self.ledger_public.is_some() {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use client_sdk::follower::check_genesis;
 use client_sdk::ledger_client::{LedgerClient, LedgerError};
 use client_sdk::ledger_http::HttpLedger;
+use client_sdk::trust::Trust;
 use settlement::api::LedgerInfo;
 use settlement::params::Genesis;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,8 +36,8 @@ impl Remote {
     ///
     /// # Errors
     /// When it is another ledger than before; when it does not answer and none is known yet.
-    pub(crate) async fn find(home: &Home, url: &str) -> Result<Remote> {
-        let client = HttpLedger::new(url)?;
+    pub(crate) async fn find(home: &Home, url: &str, trust: &Trust) -> Result<Remote> {
+        let client = HttpLedger::trusting(url, trust)?;
         let Some(genesis) = home.pinned()? else {
             let info = first_answer(&client, url).await?;
             checked(&info, url)?;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use settlement::types::{Amount, ChannelId, PublicKey};
 
 use crate::client::ClientError;
 use crate::tower::CHANNELS_MAX;
+use crate::trust::Trust;
 
 /// Where the hub is when nobody says so.
 pub(super) const HUB_DEFAULT: &str = "http://127.0.0.1:7400";
@@ -31,11 +32,27 @@ pub(super) struct Args {
     /// The ledger's address, where it is not the one that the hub says; `init` remembers it
     #[arg(long, global = true, env = "WALLET_LEDGER", value_name = "URL")]
     pub(super) ledger: Option<String>,
+    /// A file with the certificates (PEM) of a private authority to believe beside the public ones,
+    /// where an address starts with https://; `init` remembers it
+    #[arg(long, global = true, env = "WALLET_CA", value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
     pub(super) json: bool,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// Whose certificates are believed.
+pub(super) fn trust(ca: Option<&Path>) -> Result<Trust, ClientError> {
+    let bad = |why: String| ClientError::new(Code::BadArgument, why);
+    match ca {
+        None => Ok(Trust::default()),
+        #[cfg(feature = "tls")]
+        Some(file) => Trust::with_authority(file).map_err(|error| bad(error.to_string())),
+        #[cfg(not(feature = "tls"))]
+        Some(_) => Err(bad("this program was built without TLS".to_owned())),
+    }
 }
 
 impl Args {

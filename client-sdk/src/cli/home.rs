@@ -27,7 +27,7 @@ use settlement::crypto::{SigningKey, Tag, hash_many};
 use settlement::reject::Code;
 use zeroize::Zeroizing;
 
-use super::args::{Args, HUB_DEFAULT};
+use super::args::{Args, HUB_DEFAULT, trust};
 use super::lines::Line;
 use crate::client::ClientError;
 use crate::hub_http::HttpHub;
@@ -41,6 +41,9 @@ const KEY_PATH: &[u8] = b"payhub/0";
 pub(super) struct Remembered {
     pub(super) hub: String,
     pub(super) ledger: Option<String>,
+    /// Certificates to believe beside the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ca: Option<PathBuf>,
     /// Whether the key was made here, so that no older block can be about it.
     pub(super) made_here: bool,
 }
@@ -214,10 +217,14 @@ pub(super) fn init(
     };
     let hub = args.hub.clone().unwrap_or_else(|| HUB_DEFAULT.to_owned());
     // A mistyped address is better found now.
-    HttpHub::new(&hub)?;
+    let trust = trust(args.ca.as_deref())?;
+    HttpHub::trusting(&hub, &trust)?;
     if let Some(ledger) = &args.ledger {
-        HttpHub::new(ledger)?;
+        HttpHub::trusting(ledger, &trust)?;
     }
+    // Remembered from the root: later commands run elsewhere.
+    let ca = args.ca.as_ref().map(std::path::absolute).transpose();
+    let ca = ca.map_err(|error| ClientError::new(Code::BadArgument, format!("--ca: {error}")))?;
     let key = key_of(&words)?;
     let made_here = mnemonic_file.is_none();
     let (public_key, mnemonic) = (key.public(), Zeroizing::new(words.to_string()));
@@ -226,7 +233,7 @@ pub(super) fn init(
         mnemonic.as_str()
     );
     let line = Line::new(json!({ "public_key": public_key, "mnemonic": mnemonic.as_str() }), human);
-    let remembered = Remembered { hub, ledger: args.ledger.clone(), made_here };
+    let remembered = Remembered { hub, ledger: args.ledger.clone(), ca, made_here };
     home.create(&key, &remembered, || show(&line)).map_err(|error| {
         let detail = format!("no wallet was made: {}", error.detail);
         ClientError::new(error.code, detail)

@@ -7,11 +7,12 @@ use std::time::Duration;
 use settlement::reject::Code;
 use settlement::types::AssetId;
 
-use super::args::Args;
+use super::args::{Args, trust};
 use super::home::Home;
 use crate::client::{Client, ClientConfig, ClientError, WalletHandle};
 use crate::ledger_client::LedgerClient;
 use crate::ledger_http::HttpLedger;
+use crate::trust::Trust;
 
 /// How long the ledger may take to give all blocks since the last time.
 const CATCH_UP: Duration = Duration::from_secs(60);
@@ -26,6 +27,8 @@ pub(super) struct Session {
     pub(super) client: Client,
     pub(super) wallet: WalletHandle,
     pub(super) ledger: HttpLedger,
+    /// Whose certificates are believed.
+    pub(super) trust: Trust,
     dir: PathBuf,
     connects: bool,
 }
@@ -36,18 +39,24 @@ impl Session {
         let key = Arc::new(home.key()?);
         let hub_url = args.hub.clone().unwrap_or_else(|| remembered.hub.clone());
         let ledger_url = args.ledger.clone().or_else(|| remembered.ledger.clone());
-        let given = ledger_url.as_deref().map(HttpLedger::new).transpose()?;
+        let trust = trust(args.ca.as_deref().or(remembered.ca.as_deref()))?;
+        let given =
+            ledger_url.as_deref().map(|url| HttpLedger::trusting(url, &trust)).transpose()?;
         let connects = args.command.connects();
         let config = ClientConfig {
             ledger: given.clone().map(|ledger| Arc::new(ledger) as Arc<dyn LedgerClient>),
             connect: connects,
             new_keys: remembered.made_here,
+            trust: trust.clone(),
             ..ClientConfig::new(hub_url.clone(), home.store())
         };
         let client = Client::open(config, vec![key]).await?;
         let ledger = match given {
             Some(ledger) => ledger,
-            None => HttpLedger::new(client.hub().ledger_url.as_deref().unwrap_or(&hub_url))?,
+            None => {
+                let url = client.hub().ledger_url.as_deref().unwrap_or(&hub_url);
+                HttpLedger::trusting(url, &trust)?
+            }
         };
         home.opened(&remembered)?;
         let wallet = client
@@ -55,7 +64,7 @@ impl Session {
             .into_iter()
             .next()
             .ok_or_else(|| ClientError::new(Code::StoreDamaged, "the store has no wallet"))?;
-        Ok(Session { client, wallet, ledger, dir: home.dir().to_owned(), connects })
+        Ok(Session { client, wallet, ledger, trust, dir: home.dir().to_owned(), connects })
     }
 
     /// The home's directory.

@@ -18,7 +18,7 @@ use settlement::types::ChannelId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::args::{Args, Watchtower};
+use super::args::{Args, Watchtower, trust};
 use super::home::{failed, read_key, replace};
 use super::lines::{Line, Lines, Printer, error_json};
 use super::session::Session;
@@ -99,7 +99,7 @@ pub(super) async fn export(session: &Session, to: Option<&str>) -> Result<Line, 
         return Ok(Line::new(json!(export), human));
     };
     let handed_in = if to.contains("://") {
-        HttpTower::new(to)?.hand_in(&answers).await?
+        HttpTower::trusting(to, &session.trust)?.hand_in(&answers).await?
     } else {
         write(Path::new(to), &answers)?
     };
@@ -171,7 +171,8 @@ impl<'a> Keeper<'a> {
         lines: Lines,
     ) -> Result<Keeper<'a>, ClientError> {
         let (wallet, ranks) = (session.wallet.clone(), Ranks::new());
-        Ok(Keeper { wallet, dir: session.dir(), tower: HttpTower::new(tower)?, lines, ranks })
+        let tower = HttpTower::trusting(tower, &session.trust)?;
+        Ok(Keeper { wallet, dir: session.dir(), tower, lines, ranks })
     }
 
     /// Hands in whatever changes, until the wallet is gone.
@@ -228,7 +229,7 @@ pub(super) async fn run(
         ClientError::new(Code::BadArgument, "give the ledger's address: --ledger URL")
     })?;
     let config = TowerConfig {
-        ledger: Arc::new(HttpLedger::new(url)?),
+        ledger: Arc::new(HttpLedger::trusting(url, &trust(args.ca.as_deref())?)?),
         dir: dir.clone(),
         listen: *listen,
         key: key_file.as_deref().map(read_key).transpose()?,

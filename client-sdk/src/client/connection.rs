@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::core::{CoreInput, CoreQueue};
 use super::members::Members;
+use crate::trust::Trust;
 
 /// The most batches that wait for a connection; each is what one commit put out for it.
 const BATCHES_MAX: usize = 1_024;
@@ -108,6 +109,8 @@ pub enum Link {
 /// Whom connections are made to.
 pub(crate) struct Peer {
     pub(crate) url: String,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is nobody to trust"))]
+    pub(crate) trust: Trust,
     pub(crate) ledger: LedgerId,
     pub(crate) hub: PublicKey,
     pub(crate) hub_key: VerifyingKey,

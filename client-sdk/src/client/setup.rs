@@ -77,7 +77,7 @@ fn ledger_of(config: &ClientConfig, info: &HubInfo) -> Result<Arc<dyn LedgerClie
         return Ok(ledger.clone());
     }
     let url = info.ledger_url.as_deref().unwrap_or(&config.hub_url);
-    Ok(Arc::new(HttpLedger::new(url)?))
+    Ok(Arc::new(HttpLedger::trusting(url, &config.trust)?))
 }
 
 async fn with_genesis(

@@ -12,13 +12,20 @@ use settlement::types::{Amount, LedgerId, Role};
 use settlement::wire::{Message, SignIn};
 
 use super::*;
+use crate::trust::Trust;
 use world::{World, key, opened};
 
 /// A hub that nobody connects to.
 pub(super) fn peer() -> Arc<Peer> {
     let hub = key(99).public();
     let hub_key = VerifyingKey::parse(&hub).unwrap();
-    Arc::new(Peer { url: String::new(), ledger: LedgerId([0; 32]), hub, hub_key })
+    Arc::new(Peer {
+        url: String::new(),
+        trust: Trust::default(),
+        ledger: LedgerId([0; 32]),
+        hub,
+        hub_key,
+    })
 }
 
 /// The wallet's direct payment, as the hub sees it after having met.

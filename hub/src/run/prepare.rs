@@ -31,7 +31,7 @@ pub(super) async fn find_and_prepare(
     key: Arc<SigningKey>,
 ) -> Result<Prepared> {
     let remote = match &config.ledger {
-        Some(url) => Some(Remote::find(&home, url).await?),
+        Some(url) => Some(Remote::find(&home, url, &config.ledger_trust()?).await?),
         None => None,
     };
     // Reading back a long journal takes a while, and blocks.

@@ -71,11 +71,19 @@ impl Wallet {
     /// # Panics
     /// When `init` fails.
     pub fn init(programs: &Programs, home: &Path, hub: &str) -> Wallet {
+        Wallet::init_with(programs, home, hub, &[])
+    }
+
+    /// The same, with these arguments.
+    ///
+    /// # Panics
+    /// When `init` fails.
+    pub fn init_with(programs: &Programs, home: &Path, hub: &str, more: &[&str]) -> Wallet {
         let name = home.file_name().unwrap().to_string_lossy().into_owned();
         let (program, home) = (programs.wallet.clone(), home.to_owned());
         let key = PublicKey([0; 33]);
         let mut wallet = Wallet { name, program, home, hub: hub.to_owned(), key };
-        let said = wallet.run(&["init"]).ok();
+        let said = wallet.run(&[&["init"], more].concat()).ok();
         assert!(said["mnemonic"].as_str().is_some_and(|words| words.split(' ').count() >= 12));
         wallet.key = said["public_key"].as_str().unwrap().parse().unwrap();
         wallet

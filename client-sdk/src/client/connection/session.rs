@@ -11,9 +11,10 @@ use settlement::wire::{FRAME_MAX, Hello, Message, VERSION};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::reader::Reader;
 use super::writer::Writer;
@@ -72,7 +73,7 @@ impl Connection {
         let config = WebSocketConfig::default()
             .max_message_size(Some(FRAME_MAX))
             .max_frame_size(Some(FRAME_MAX));
-        let connecting = connect_async_with_config(self.peer.url.as_str(), Some(config), true);
+        let connecting = connect(&self.peer, config);
         let (mut socket, _) = connecting.await.map_err(Broken::socket)?;
         loop {
             let frame = socket.next().await;
@@ -90,6 +91,18 @@ impl Connection {
             }
         }
     }
+}
+
+#[cfg(feature = "tls")]
+async fn connect(peer: &Peer, config: WebSocketConfig) -> Result<(Socket, Response), Error> {
+    let tls = tokio_tungstenite::Connector::Rustls(peer.trust.config());
+    let url = peer.url.as_str();
+    tokio_tungstenite::connect_async_tls_with_config(url, Some(config), true, Some(tls)).await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn connect(peer: &Peer, config: WebSocketConfig) -> Result<(Socket, Response), Error> {
+    tokio_tungstenite::connect_async_with_config(peer.url.as_str(), Some(config), true).await
 }
 
 fn check_hello(hello: &Hello, peer: &Peer) -> Result<(), Broken> {
