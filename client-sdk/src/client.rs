@@ -26,6 +26,7 @@ mod handle;
 mod members;
 mod pipe;
 mod protect;
+mod recover;
 mod setup;
 mod start;
 mod status;

@@ -87,6 +87,14 @@ pub(super) enum Command {
     /// it owed as of that height, and what it had to be at the least (null: can't be told). Error 614
     /// means that the hub has signed less than it owes, 613 that what it shows proves nothing.
     Status,
+    /// Take back from the hub what this wallet has lost, after `init --mnemonic-file` or from an old
+    /// copy of its home; close on the ledger what the hub does not show. Secrets of invoices, and
+    /// the history, stay lost
+    Recover {
+        /// How long hub and ledger may take before channels are closed
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        wait: u64,
+    },
     /// Get new money from a development ledger
     Faucet {
         /// How much
@@ -238,6 +246,7 @@ impl Command {
             | Command::Watchtower { .. }
             | Command::Invoice { wait: false, .. } => false,
             Command::Status
+            | Command::Recover { .. }
             | Command::Open { .. }
             | Command::Deposit { .. }
             | Command::Withdraw { .. }

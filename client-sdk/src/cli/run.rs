@@ -30,6 +30,7 @@ pub(super) async fn run(
 ) -> Result<(), ClientError> {
     match command {
         Command::Status => lines.say(status(session).await?).await,
+        Command::Recover { wait } => lines.say(recover(session, *wait).await?).await,
         Command::Faucet { amount, asset } => {
             lines.say(faucet(session, *amount, asset).await?).await
         }
@@ -94,6 +95,26 @@ async fn status(session: &Session) -> Result<Line, ClientError> {
         "accounts": account.balances,
         "channels": show::channels(&status, &shown),
     });
+    Ok(Line::new(json, human))
+}
+
+/// `{"channels": [as in status, without covered and protection], "closed_on_ledger": [ids]}`.
+async fn recover(session: &Session, wait_seconds: u64) -> Result<Line, ClientError> {
+    let closed = session.wallet.recover(Duration::from_secs(wait_seconds)).await?;
+    let status = session.wallet.status().await?;
+    let human = status.channels.iter().map(|channel| {
+        let StatusChannel { id, state, wallet_amount, .. } = channel;
+        let how = match state {
+            _ if closed.contains(id) => "not shown by the hub, so it is closed on the ledger",
+            ChannelPhase::Open => "recovered",
+            _ => show::phase(*state),
+        };
+        format!("channel {id}: {how}; {wallet_amount} of the wallet")
+    });
+    let human: Vec<String> = human.collect();
+    let none = || "this wallet has no channel with its hub".to_owned();
+    let human = if human.is_empty() { none() } else { human.join("\n") };
+    let json = json!({ "channels": status.channels, "closed_on_ledger": closed });
     Ok(Line::new(json, human))
 }
 

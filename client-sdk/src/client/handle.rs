@@ -220,7 +220,7 @@ impl WalletHandle {
         tokio::select! {
             biased;
             error = broken => Err(error),
-            met = self.until(all_met) => met,
+            met = self.met() => met,
         }
     }
 
@@ -353,7 +353,7 @@ impl WalletHandle {
     }
 }
 
-fn all_met(wallet: &Wallet) -> Option<()> {
+pub(super) fn all_met(wallet: &Wallet) -> Option<()> {
     let mut open = wallet.channels().filter(|channel| channel.usable().is_ok());
     open.all(|channel| wallet.is_synced(&channel.id())).then_some(())
 }

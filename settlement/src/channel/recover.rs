@@ -138,6 +138,14 @@ impl Channel {
         seen.seq > self.newest_seq() || seen.transferred > self.out.tip().transferred
     }
 
+    /// Whether the ledger has shown more of the other side's direction than this side holds: two
+    /// sides that hold the same then lack the same.
+    pub(super) fn lacks_theirs(&self) -> bool {
+        let seen = self.on_ledger.proven.seen.of(self.me.other());
+        let tally = &self.inc.tally;
+        seen.seq > tally.seq || seen.transferred > tally.transferred
+    }
+
     fn newest_seq(&self) -> u64 {
         self.out.newest_proof().map_or(0, |proof| proof.seq)
     }

@@ -34,7 +34,7 @@ impl Channel {
         let (_, accepted) = self.snapshot_refs();
         let behind = own.seq < accepted.seq;
         let other = own.seq == accepted.seq && own.digest != accepted.digest;
-        let incomplete = !self.covered() || self.has_signed_more();
+        let incomplete = !self.covered() || self.has_signed_more() || self.lacks_theirs();
         let lost = lost.or((behind || other || incomplete).then_some(Code::StateLost));
         if let Some(code) = lost {
             steps = vec![Step::Suspended { code }];

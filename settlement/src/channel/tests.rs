@@ -10,6 +10,7 @@ mod drafts;
 mod gone;
 mod meet;
 mod model;
+mod not_taken;
 mod pair;
 mod random;
 mod recover;

@@ -79,14 +79,36 @@ impl Wallet {
     /// # Panics
     /// When `init` fails.
     pub fn init_with(programs: &Programs, home: &Path, hub: &str, more: &[&str]) -> Wallet {
+        Wallet::made(programs, home, hub, more).0
+    }
+
+    /// The same, with the words that bring it back.
+    ///
+    /// # Panics
+    /// When `init` fails.
+    pub fn with_words(programs: &Programs, home: &Path, hub: &str) -> (Wallet, String) {
+        Wallet::made(programs, home, hub, &[])
+    }
+
+    /// Makes the wallet of the words in that file in an empty home.
+    ///
+    /// # Panics
+    /// When `init` fails.
+    pub fn from_words(programs: &Programs, home: &Path, hub: &str, file: &Path) -> Wallet {
+        let file = file.display().to_string();
+        Wallet::made(programs, home, hub, &["--mnemonic-file", &file]).0
+    }
+
+    fn made(programs: &Programs, home: &Path, hub: &str, more: &[&str]) -> (Wallet, String) {
         let name = home.file_name().unwrap().to_string_lossy().into_owned();
         let (program, home) = (programs.wallet.clone(), home.to_owned());
         let key = PublicKey([0; 33]);
         let mut wallet = Wallet { name, program, home, hub: hub.to_owned(), key };
         let said = wallet.run(&[&["init"], more].concat()).ok();
-        assert!(said["mnemonic"].as_str().is_some_and(|words| words.split(' ').count() >= 12));
+        let words = said["mnemonic"].as_str().unwrap().to_owned();
+        assert!(words.split(' ').count() >= 12);
         wallet.key = said["public_key"].as_str().unwrap().parse().unwrap();
-        wallet
+        (wallet, words)
     }
 
     /// A copy of its home as it is now, while no command runs.
