@@ -77,6 +77,12 @@ impl Authority {
         }
     }
 
+    /// Ends this process as if another had taken over: it must sign nothing more.
+    pub(crate) fn stop(&self, why: String) {
+        self.keeper().stop(why.clone());
+        self.fenced.send_if_modified(|before| before.replace(why).is_none());
+    }
+
     /// Whether this process may sign in the name of the hub right now.
     pub(crate) fn may_sign(&self) -> bool {
         self.keeper().may_sign(now_ms())

@@ -40,6 +40,7 @@ mod run;
 pub mod shard;
 mod shards;
 mod tickets;
+mod tips;
 mod verify;
 
 pub use counters::Counters;

@@ -19,7 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::home::Home;
 use crate::hub::Hub;
+use crate::tips::Watch;
 use crate::{admin, api};
 use open::Opened;
 
@@ -56,6 +58,7 @@ pub async fn start(config: Config) -> Result<RunningHub> {
         // Such a lease is held within milliseconds; nobody is to be refused for that.
         let _ = tokio::time::timeout(LEASE, hub.authority.ready()).await;
     }
+    watch_tips(&hub, opened.ledger.is_some())?;
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
         // Requests come beside the connections that stay.
@@ -71,6 +74,15 @@ pub async fn start(config: Config) -> Result<RunningHub> {
     ];
     tracing::info!(%listening, %admin, hub = %hub.key.public(), "serving");
     Ok(RunningHub { hub, opened, listening, admin, stop, servers })
+}
+
+/// Has the headers looked at that wallets show.
+fn watch_tips(hub: &Hub, is_embedded: bool) -> Result<()> {
+    let dir = Home::at(&hub.config.data_dir)?.ledger();
+    let (ledger, authority) = (hub.ledger.clone(), hub.authority.clone());
+    let watch = Watch::over(ledger, &hub.genesis, is_embedded.then_some(dir), authority)?;
+    hub.pool.show_tips(watch.start(hub.blocks.subscribe()));
+    Ok(())
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {

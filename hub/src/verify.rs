@@ -6,7 +6,7 @@
 //! gets its turn like any other, and no more.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::router::{Route, Router, ShardQueues};
 use crate::shard::Input;
 use crate::shards::Job;
+use crate::tips::Tips;
 
 /// Frames that a worker takes from a lane at a time.
 const FRAMES_PER_TURN: usize = 64;
@@ -34,6 +35,7 @@ pub(crate) struct Pool {
     router: Arc<Router>,
     queues: ShardQueues,
     counters: Arc<Counters>,
+    tips: OnceLock<Tips>,
 }
 
 impl Pool {
@@ -43,7 +45,8 @@ impl Pool {
         queues: ShardQueues,
         counters: Arc<Counters>,
     ) -> Arc<Pool> {
-        Arc::new(Pool { lanes: Queue::new(usize::MAX), router, queues, counters })
+        let tips = OnceLock::new();
+        Arc::new(Pool { lanes: Queue::new(usize::MAX), router, queues, counters, tips })
     }
 
     /// Starts so many workers.
@@ -56,6 +59,11 @@ impl Pool {
             Builder::new().name(format!("verify-{n}")).spawn(move || pool.work())
         };
         (0..workers.max(1)).map(start).collect()
+    }
+
+    /// Has the headers that wallets show looked at; once.
+    pub(crate) fn show_tips(&self, tips: Tips) {
+        let _ = self.tips.set(tips);
     }
 
     /// A lane has frames and nobody has it.
@@ -145,6 +153,10 @@ impl Worker<'_> {
         };
         if !route.is_with(peer) {
             return refuse(Code::NotSignedIn);
+        }
+        if let (Message::Sync { tip: Some(tip), .. }, Some(tips)) = (&message, self.pool.tips.get())
+        {
+            tips.look(*tip);
         }
         let input = match message {
             Message::Update(update) => {

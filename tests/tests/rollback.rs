@@ -10,7 +10,8 @@ use settlement::api::ChannelPhase;
 use settlement::types::{Amount, ChannelId};
 use tests::process::driver::{Driver, Report};
 use tests::process::hub::Hub;
-use tests::process::wallet::copy_dir;
+use tests::process::ledger::Ledger;
+use tests::process::wallet::{Wallet, amount, copy_dir};
 use tests::process::{BLOCKS_PATIENCE, PATIENCE, eventually};
 
 const DEPOSIT: u64 = 1_000_000;
@@ -129,4 +130,109 @@ fn close_all(hub: &Hub, wallets: &mut [Driver], after: &[(u64, u64)], funds: Amo
     let hubs = wallets.len() as u64 * DEPOSIT - after.iter().map(|(has, _)| has).sum::<u64>();
     let all = || (hub.http.balance(&hub.key) == Amount(funds.0 + hubs)).then_some(());
     eventually("the hub's money back", BLOCKS_PATIENCE, all);
+}
+
+const FUNDS: u64 = 100_000;
+
+/// Pays an invoice of the payee's; returns what the payer is charged.
+fn buy(payer: &Wallet, payee: &Wallet, worth: u64) -> u64 {
+    let (mut waiting, invoice) = payee.invoice(worth, true);
+    let paid = payer.ok(&["pay", &invoice]);
+    assert_eq!(paid["state"], "settled", "{paid}");
+    assert!(waiting.wait(BLOCKS_PATIENCE).success(), "{}", waiting.log());
+    worth + amount(&paid["fee"]).0
+}
+
+fn own(wallet: &Value) -> u64 {
+    amount(&wallet["channels"][0]["wallet_amount"]).0
+}
+
+/// From an older copy of its home without any command, from its words with one; and on the ledger
+/// when the hub is gone.
+#[test]
+fn a_wallet_comes_back_from_an_old_copy_from_its_words_and_without_its_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = tests::programs!();
+    let path = |name: &str| dir.path().join(name);
+    let ledger = Ledger::start(&programs, &path("ledger"));
+    let mut hub = Hub::start_on(&programs, &path("hub"), &ledger.url);
+    ledger.http.faucet(&hub.key, Amount(10 * FUNDS));
+    let (alice, words) = Wallet::with_words(&programs, &path("alice"), &hub.url);
+    let bob = Wallet::init(&programs, &path("bob"), &hub.url);
+    [&alice, &bob].iter().for_each(|wallet| drop(wallet.fund(FUNDS)));
+    let mut has = FUNDS - buy(&alice, &bob, 1_000);
+
+    let (old, older) = (alice.copy(&path("old")), alice.copy(&path("older")));
+    has -= buy(&alice, &bob, 500);
+    buy(&bob, &alice, 200);
+    has += 200;
+    assert_eq!(own(&alice.status()), has);
+    // Whoever pays from the old copy waits until it has caught up with what was forgotten there.
+    has -= buy(&old, &bob, 50);
+    assert_eq!(own(&old.status()), has);
+
+    let file = path("words");
+    std::fs::write(&file, words).unwrap();
+    let new = Wallet::from_words(&programs, &path("new"), &hub.url, &file);
+    let recovered = new.ok(&["recover"]);
+    assert_eq!(recovered["closed_on_ledger"], json!([]), "{recovered}");
+    assert_eq!((own(&recovered), &recovered["channels"][0]["suspended"]), (has, &Value::Null));
+    buy(&bob, &new, 70);
+    has += 70;
+    has -= buy(&new, &bob, 30);
+    assert_eq!(own(&new.status()), has);
+
+    // The hub is gone for good. What it has anchored by then is safe, and more can't be asked for by
+    // a wallet that has only an old copy.
+    let anchored = |status: &Value| {
+        let up_to = &status["channels"][0]["protection"]["protected"];
+        up_to.is_string() && amount(up_to).0 >= has
+    };
+    new.wait_status("the next anchor", anchored);
+    let channel = new.status()["channels"][0]["id"].clone();
+    hub.process.kill();
+    let last = ["--ledger", ledger.url.as_str(), "recover", "--wait", "5"];
+    let recovered = older.run(&last).ok();
+    assert_eq!(recovered["closed_on_ledger"], json!([channel]), "{recovered}");
+    let closed = |status: &Value| status["channels"][0]["state"] == "closed";
+    let status = eventually("the end of the channel", BLOCKS_PATIENCE, || {
+        let status = older.run(&["--ledger", ledger.url.as_str(), "status"]).ok();
+        closed(&status).then_some(status)
+    });
+    assert_eq!(own(&status), has, "all that was anchored, less what was spent since");
+}
+
+/// The whole directory is an old copy, the embedded ledger with it: that would sign other blocks of
+/// the same heights.
+#[test]
+fn an_embedded_ledger_that_is_shown_a_block_above_its_own_stops_and_says_what_to_restore() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = tests::programs!();
+    let (data, copy) = (dir.path().join("hub"), dir.path().join("copy"));
+    let mut hub = Hub::start(&programs, &data);
+    let mut wallet = Driver::start(&programs, "alice", &dir.path().join("alice"), &hub.url, 1);
+    hub.http.faucet(&wallet.key, Amount(DEPOSIT));
+    wallet.ask(&json!({ "open": { "amount": DEPOSIT.to_string() } }), "opened");
+    wallet.wait_report("the hub's money", |report| report.hub > 0);
+    hub.process.kill();
+    copy_dir(&data, &copy);
+    hub.start_again();
+    let far = hub.http.height().after(100);
+    hub.http.wait_height(far);
+    wallet.wait_height(far);
+    hub.process.kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy_dir(&copy, &data);
+    hub.launch_again();
+    let status = hub.process.wait(BLOCKS_PATIENCE);
+    let log = hub.process.log();
+    assert_eq!(status.code(), Some(4), "{log}");
+    let line = log.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(line.contains("the embedded ledger has lost its newest blocks"), "{line}");
+    assert!(
+        line.contains("Restore the newest copy of that directory")
+            && line.contains(&data.join("ledger").display().to_string())
+    );
+    let shown = line.split("shows block ").nth(1).unwrap().split(',').next().unwrap();
+    assert!(shown.parse::<u64>().unwrap() >= far.0, "{shown}");
 }

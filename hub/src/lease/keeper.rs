@@ -100,6 +100,11 @@ impl Keeper {
         }
     }
 
+    /// Nothing may be signed from now on.
+    pub(super) fn stop(&mut self, why: String) {
+        self.fenced.get_or_insert(why);
+    }
+
     fn leased(&mut self, lease: Lease) {
         self.seen = self.seen.max(lease.epoch);
         let Some(mine) = self.mine else { return };

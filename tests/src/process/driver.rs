@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use settlement::types::PublicKey;
+use settlement::types::{Height, PublicKey};
 
 use super::child::Child;
 use super::wallet::amount;
-use super::{BLOCKS_PATIENCE, PATIENCE, Programs};
+use super::{BLOCKS_PATIENCE, PATIENCE, Programs, eventually};
 
 /// How a payment stands, as its wallet says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +138,18 @@ impl Driver {
     /// When it does not in time.
     pub fn wait_report(&mut self, what: &str, fits: impl Fn(&Report) -> bool) -> Report {
         super::eventually(what, PATIENCE, || Some(self.report()).filter(|report| fits(report)))
+    }
+
+    /// Waits until it has followed the ledger so far.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_height(&mut self, height: Height) {
+        eventually(&format!("block {height}"), BLOCKS_PATIENCE, || {
+            let said = self.ask(&json!("report"), "report");
+            let at = said["report"]["status"]["height"].as_u64().unwrap_or_default();
+            (at >= height.0).then_some(())
+        });
     }
 
     /// What it holds, and how its payments stand.

@@ -124,11 +124,20 @@ impl Hub {
 
     /// Starts it again on the same directory and the same address, after it has ended.
     pub fn start_again(&mut self) {
-        let listen = self.http.host().to_owned();
-        let more = self.more.clone();
-        let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        let process = Hub::launch_with(&self.programs, &self.data, &listen, &more);
+        let process = self.relaunch();
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
         *self = Hub::serving(&self.programs, &self.data, &more, process);
+    }
+
+    /// The same, and waits for nothing.
+    pub fn launch_again(&mut self) {
+        self.process = self.relaunch();
+    }
+
+    fn relaunch(&self) -> Child {
+        let listen = self.http.host().to_owned();
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        Hub::launch_with(&self.programs, &self.data, &listen, &more)
     }
 
     /// Ends it at once and starts it again.
