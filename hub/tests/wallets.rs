@@ -11,7 +11,7 @@ mod common;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use common::{Line, Wallet, config_in, event, hub_in, open_request, opening, post, soon};
+use common::{Line, Wallet, config_in, event, http, hub_in, open_request, opening, post, soon};
 use settlement::block::LedgerEvent;
 use settlement::crypto::{Signable, SigningKey};
 use settlement::encoding::encode;
@@ -224,7 +224,7 @@ async fn http_refusals_are_problems_with_a_number() {
         assert!(status >= 400, "{problem}");
         assert_eq!(problem["code"], code.number(), "{problem}");
     }
-    let client = reqwest::Client::new();
+    let client = http();
     let raw = async |method: &str, path: &str, body: String| {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let answer = client.request(method, format!("{url}{path}")).body(body).send();
@@ -313,7 +313,7 @@ async fn operators_see_health_readiness_and_figures() {
     let dir = tempfile::tempdir().unwrap();
     let hub = hub_in(dir.path()).await;
     let get = async |path: &str| {
-        let answer = reqwest::get(format!("{}{path}", hub.admin_url())).await.unwrap();
+        let answer = http().get(format!("{}{path}", hub.admin_url())).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(get("/healthz").await.0, 200);

@@ -64,8 +64,15 @@ pub(crate) async fn event(hub: &RunningHub, wanted: impl Fn(&LedgerEvent) -> boo
     .await
 }
 
+/// A client like that of the SDK, which brings its own cryptography for TLS.
+pub(crate) fn http() -> reqwest::Client {
+    // Another test of this process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 pub(crate) async fn post<T: serde::Serialize>(url: &str, body: &T) -> (u16, serde_json::Value) {
-    let answer = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+    let answer = http().post(url).json(body).send().await.unwrap();
     let status = answer.status().as_u16();
     (status, answer.json().await.unwrap())
 }
