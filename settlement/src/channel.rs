@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::params::{Policy, View};
 use crate::proof::OpenTerms;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, ChannelId, Height, PerRole, Role};
 
 pub use commit::{Effect, Step};
@@ -71,6 +72,13 @@ pub struct Now<'a> {
     pub policy: &'a Policy,
     /// How many blocks old a fresh view may be ([`Policy::lag`]).
     pub lag: u64,
+}
+
+impl Now<'_> {
+    /// Whether the view is fresh, so that what it shows may be relied on.
+    fn is_fresh(&self) -> bool {
+        self.view.fresh || !rule_is_on(Rule::FreshView)
+    }
 }
 
 /// What one side has in the escrow, as the ledger says.
@@ -203,7 +211,8 @@ impl Channel {
     /// # Errors
     /// [`Code::ChannelNotOpen`] or why it is suspended.
     pub fn usable(&self) -> Result<(), Code> {
-        if self.phase != Phase::Open {
+        let sent_off = self.phase == Phase::ClosingSoon;
+        if self.phase != Phase::Open && (!sent_off || rule_is_on(Rule::NothingAfterClose)) {
             return Err(Code::ChannelNotOpen);
         }
         self.suspended.map_or(Ok(()), Err)

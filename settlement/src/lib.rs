@@ -25,6 +25,7 @@ pub mod lock;
 pub mod params;
 pub mod proof;
 pub mod reject;
+pub mod rules;
 pub mod state_proof;
 pub mod tx;
 pub mod types;

@@ -10,6 +10,7 @@ use crate::crypto::{Signable, Signed, SigningKey, Tag, digest};
 use crate::liabilities::Liabilities;
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, CooperativeClose, OpenTerms, Withdrawal};
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{
     Amount, AssetId, ChannelId, Holder, LedgerId, PublicKey, Role, Secret, Signature, TxId,
 };
@@ -222,6 +223,17 @@ pub struct Submission {
     pub locks: Vec<Lock>,
     /// Lock ids with a secret of each, at most [`CLAIMS_MAX`].
     pub claims: Vec<(u64, Secret)>,
+}
+
+impl Submission {
+    /// Whose direction it speaks about: the other side's. What a side brings of its own would be its
+    /// word about its own debt.
+    pub fn direction(&self) -> Role {
+        match &self.proof {
+            Some(proof) if !rule_is_on(Rule::Submitter) => proof.value.from,
+            _ => self.by.other(),
+        }
+    }
 }
 
 impl Signable for Submission {

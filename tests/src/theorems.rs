@@ -15,6 +15,9 @@
 //! best of all proofs that the thief has not itself retired, with every secret that it brought in
 //! time), so that whatever is below it is a theft.
 //!
+//! That the searches find thieves is shown by `tests/sensitivity.rs`: with any one rule of
+//! [`settlement::rules`] switched off, they do.
+//!
 //! [`world`]: crate::world
 
 pub mod game;

@@ -3,6 +3,7 @@
 use super::{Answer, Channel, Now, Phase, Step};
 use crate::proof::{CooperativeClose, Net, Withdrawal};
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{Height, Role};
 
 /// How far ahead of the own view such a signature may stay valid, in blocks.
@@ -28,7 +29,8 @@ impl Channel {
             return Err(Code::NotRising);
         }
         let net = escrow.deposited.wide().saturating_sub(total.wide());
-        if net.saturating_add(self.received_by(role)) < self.committed_by(role) {
+        let covered = net.saturating_add(self.received_by(role)) >= self.committed_by(role);
+        if !covered && rule_is_on(Rule::CosignCountsAll) {
             return Err(Code::Overdraft);
         }
         Ok(Step::AgreedWithdrawal { role, total, valid_until })
@@ -69,6 +71,7 @@ impl Channel {
             || !self.inc.tally.locks.is_empty()
             || self.out.in_flight.is_some();
         let withdrawing = [Role::Wallet, Role::Hub].map(|role| self.escrow.of(role).agreed);
+        let pending = pending && rule_is_on(Rule::CloseWithoutLocks);
         if pending || withdrawing != [None, None] {
             return Err(Code::NotAgreed);
         }

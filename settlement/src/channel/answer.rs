@@ -3,6 +3,7 @@
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
 use crate::lock::{Lock, STEPS_MAX};
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::Secret;
 
 impl Channel {
@@ -85,7 +86,8 @@ impl Channel {
         let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
         match known.answer {
             None | Some(Answer::Held) => Ok(Step::Answered { id, answer: Answer::Failed(code) }),
-            Some(_) => Err(Code::NothingToDo),
+            Some(_) if rule_is_on(Rule::NoFailAfterSecret) => Err(Code::NothingToDo),
+            Some(_) => Ok(Step::Answered { id, answer: Answer::Failed(code) }),
         }
     }
 
@@ -108,25 +110,29 @@ impl Channel {
         if !matches!(self.phase, Phase::Open) {
             return Err(Code::ChannelClosing);
         }
-        if !now.view.fresh {
+        if !now.is_fresh() {
             return Err(Code::LedgerStalled);
         }
         let policy = now.policy;
         let needed = now.view.height.after(policy.claim_margin).after(policy.settle_grace);
-        if lock.expiry < needed { Err(Code::ExpiryTooSoon) } else { Ok(*lock) }
+        let enough = lock.expiry >= needed || !rule_is_on(Rule::RevealMargin);
+        if !enough { Err(Code::ExpiryTooSoon) } else { Ok(*lock) }
     }
 
     /// Locks of this side's direction that have expired unclaimed, in a fresh view: their money is
     /// this side's again, whether or not the other side says so. A proof that still has them can't
     /// be claimed on any more.
     pub fn expire(&self, now: &Now<'_>) -> Vec<Step> {
-        if !now.view.fresh {
+        if !now.is_fresh() {
             return Vec::new();
         }
         let unclaimed = |answer: Option<Answer>| matches!(answer, None | Some(Answer::Failed(_)));
-        let expired = self.out.standing.iter().filter(|(_, standing)| {
-            standing.lock.expired_at(now.view.height) && unclaimed(standing.answer)
-        });
+        let early = if rule_is_on(Rule::RefundAtExpiry) { 0 } else { now.policy.claim_margin };
+        let height = now.view.height.after(early);
+        let expired =
+            self.out.standing.iter().filter(|(_, standing)| {
+                standing.lock.expired_at(height) && unclaimed(standing.answer)
+            });
         expired.map(|(id, _)| Step::PeerAnswered { id: *id, answer: Answer::Expired }).collect()
     }
 }

@@ -8,6 +8,7 @@ use super::tally::Change;
 use super::{Adopted, Answer, Channel, Phase, REFUSED_MAX, ReceivedUpdate};
 use crate::block::LedgerEvent;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, Height, Role, Secret};
 
 /// One change of a channel, checked: what the journal records. Append only.
@@ -180,7 +181,7 @@ impl Channel {
             step,
             Step::Received(_) | Step::Sent(_) | Step::AgreedWithdrawal { .. } | Step::Adopted(_)
         );
-        if spends {
+        if spends && rule_is_on(Rule::Funded) {
             self.assert_conserved();
         }
         effects
@@ -334,6 +335,9 @@ impl Channel {
         match answer {
             Answer::Known { secret, .. } => effects.push(Effect::SecretLearned { id, secret }),
             Answer::Expired => effects.push(Effect::LockGone { id, code: Code::Expired }),
+            Answer::Failed(code) if !rule_is_on(Rule::GoneWhenRetired) => {
+                effects.push(Effect::LockGone { id, code });
+            }
             // Not back yet: the receiver still holds proofs in which the lock stands.
             Answer::Failed(_) | Answer::Held => {}
         }

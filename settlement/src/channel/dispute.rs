@@ -2,6 +2,7 @@
 
 use super::{Answer, Channel, Now, Phase};
 use crate::lock::Lock;
+use crate::rules::{Rule, rule_is_on};
 use crate::tx::Submission;
 use crate::types::{Height, Secret};
 
@@ -51,7 +52,8 @@ impl Channel {
         let known = self.known_locks().map(|(lock, _)| lock.expiry);
         // What no block can take a claim for any more is lost: closing for it would gain nothing.
         let alive = known.filter(|expiry| *expiry > now.view.height.after(1));
-        alive.min().map(|expiry| expiry.before(now.policy.claim_margin))
+        let margin = if rule_is_on(Rule::ClaimInTime) { now.policy.claim_margin } else { 2 };
+        alive.min().map(|expiry| expiry.before(margin))
     }
 
     fn known_locks(&self) -> impl Iterator<Item = (&Lock, Secret)> {

@@ -8,6 +8,7 @@ use crate::crypto::{BatchCache, Signed, Verified, VerifyingKey};
 use crate::lock::{Lock, Redeemed, STEPS_MAX};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, Height, Secret};
 use crate::update::{OPS_MAX, Op, Update};
 
@@ -108,7 +109,8 @@ impl Channel {
         if fell {
             return Err(Code::TotalsFell);
         }
-        if !self.out.has_sent(proof.peer_seq, proof.peer_transferred) {
+        let sent = self.out.has_sent(proof.peer_seq, proof.peer_transferred);
+        if !sent && rule_is_on(Rule::KnownAcknowledgment) {
             return Err(Code::UnknownAcknowledgment);
         }
         if self.inc.to_acknowledge as usize >= UNACKNOWLEDGED_MAX && !update.ops.is_empty() {
@@ -176,7 +178,8 @@ impl Channel {
     fn check_drop(&self, lock: &Lock, height: Height) -> Result<(), Code> {
         let answer = self.inc.locks.get(&lock.id).and_then(|known| known.answer);
         let given_up = matches!(answer, Some(Answer::Failed(_)));
-        if given_up || lock.expired_at(height) { Ok(()) } else { Err(Code::DropNotAllowed) }
+        let over = given_up || lock.expired_at(height);
+        if over || !rule_is_on(Rule::DropOnlyWhenOver) { Ok(()) } else { Err(Code::DropNotAllowed) }
     }
 
     /// Rule 3's second half and rule 5: the proof says what the operations make, and is funded.
@@ -185,7 +188,7 @@ impl Channel {
             return Err(Code::TotalsMismatch);
         }
         let free = self.free(proof.from, proof.peer_transferred, after);
-        if free < 0 { Err(Code::Overdraft) } else { Ok(()) }
+        if free < 0 && rule_is_on(Rule::Funded) { Err(Code::Overdraft) } else { Ok(()) }
     }
 }
 
@@ -201,7 +204,7 @@ pub(super) fn check_new_lock(lock: &Lock, last_id: u64, now: &Now<'_>) -> Result
     if value < now.policy.min_lock || value == Amount::ZERO {
         return Err(Code::LockTooSmall);
     }
-    if !now.view.fresh {
+    if !now.is_fresh() {
         return Err(Code::StaleView);
     }
     if lock.expired_at(now.view.height) {

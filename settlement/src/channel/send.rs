@@ -12,6 +12,7 @@ use super::{ACKNOWLEDGE_AFTER, Answer, Channel, Now, Step, UNACKNOWLEDGED_MAX};
 use crate::lock::{Lock, locks_root};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, Anchor, Height};
 use crate::update::{Destination, Memo, OPS_MAX, Op, Payload, UPDATE_BYTES_MAX};
 
@@ -97,6 +98,9 @@ impl Channel {
         }
         let mut bytes: usize = changes.iter().map(Change::bytes_max).sum();
         let mut last_id = self.out.last_lock_id;
+        if !rule_is_on(Rule::LockIdsOnce) {
+            last_id = after.locks.last().map_or(0, |lock| lock.id);
+        }
         let mut free = self.free(self.me, self.inc.tally.transferred, &after);
         let mut want = |op: &NewOp| {
             if !may_change || changes.len() >= OPS_MAX {

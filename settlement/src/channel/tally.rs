@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, Redeemed, locked_total, locks_root};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, Secret};
 use crate::update::{Destination, Memo, Op, Payload};
 
@@ -143,7 +144,8 @@ impl Tally {
     pub(super) fn settle(&mut self, id: u64, redeemed: &Redeemed) -> Result<(), Code> {
         let at = self.locks.iter().position(|lock| lock.id == id).ok_or(Code::UnknownLock)?;
         let sum = self.transferred.checked_add(redeemed.amount).ok_or(Code::AmountOverflow)?;
-        match (redeemed.rest, self.locks.get_mut(at)) {
+        let rest = redeemed.rest.filter(|_| rule_is_on(Rule::SettleKeepsRest));
+        match (rest, self.locks.get_mut(at)) {
             (Some(rest), Some(lock)) => *lock = rest,
             _ => drop(self.locks.remove(at)),
         }

@@ -17,6 +17,7 @@ use super::{Ledger, boundaries};
 use crate::block::LedgerEvent;
 use crate::proof::BalanceProof;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::tx::{AnchorEntry, Anchoring, Lease};
 use crate::types::{Height, PublicKey, Role};
 
@@ -76,9 +77,11 @@ fn anchor_one(
     }
     let floor = &mut channel.directions.hub.floor;
     let rises = entry.hub_transferred > *floor;
-    *floor = entry.hub_transferred.max(*floor);
+    let hub_transferred = entry.hub_transferred.max(*floor);
+    if rule_is_on(Rule::AnchorFloor) {
+        *floor = hub_transferred;
+    }
     if rises || newer.is_some() {
-        let hub_transferred = *floor;
         events.push(LedgerEvent::Anchored { channel: entry.channel, hub_transferred });
     }
     rises || newer.is_some()

@@ -15,11 +15,12 @@
 //! The first two and the next two never both say yes for one height, so nothing is paid out in a
 //! block that could still carry what changes the payout.
 
+use crate::rules::{Rule, rule_is_on};
 use crate::types::Height;
 
 /// Whether a claim in a block of height `block` counts for a lock that expires at `expiry`.
 pub fn claim_counts(block: Height, expiry: Height) -> bool {
-    block < expiry
+    block < expiry || !rule_is_on(Rule::ClaimBeforeExpiry)
 }
 
 /// Whether a lock is over once the block of height `applied` has been applied.

@@ -10,6 +10,7 @@ use crate::api::{ChannelPhase, ChannelView};
 use crate::crypto::Signable;
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
 use crate::proof::{BalanceProof, OpenTerms};
+use crate::rules::{Rule, rule_is_on};
 use crate::state_proof::{ChannelLeaf, DirectionLeaf, Standing};
 use crate::types::{Amount, Hash, Height, PerRole, Role, Secret};
 
@@ -192,7 +193,7 @@ impl Direction {
     /// Whether the standing proof is older than one that its receiver has acknowledged.
     pub fn is_void(&self) -> bool {
         let below = |proof: &BalanceProof| proof.seq < self.void_below;
-        self.standing.as_ref().is_some_and(below)
+        self.standing.as_ref().is_some_and(below) && rule_is_on(Rule::Void)
     }
 
     fn leaf(&self) -> DirectionLeaf {
@@ -252,6 +253,9 @@ impl Direction {
         self.opened = !locks.is_empty() || proof.locks_root == Hash::ZERO;
         self.standing = Some(proof);
         self.locks = locks.to_vec();
+        if !rule_is_on(Rule::ClaimsMeasuredAgain) {
+            return;
+        }
         for (id, claim) in &mut self.claims {
             let lock = find(&self.locks, *id);
             claim.steps = lock.map_or(0, |lock| measured.steps(lock, &claim.secret));
@@ -262,7 +266,7 @@ impl Direction {
     pub(super) fn claim(&mut self, id: u64, secret: Secret, measured: &Measured) -> bool {
         let steps = self.lock(id).map_or(0, |lock| measured.steps(lock, &secret));
         let known = self.claims.get(&id).map_or(0, |claim| claim.steps);
-        if steps <= known {
+        if steps <= known && (steps == 0 || rule_is_on(Rule::DeepestClaimKept)) {
             return false;
         }
         self.claims.insert(id, Claim { secret, steps });

@@ -18,6 +18,7 @@ use crate::block::LedgerEvent;
 use crate::lock::Lock;
 use crate::proof::BalanceProof;
 use crate::reject::Code;
+use crate::rules::{Rule, rule_is_on};
 use crate::tx::Submission;
 use crate::types::{Height, Role, Secret};
 
@@ -68,7 +69,7 @@ impl Ledger {
         let channel = self.state.channels.get(&body.channel);
         let channel = channel.ok_or(Code::NoSuchChannel)?;
         let closes = body.close && channel.closing.is_none();
-        let direction = channel.directions.of(body.by.other());
+        let direction = channel.directions.of(body.direction());
         let in_time = channel.takes_proofs(block);
         let better = proof_of(body).is_some_and(|proof| direction.improved_by(proof, &body.locks));
         let mut plan = Plan::new(body, direction, block, closes, in_time && better);
@@ -78,7 +79,10 @@ impl Ledger {
             plan.protects = Some(window);
         }
         let open = channel.closing.is_none() && !closes;
-        if open {
+        if body.close && !closes && !rule_is_on(Rule::CloseTwice) {
+            return Err(Code::NotOpen);
+        }
+        if open && rule_is_on(Rule::ClaimsOnlyWhileClosing) {
             // A secret shown before its time would pay for a lock that both sides still count on
             // settling, or dropping, between themselves.
             plan.claims.clear();
@@ -173,10 +177,10 @@ impl Plan {
             });
         }
         if let Some(proof) = proof_of(body).filter(|_| self.stands) {
-            record(channel, body.by, proof, &body.locks, measured);
+            record(channel, body.direction().other(), proof, &body.locks, measured);
             events.push(LedgerEvent::ProofRecorded { proof: *proof, locks: body.locks.clone() });
         }
-        let direction = channel.directions.of_mut(body.by.other());
+        let direction = channel.directions.of_mut(body.direction());
         let mut changed = self.closes || self.stands;
         for (id, secret) in self.claims {
             changed |= direction.claim(id, secret, measured);
@@ -198,12 +202,14 @@ pub(super) fn record(
     let direction = channel.directions.of_mut(by.other());
     direction.stand(*proof, locks, measured);
     let opposite = channel.directions.of_mut(by);
-    opposite.floor = opposite.floor.max(proof.peer_transferred);
+    if rule_is_on(Rule::Floor) {
+        opposite.floor = opposite.floor.max(proof.peer_transferred);
+    }
     opposite.void_below = opposite.void_below.max(proof.peer_seq);
 }
 
 fn show_claims(body: &Submission, channel: &ChannelState, events: &mut Vec<LedgerEvent>) {
-    let from = body.by.other();
+    let from = body.direction();
     let direction = channel.directions.of(from);
     let shown = |(id, secret): &(u64, Secret)| LedgerEvent::ClaimShown {
         channel: body.channel,

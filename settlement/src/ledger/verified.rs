@@ -161,7 +161,7 @@ impl Keys<'_> {
         let (terms, _) = (self.terms)(&body.channel).ok_or(Code::NoSuchChannel)?;
         signed_by(terms.key(body.by), body, signature)?;
         let proof = body.proof.as_ref();
-        proof.map_or(Ok(()), |proof| proof_by(terms.key(body.by.other()), proof))
+        proof.map_or(Ok(()), |proof| proof_by(terms.key(body.direction()), proof))
     }
 
     /// Entries of channels that were opened after the anchor's height, or are gone, are skipped
@@ -233,7 +233,7 @@ fn check_shape(body: &Submission) -> Result<(), Code> {
         let none = body.locks.is_empty();
         return none.then_some(()).ok_or(Code::LocksMismatch);
     };
-    if proof.channel != body.channel || proof.from != body.by.other() {
+    if proof.channel != body.channel || proof.from != body.direction() {
         return Err(Code::ProofNotTheOthers);
     }
     let fits = opens(proof, &body.locks);

@@ -33,6 +33,7 @@ use settlement::types::{Amount, AssetId, Height, Role, Secret};
 
 use super::history::History;
 pub use action::{Action, Claims, Cosign, Draft};
+pub use honest::UNIT;
 pub use judge::{Fault, Theorem};
 
 /// What each side puts into the channel.
@@ -298,6 +299,11 @@ impl Game {
     /// The first theorem that broke, and how.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// What that side was paid in the end; `None` while the channel is there.
+    pub fn paid(&self, role: Role) -> Option<u64> {
+        self.ledgered.paid.map(|paid| *paid.of(role))
     }
 
     /// Whether the channel was paid out.

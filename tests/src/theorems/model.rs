@@ -7,7 +7,7 @@ use super::game::{Action, Bounds, Draft, Game, Theorem};
 
 /// What the exhaustive searches look at, each a small game of its own: payments that are refused and
 /// kept, a lock of the honest side's, a lock of the thief's, co-signatures, records and anchors.
-pub const GAMES: [(&str, Bounds); 7] = [
+pub const GAMES: [(&str, Bounds); 8] = [
     (
         "payments, kept or not",
         Bounds {
@@ -54,6 +54,18 @@ pub const GAMES: [(&str, Bounds); 7] = [
             payments: 1,
             drafts: 1,
             kinds: &[Draft::Pay],
+            records: 1,
+            sleep: true,
+            ..Bounds::SMALL
+        },
+    ),
+    (
+        "records, overtaken",
+        Bounds {
+            payments: 1,
+            drafts: 2,
+            kinds: &[Draft::Pay],
+            refusals: 0,
             records: 1,
             sleep: true,
             ..Bounds::SMALL

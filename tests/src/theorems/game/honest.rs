@@ -12,9 +12,10 @@ use settlement::update::{Destination, Memo, Payload};
 
 use super::{Chain, DEPOSIT, EUR, Game, Taken, Theorem, count};
 
-/// What a direct payment is worth, and a step of a lock.
+/// What a direct payment is worth.
 pub(super) const PAYMENT: u64 = 7;
-pub(super) const UNIT: u64 = 20;
+/// What a step of a lock is worth.
+pub const UNIT: u64 = 20;
 
 impl Game {
     pub(super) fn commit(&mut self, step: &Step) {
