@@ -33,7 +33,7 @@ use settlement::types::{Amount, AssetId, Height, Role, Secret};
 
 use super::history::History;
 pub use action::{Action, Claims, Cosign, Draft};
-pub use honest::UNIT;
+pub use honest::{PAYMENT, UNIT};
 pub use judge::{Fault, Theorem};
 
 /// What each side puts into the channel.

@@ -13,7 +13,7 @@ use settlement::update::{Destination, Memo, Payload};
 use super::{Chain, DEPOSIT, EUR, Game, Taken, Theorem, count};
 
 /// What a direct payment is worth.
-pub(super) const PAYMENT: u64 = 7;
+pub const PAYMENT: u64 = 7;
 /// What a step of a lock is worth.
 pub const UNIT: u64 = 20;
 
