@@ -84,6 +84,9 @@ pub struct Report {
     pub thefts: u64,
     /// Old copies that were put in the place of a disk.
     pub restored: u64,
+    /// Wallets that were not held to the unit, because a channel was closed before those who had
+    /// forgotten something about it could learn of it.
+    pub blurred: u64,
     /// Payments that the payee has and the payer has not paid, because the hub had forgotten them.
     pub forgotten: u64,
 }

@@ -11,6 +11,7 @@ fn add(sum: &mut Report, report: Report) {
     sum.thefts += report.thefts;
     sum.restored += report.restored;
     sum.forgotten += report.forgotten;
+    sum.blurred += report.blurred;
 }
 
 #[test]
@@ -24,6 +25,7 @@ fn every_unit_is_where_the_rules_say_whatever_breaks() {
     assert!(sum.settled > 500 && sum.failed > 200, "{sum:?}");
     assert!(sum.crashes > 150 && sum.disconnects > 100 && sum.thefts > 10, "{sum:?}");
     assert!(sum.restored > 40 && sum.forgotten <= sum.restored / 10, "{sum:?}");
+    assert!(sum.blurred <= sum.restored / 10, "{sum:?}");
 }
 
 #[test]

@@ -50,11 +50,15 @@ fn main() -> ExitCode {
         }
     });
     let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
-    let Report { settled, failed, crashes, disconnects, thefts, restored, forgotten } = sum.report;
+    let Report { settled, failed, crashes, disconnects, thefts, restored, forgotten, blurred } =
+        sum.report;
     eprintln!(
         "payments settled {settled}, failed {failed}; connections broken {disconnects}, thefts {thefts}"
     );
-    eprintln!("old copies restored {restored}; payments whose payer a hub forgot {forgotten}");
+    eprintln!(
+        "old copies restored {restored}; payments whose payer a hub forgot {forgotten}, \
+         wallets not held to the unit {blurred}"
+    );
     eprintln!("seeds {}, failed {}, payments {settled}, crashes {crashes}", args.seeds, sum.failed);
     if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -72,6 +76,7 @@ fn one(seed: u64, events: u32, sum: &Mutex<Sum>) {
             sum.report.thefts += report.thefts;
             sum.report.restored += report.restored;
             sum.report.forgotten += report.forgotten;
+            sum.report.blurred += report.blurred;
         }
         Err(story) => {
             sum.failed += 1;

@@ -81,14 +81,11 @@ impl Facts {
         self.final_states.retain(|(of, _), _| *of != who);
     }
 
-    /// What that wallet was paid by payments whose secrets it has not got any more.
-    pub(super) fn secrets_lost(&self, who: usize, payments: &[Payment]) -> i128 {
-        let has = |anchor: &Anchor| {
-            payments.iter().any(|p| p.anchor == *anchor && p.secret.is_some() && p.way == Way::In)
-        };
-        let lost = self.deals.iter().filter(|(anchor, deal)| deal.paid && !has(anchor));
-        let to_this = lost.filter_map(|(_, deal)| deal.received.filter(|(whose, _)| *whose == who));
-        to_this.map(|(_, amount)| amount).sum()
+    /// The sum of all payments that this wallet was ever part of.
+    pub(super) fn dealt(&self, who: usize) -> i128 {
+        let sides = self.deals.values().flat_map(|deal| [deal.out, deal.received]);
+        let of_this = sides.flatten().filter(|(whose, _)| *whose == who);
+        of_this.map(|(_, amount)| amount).sum()
     }
 
     /// What that wallet has paid and got, over all its lives.

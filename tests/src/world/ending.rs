@@ -190,7 +190,8 @@ impl World {
             fees += paid - received;
             let has = self.ledger.balance(&self.public(who));
             let given = has.wide() - should;
-            if self.may_differ(who, payments, given) {
+            if self.may_differ(who, given) {
+                self.report.blurred += 1;
                 fees -= given;
                 continue;
             }
@@ -212,7 +213,10 @@ impl World {
         let has = self.ledger.balance(&self.public(0));
         let should = MINTED.wide() - paid + received;
         // A thief who pays need not say so: one who has forgotten what it got can't tell.
-        if !self.loss.of_wallets() || has.wide() < should {
+        let given = has.wide() - should;
+        if self.may_differ(0, given) {
+            self.report.blurred += 1;
+        } else if !self.loss.of_wallets() || given < 0 {
             check::account("wallet 0", has, should)?;
         }
         let has = self.ledger.balance(&self.hub.public());

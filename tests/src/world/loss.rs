@@ -94,13 +94,17 @@ impl World {
         }
     }
 
-    /// Whether a wallet whose channel was closed on the ledger before the sides had met again may
-    /// have so much more than payments say, or less. A hub that has forgotten proofs can't bring
-    /// them; a wallet that has forgotten secrets can't claim with them.
-    pub(super) fn may_differ(&self, who: usize, payments: &[Payment], given: i128) -> bool {
-        let lost = if self.loss.of_wallets() { self.facts.secrets_lost(who, payments) } else { 0 };
-        let forgiven = if given > 0 { self.loss.of_hub() } else { -given <= lost };
-        self.closed_early[who] && forgiven && given != 0
+    /// Whether a wallet may have so much more than payments say, or less, because a channel was
+    /// closed on the ledger before its sides had met again. A hub that has forgotten proofs can't
+    /// bring them, so the wallet may gain. A wallet that is restored, and then out of reach until its
+    /// or the hub's deadlines, has nothing but its copy to bring, and what it has forgotten to claim
+    /// it can't claim: it may lose what it dealt in, and no more. (Here nobody anchors.)
+    pub(super) fn may_differ(&self, who: usize, given: i128) -> bool {
+        if self.loss.of_wallets() {
+            let early = self.closed_early.contains(&true);
+            return early && given != 0 && given.abs() <= self.facts.dealt(who);
+        }
+        self.loss.of_hub() && self.closed_early[who] && given > 0
     }
 
     /// What settled payments moved for a wallet. One that has forgotten some is told by others.

@@ -79,6 +79,38 @@ fn two_legs_of_a_payment_find_each_other_in_either_order() {
     }
 }
 
+/// The payee was paid and the payer away when the hub forgot both: the payee says the secret again,
+/// and the payer is charged.
+#[test]
+fn a_secret_that_was_forgotten_with_its_lock_still_reaches_the_payer() {
+    for shards in [1, 4] {
+        for order in [[0, 1], [1, 0]] {
+            let mut world = World::with(super::world::config(), shards, 2);
+            let copy = world.journal.len();
+            world.wallets[1].manner = Manner::StaysSilent;
+            world.pay(0, 1, 1_000, 1);
+            world.run();
+            world.disconnect(0);
+            world.wallets[1].manner = Manner::Reveals;
+            world.disconnect(1);
+            world.connect(1);
+            world.run();
+            world.idle();
+            world.idle();
+            assert_eq!(world.channel(1).outgoing().tip().locks, [], "settled with the payee");
+            assert_eq!(world.wallets[0].secrets, []);
+            world.set_online(1, false);
+            world.journal.truncate(copy);
+            world.restart();
+            order.into_iter().for_each(|at| come_back(&mut world, at));
+            world.idle();
+            world.idle();
+            assert_eq!(world.wallets[0].secrets.len(), 1, "{shards} shards, {order:?}");
+            assert_eq!(world.hub_net(), FEES.fee(Amount(1_000)).unwrap().wide());
+        }
+    }
+}
+
 /// A lock that was taken back is not given up, whatever the other leg comes to, before it is found;
 /// nor passed on a second time.
 #[test]

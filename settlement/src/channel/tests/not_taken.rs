@@ -89,6 +89,24 @@ fn what_falls_behind_the_ledger_is_closed_on() {
     }
 }
 
+/// A later number does not make less of what is held.
+#[test]
+fn what_falls_behind_what_is_held_is_not_taken() {
+    let mut pair = Pair::new();
+    history(&mut pair, 3);
+    let changes: [Change; 3] = [
+        |p| (p.seq, p.transferred.0) = (p.seq + 1, p.transferred.0 - 1),
+        |p| (p.seq, p.peer_seq) = (p.seq + 1, p.peer_seq - 1),
+        |p| (p.seq, p.peer_transferred.0) = (p.seq + 1, p.peer_transferred.0 - 1),
+    ];
+    let good = pair.forged(WALLET, |p| p.seq += 1);
+    assert!(matches!(pair.judge(HUB, &[good]), Adoption::Take(_)));
+    for (at, change) in changes.into_iter().enumerate() {
+        let shown = pair.forged(WALLET, change);
+        assert_eq!(pair.judge(HUB, &[shown]), Adoption::Nothing, "case {at}");
+    }
+}
+
 /// The ledger shows a side what it has signed and does not know of.
 #[test]
 fn a_side_learns_from_the_ledger_that_it_has_lost_state() {
