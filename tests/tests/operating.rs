@@ -200,6 +200,16 @@ fn causes() -> Vec<Cause> {
             change_byte(directory, 120, |byte| byte ^ 1);
             directory.run(&["--development"])
         }),
+        ("must be", |directory| {
+            let file = directory.dir.path().join("hub.toml");
+            fs::write(&file, "verify_workers = 100000\n").unwrap();
+            directory.run(&["--development", "--config", &file.display().to_string()])
+        }),
+        ("is no margin", |directory| {
+            let file = directory.dir.path().join("hub.toml");
+            fs::write(&file, "[policy]\nclaim_marg = 3\n").unwrap();
+            directory.run(&["--development", "--config", &file.display().to_string()])
+        }),
         ("has format version", |directory| {
             directory.used();
             change_byte(directory, 8, |_| 99);
