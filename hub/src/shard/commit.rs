@@ -40,13 +40,11 @@ impl Shard {
                 | Step::Ledger(_)
                 | Step::Adopted(_)
         );
-        if let Step::Ledger(event) = step {
-            slot.raise_floor(event);
-        }
+        let owes_more = matches!(step, Step::Ledger(event) if slot.raise_floor(event));
         if moves_locks {
             self.reload(id);
         }
-        if super::moved::moves(step) {
+        if owes_more || super::moved::moves(step) {
             self.mark_moved(id);
         }
         self.mark(id);

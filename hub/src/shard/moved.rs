@@ -45,8 +45,9 @@ pub struct MovedChannel {
 
 impl Slot {
     /// What the hub owes the wallet: what the wallet has in the escrow by the newest block, and
-    /// what came and went by the newest states that both sides have accepted. Pending locks are
-    /// whose they were before. Once this is anchored, the ledger would pay the same.
+    /// what came and went by the newest states that both sides have accepted; never less than the
+    /// ledger holds a hub to that has forgotten what it paid. Pending locks are whose they were
+    /// before. Once this is anchored, the ledger would pay the same.
     fn owed(&self) -> Option<Amount> {
         if self.is_closed() {
             return None;
@@ -55,7 +56,8 @@ impl Slot {
         let (hub, wallet) = (channel.escrow(ME), channel.escrow(Role::Wallet));
         let left = hub.on_ledger().saturating_add(wallet.on_ledger());
         let owed = wallet.on_ledger();
-        let owed = owed.saturating_add(channel.outgoing().accepted.transferred.wide());
+        let sent = channel.outgoing().accepted.transferred.max(self.floor);
+        let owed = owed.saturating_add(sent.wide());
         let owed = owed.saturating_sub(channel.incoming().tally.transferred.wide());
         Amount::from_wide(owed.min(left).max(0))
     }
@@ -77,16 +79,18 @@ impl Slot {
     }
 
     /// Takes in what a block says that the hub has certainly paid: it has anchored it, or a
-    /// recorded proof of the wallet's acknowledges it.
-    pub(super) fn raise_floor(&mut self, event: &LedgerEvent) {
+    /// recorded proof of the wallet's acknowledges it. Whether the hub owes more by that.
+    pub(super) fn raise_floor(&mut self, event: &LedgerEvent) -> bool {
         let floor = match event {
             LedgerEvent::Anchored { hub_transferred, .. } => *hub_transferred,
             LedgerEvent::ProofRecorded { proof, .. } if proof.from == Role::Wallet => {
                 proof.peer_transferred
             }
-            _ => return,
+            _ => return false,
         };
+        let rises = floor > self.floor && floor > self.channel.outgoing().accepted.transferred;
         self.floor = self.floor.max(floor);
+        rises
     }
 }
 

@@ -151,6 +151,25 @@ fn what_a_submission_recorded_is_not_anchored_again() {
     assert!(of(&world, &handed_over, 0).entry.is_some());
 }
 
+/// What the ledger holds the hub to is owed, whatever the hub has forgotten about it.
+#[test]
+fn what_is_anchored_is_owed_by_a_hub_that_has_forgotten_it() {
+    let mut world = World::new(2);
+    let copy = world.journal.len();
+    world.pay(0, 1, 1_000, 1);
+    world.idle();
+    world.set_online(0, false);
+    world.set_online(1, false);
+    let events = anchored(&entries(&handed(&mut world, 1, 100)));
+    world.journal.truncate(copy);
+    world.restart();
+    handed(&mut world, 1, 100);
+    world.block(events);
+    assert_eq!(world.channel(1).outgoing().accepted.transferred, Amount(0));
+    let handed_over = handed(&mut world, 2, 100);
+    assert_eq!(of(&world, &handed_over, 1).owed, Some(Amount(DEPOSIT.0 + 1_000)));
+}
+
 #[test]
 fn a_restart_neither_repeats_nor_forgets_an_anchor() {
     for from_rows in [false, true] {
