@@ -21,10 +21,12 @@ impl Channel {
     /// early costs nothing but the channel.
     pub fn duty(&self, now: &Now<'_>) -> Option<Duty> {
         match self.phase {
-            Phase::Open | Phase::Agreed { .. } => {
+            Phase::Open => {
                 let due = self.claim_by(now)?;
                 (now.view.height >= due).then_some(Duty::CloseAndClaim)
             }
+            // No lock is pending when a close is agreed, and none comes after.
+            Phase::Agreed { .. } => None,
             Phase::ClosingSoon => Some(Duty::CloseAndClaim),
             Phase::Closing { proofs_until, .. } => {
                 let proof_missing = now.view.height < proofs_until && self.proof_missing();
@@ -42,8 +44,8 @@ impl Channel {
     /// slack in every margin, no longer.
     pub fn may_wait_to_meet(&self, now: &Now<'_>) -> bool {
         let until = self.claim_by(now).map(|due| due.after(now.policy.margin));
-        let open = matches!(self.phase, Phase::Open | Phase::Agreed { .. });
-        open && (!now.view.fresh || until.is_none_or(|until| now.view.height < until))
+        self.phase == Phase::Open
+            && (!now.view.fresh || until.is_none_or(|until| now.view.height < until))
     }
 
     /// The height at which this side closes and claims if nothing settles its locks before:

@@ -2,7 +2,7 @@
 
 use super::pair::{DEPOSIT, HUB, LAG, Pair, START, WALLET, add, pay, secret};
 use crate::block::LedgerEvent;
-use crate::channel::{Phase, Step};
+use crate::channel::{Adoption, Phase, Step};
 use crate::proof::{CooperativeClose, Withdrawal};
 use crate::reject::Code;
 use crate::types::{Amount, Height, Role};
@@ -244,4 +244,28 @@ fn a_close_of_other_amounts_is_not_agreed() {
     let forged = CooperativeClose { wallet_amount: more, ..terms };
     let agreed = pair.hub.channel.agree_close(&forged, &pair.hub.now());
     assert_eq!(agreed, Err(Code::NotAgreed));
+}
+
+/// So nothing of it can become due on the ledger either.
+#[test]
+fn nothing_is_taken_or_taken_back_while_a_close_is_agreed() {
+    for role in [WALLET, HUB] {
+        let mut pair = Pair::new();
+        pair.send(role, &[pay(5)]);
+        let backup = pair.of(role).channel.clone();
+        pair.send(role.other(), &[add(1, 100)]);
+        let shown = pair.shown_by(role.other());
+        pair.of(role).channel = backup;
+        assert!(matches!(pair.judge(role, &shown), Adoption::Take(_)));
+        let side = pair.of(role);
+        let terms = side.channel.close_terms(Height(START + 50)).unwrap();
+        let step = side.channel.agree_close(&terms, &side.now()).unwrap();
+        side.commit(step);
+        assert_eq!(pair.judge(role, &shown), Adoption::Nothing);
+        let refused = super::drafts::try_ops(&mut pair, role.other(), Vec::new());
+        assert_eq!(refused, Err(Code::ChannelNotOpen));
+        let side = pair.of(role);
+        assert!(side.channel.incoming().locks.is_empty());
+        assert_eq!(side.channel.duty(&side.now()), None);
+    }
 }
