@@ -83,12 +83,8 @@ impl Shard {
         let slot = self.slots.get_mut(&id)?;
         match effect {
             Effect::SecretLearned { id: own, secret } => {
+                // Never of a lock whose money is back: the engine learns nothing more of it.
                 let pair = slot.pairs.get_mut(own)?;
-                // Once the money is back for good, the payer's lock is on its way to be failed, and
-                // a secret costs the hub nothing any more.
-                if pair.gone.is_some() {
-                    return None;
-                }
                 pair.secret = Some(*secret);
                 if pair.incoming == NOBODY {
                     return None;

@@ -222,7 +222,7 @@ impl Channel {
 
     pub(super) fn commit_adopted(&mut self, adopted: &Adopted, effects: &mut Vec<Effect>) {
         if let Some(own) = &adopted.own {
-            self.adopt_own(own);
+            self.adopt_own(own, effects);
         }
         if let Some(theirs) = &adopted.theirs {
             self.adopt_theirs(theirs, effects);
@@ -231,15 +231,17 @@ impl Channel {
         effects.push(Effect::PhaseChanged);
     }
 
-    fn adopt_own(&mut self, taken: &Taken) {
+    fn adopt_own(&mut self, taken: &Taken, effects: &mut Vec<Effect>) {
         let out = &mut self.out;
         let proof = taken.proof.value;
         let mut before = std::mem::take(&mut out.standing);
         for TakenLock { lock, .. } in &taken.locks {
             let known = before.remove(&lock.id);
-            // Expired is what the next fresh view says anew.
             let answer = known.and_then(|standing| standing.answer_for(lock));
-            let answer = answer.filter(|answer| *answer != Answer::Expired);
+            // What had expired stays so, and its money is back, whatever else was forgotten.
+            if answer == Some(Answer::Expired) {
+                effects.push(Effect::LockGone { id: lock.id, code: Code::Expired });
+            }
             out.standing.insert(lock.id, Standing { lock: *lock, last_seq: proof.seq, answer });
             out.last_lock_id = out.last_lock_id.max(lock.id);
         }

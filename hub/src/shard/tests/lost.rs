@@ -261,3 +261,42 @@ fn a_lock_that_was_never_passed_on_is_given_up_when_the_payee_says_so() {
     world.run();
     assert_eq!(world.wallets[0].failed, [(1, Code::PayeeOffline)]);
 }
+
+/// A lock of the hub's own expired before its payee, which has forgotten nothing, met the hub again.
+/// A secret that comes out after that pays nobody: the payer has its money back.
+#[test]
+fn a_secret_that_comes_after_the_hubs_money_is_back_charges_nobody() {
+    let mut world = World::new(3);
+    world.wallets[1].manner = Manner::StaysSilent;
+    world.pay(0, 1, 1_000, 1);
+    world.run();
+    let copy = world.journal.len();
+    world.pay(2, 1, 500, 2);
+    world.run();
+    (0..3).for_each(|at| world.set_online(at, false));
+    world.journal.truncate(copy);
+    world.restart();
+    let expiry = world.channel(1).outgoing().tip().locks[0].expiry;
+    while world.height() < expiry {
+        world.blocks(1);
+    }
+    assert_eq!(world.pairs(), 1, "the payee may have been paid in the life that is forgotten");
+    world.connect(1);
+    world.run();
+    assert_eq!(world.channel(1).outgoing().tip().locks.len(), 2, "taken back");
+    let (secret, _) = super::world::secret(1);
+    let channel = world.id(1);
+    world.block(vec![settlement::block::LedgerEvent::ClaimShown {
+        channel,
+        from: Role::Hub,
+        id: 1,
+        secret,
+        steps: 0,
+    }]);
+    world.connect(0);
+    world.blocks(30);
+    world.idle();
+    assert_eq!(world.wallets[0].secrets, []);
+    assert_eq!(world.wallets[0].failed, [(1, Code::Expired)]);
+    assert!(world.hub_net() >= 0, "{}", world.hub_net());
+}

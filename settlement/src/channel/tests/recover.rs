@@ -216,3 +216,25 @@ fn what_was_not_shown_is_retired_by_the_first_acknowledgment() {
     assert!(flight.proof.seq > hidden && flight.changes.is_empty());
     assert_eq!(flight.proof.seq, START << 32);
 }
+
+/// What had expired before state was taken back is shown as if it stood: its money stays with this
+/// side, whatever secret comes out late.
+#[test]
+fn an_expired_lock_that_is_taken_back_stays_expired() {
+    let mut pair = Pair::new();
+    let id = pair.send(HUB, &[add(1, 100)]);
+    let mut backup = pair.hub.channel.clone();
+    pair.send(HUB, &[pay(5)]);
+    pair.at(START + 450);
+    for step in backup.expire(&pair.hub.now()) {
+        backup.commit(&step);
+    }
+    pair.restore(HUB, backup);
+    assert_eq!(pair.hub.gone(), [id], "said again: what rests on it may have been forgotten");
+    let secret = super::pair::secret(1, 1, 1);
+    assert_eq!(pair.hub.channel.learn(id, &secret), Ok(None));
+    pair.leap(HUB);
+    pair.go_on();
+    pair.quiet();
+    assert_eq!(pair.hub.channel.outgoing().accepted.transferred, Amount(5));
+}
