@@ -123,6 +123,7 @@ impl<T: Signable> Signed<T> {
         if cache.knows(&batch, &self.signature) {
             return Ok(Verified { signed: self });
         }
+        cache.checked = cache.checked.saturating_add(1);
         key.verify(&batch_root(&root, self.path.leaf_count), &self.signature)?;
         cache.remember(batch, self.signature);
         Ok(Verified { signed: self })
@@ -169,6 +170,7 @@ type Batch = (PublicKey, Hash, u16);
 #[derive(Debug)]
 pub struct BatchCache {
     capacity: usize,
+    checked: u64,
     known: HashMap<Batch, Signature>,
     oldest_first: VecDeque<Batch>,
 }
@@ -176,7 +178,13 @@ pub struct BatchCache {
 impl BatchCache {
     /// A cache of at most `capacity` batches (about 300 bytes each); the oldest goes first.
     pub fn new(capacity: usize) -> BatchCache {
-        BatchCache { capacity, known: HashMap::new(), oldest_first: VecDeque::new() }
+        let (known, oldest_first) = (HashMap::new(), VecDeque::new());
+        BatchCache { capacity, checked: 0, known, oldest_first }
+    }
+
+    /// How many signatures were checked, rather than known already.
+    pub fn checked(&self) -> u64 {
+        self.checked
     }
 
     fn knows(&self, batch: &Batch, signature: &Signature) -> bool {

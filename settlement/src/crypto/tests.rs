@@ -73,6 +73,7 @@ fn every_leaf_of_every_batch_size_verifies_and_no_other_value_does() {
             assert!(forged.verify_alone(&verifying(&key)).is_err());
             assert!(signed.verify(&verifying(&key), &mut cache).is_ok(), "{count} leaves");
         }
+        assert_eq!(cache.checked(), 1, "one check for {count} leaves");
     }
 }
 
