@@ -1,0 +1,24 @@
+//! The load tool: a hub in a process of its own under the load of many wallets, what that costs, and
+//! the proof that nothing is lost when the hub is killed.
+//!
+//! A payment counts once the payee's secret has reached the payer, which the hub passes on only when
+//! both legs are durable.
+
+pub mod chain;
+pub mod fleet;
+pub mod generator;
+pub mod http;
+pub mod hub;
+pub mod options;
+pub mod raw;
+pub mod report;
+pub mod run;
+pub mod schedule;
+pub mod setup;
+pub mod socket;
+pub mod stats;
+pub mod usage;
+
+pub use options::Options;
+pub use report::Report;
+pub use run::run;

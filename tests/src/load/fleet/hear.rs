@@ -1,0 +1,233 @@
+//! What the hub says, and what the wallets say to that.
+
+use anyhow::{Context, Result, anyhow, bail};
+use settlement::channel::{Change, Effect, Now, Received, Step, VerifiedUpdate};
+use settlement::proof::SnapshotRef;
+use settlement::reject::Code;
+use settlement::types::{ChannelId, Secret};
+use settlement::update::Update;
+use settlement::wire::Message;
+
+use super::Fleet;
+use crate::load::socket::Socket;
+
+impl Fleet {
+    /// Shows the hub what this wallet holds: the first thing said on a connection.
+    pub fn meet(&mut self, at: usize, socket: &mut Socket) {
+        let wallet = &mut self.wallets[at];
+        wallet.agreed = false;
+        let (own, yours) = wallet.channel.snapshot_refs();
+        socket.queue(&Message::Sync { channel: wallet.channel.id(), own, yours, tip: None });
+    }
+
+    /// Takes in what the hub said; answers go to the same socket.
+    ///
+    /// # Errors
+    /// When the hub breaks a rule, or says goodbye.
+    pub fn hear(&mut self, message: Message, socket: &mut Socket, now_ns: u64) -> Result<()> {
+        match message {
+            Message::Goodbye { code } => bail!("the hub said goodbye: {code}"),
+            Message::Ping { number, pong: false } => {
+                socket.queue(&Message::Ping { number, pong: true });
+                return Ok(());
+            }
+            Message::Hello(_) | Message::Ping { .. } | Message::Relay { .. } => return Ok(()),
+            _ => {}
+        }
+        let channel = message.channel().context("a message about no channel")?;
+        let at =
+            self.of_channel.get(&channel).context("a message about a channel of nobody here")?;
+        let at = *at as usize;
+        match message {
+            Message::Update(update) => self.on_update(at, update, socket, now_ns)?,
+            Message::Ack { seq, .. } => self.commit(at, &Step::Acked { seq }, socket, now_ns),
+            Message::Reject { seq, code, .. } => self.on_reject(at, seq, code, socket, now_ns)?,
+            Message::Reveal { id, secret, .. } => {
+                self.on_reveal(at, id, &secret, socket, now_ns)?
+            }
+            Message::Fail { id, code, .. } => {
+                if let Some(step) = self.wallets[at].channel.check_fail(id, code) {
+                    self.wallets[at].flush = true;
+                    self.commit(at, &step, socket, now_ns);
+                }
+            }
+            Message::Sync { own, yours, .. } => self.on_sync(at, own, yours, socket, now_ns),
+            _ => bail!("the hub has lost state: it shows a direction in full"),
+        }
+        self.list(at);
+        Ok(())
+    }
+
+    fn now(&self) -> Now<'_> {
+        Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag }
+    }
+
+    fn on_update(
+        &mut self,
+        at: usize,
+        update: Update,
+        socket: &mut Socket,
+        now_ns: u64,
+    ) -> Result<()> {
+        let seq = update.proof.value.seq;
+        let update = VerifiedUpdate::check(update, &self.terms.hub, &mut self.batches)
+            .map_err(|code| anyhow!("the hub's signature: {code}"))?;
+        self.stats.updates_heard += 1;
+        match self.wallets[at].channel.check_update(&update, &self.now()) {
+            Ok(Received::New(step)) => self.commit(at, &step, socket, now_ns),
+            Ok(Received::Again) => self.acknowledge(at, seq, socket),
+            Err(code) if code.retryable() => {
+                *self.refusals.entry(format!("hub's update refused: {code}")).or_default() += 1;
+                let channel = self.wallets[at].channel.id();
+                socket.queue(&Message::Reject { channel, seq, code });
+            }
+            Err(code) => bail!("the hub's update breaks a rule: {code}"),
+        }
+        Ok(())
+    }
+
+    fn on_reject(
+        &mut self,
+        at: usize,
+        seq: u64,
+        code: Code,
+        socket: &mut Socket,
+        now_ns: u64,
+    ) -> Result<()> {
+        if seq == 0 {
+            bail!("the hub refuses to meet a wallet: {code}");
+        }
+        *self.refusals.entry(format!("update refused: {code}")).or_default() += 1;
+        let flight = &self.wallets[at].channel.outgoing().in_flight;
+        if flight.as_ref().is_some_and(|flight| flight.proof.seq == seq) {
+            self.commit(at, &Step::Rejected { seq, code }, socket, now_ns);
+        }
+        Ok(())
+    }
+
+    fn on_reveal(
+        &mut self,
+        at: usize,
+        id: u64,
+        secret: &Secret,
+        socket: &mut Socket,
+        now_ns: u64,
+    ) -> Result<()> {
+        let step = self.wallets[at].channel.check_reveal(id, secret, &self.now());
+        let step = step.map_err(|code| anyhow!("the hub's secret: {code}"))?;
+        if let Some(step) = step {
+            self.commit(at, &step, socket, now_ns);
+        }
+        Ok(())
+    }
+
+    fn on_sync(
+        &mut self,
+        at: usize,
+        own: SnapshotRef,
+        yours: SnapshotRef,
+        socket: &mut Socket,
+        now_ns: u64,
+    ) {
+        let channel = &self.wallets[at].channel;
+        let (mine, theirs) = channel.snapshot_refs();
+        let outcome = channel.check_sync(&own, &yours);
+        self.stats.lost_state += u64::from(outcome.lost.is_some());
+        for step in &outcome.steps {
+            self.commit(at, step, socket, now_ns);
+        }
+        let wallet = &mut self.wallets[at];
+        wallet.agreed = (mine, theirs) == (yours, own);
+        wallet.met = true;
+        for effect in wallet.channel.to_resend() {
+            self.perform(at, effect, socket, now_ns);
+        }
+    }
+
+    fn commit(&mut self, at: usize, step: &Step, socket: &mut Socket, now_ns: u64) {
+        for effect in self.wallets[at].channel.commit(step) {
+            self.perform(at, effect, socket, now_ns);
+        }
+    }
+
+    fn perform(&mut self, at: usize, effect: Effect, socket: &mut Socket, now_ns: u64) {
+        let channel = self.wallets[at].channel.id();
+        match effect {
+            Effect::SendUpdate => self.sign_and_queue(at, socket),
+            Effect::SendAck { seq } => self.acknowledge(at, seq, socket),
+            Effect::SendReveal { id, secret } => {
+                socket.queue(&Message::Reveal { channel, id, secret });
+            }
+            Effect::SendFail { id, code } => socket.queue(&Message::Fail { channel, id, code }),
+            Effect::Received(change) => self.received(at, channel, &change, socket),
+            Effect::Accepted { changes } => {
+                let settled = changes.iter().filter(|it| matches!(it, Change::Settled { .. }));
+                self.wallets[at].books.settled += settled.count() as u64;
+            }
+            Effect::SecretLearned { id, .. } => self.completed(at, id, now_ns),
+            Effect::LockGone { id, code } => self.failed(at, id, code),
+            Effect::Refused { .. } | Effect::PhaseChanged => {}
+        }
+    }
+
+    fn acknowledge(&self, at: usize, seq: u64, socket: &mut Socket) {
+        socket.queue(&Message::Ack { channel: self.wallets[at].channel.id(), seq });
+    }
+
+    fn received(&mut self, at: usize, channel: ChannelId, change: &Change, socket: &mut Socket) {
+        match change {
+            Change::Added { lock, .. } => self.answer_lock(at, channel, lock.id, socket),
+            Change::Settled { .. } => self.wallets[at].books.collected += 1,
+            Change::Paid { .. } | Change::Dropped { .. } => {}
+        }
+    }
+
+    fn answer_lock(&mut self, at: usize, channel: ChannelId, id: u64, socket: &mut Socket) {
+        let step = self.take_payment(at, id).or_else(|code| {
+            *self.refusals.entry(format!("not taken: {code}")).or_default() += 1;
+            self.wallets[at].channel.fail(id, code)
+        });
+        let Ok(step) = step else { return };
+        for effect in self.wallets[at].channel.commit(&step) {
+            let answer = match effect {
+                Effect::SendReveal { id, secret } => Message::Reveal { channel, id, secret },
+                Effect::SendFail { id, code } => Message::Fail { channel, id, code },
+                _ => continue,
+            };
+            socket.queue(&answer);
+        }
+    }
+
+    /// Shows the secret, if this is what the invoice asks for and the rules allow it.
+    fn take_payment(&mut self, at: usize, id: u64) -> Result<Step, Code> {
+        let channel = &self.wallets[at].channel;
+        let lock = channel.claimable(id, &self.now())?;
+        let invoice = self.invoices.get(&lock.anchor).ok_or(Code::UnknownInvoice)?;
+        let asked = invoice.payee as usize == at && lock.unit == invoice.amount && lock.steps == 1;
+        if !asked {
+            return Err(Code::RefusedByPayee);
+        }
+        let step = channel.reveal(id, &invoice.secret)?.ok_or(Code::NothingToDo)?;
+        self.invoices.remove(&lock.anchor);
+        let books = &mut self.wallets[at].books;
+        books.revealed += 1;
+        books.earned += lock.unit.0;
+        Ok(step)
+    }
+
+    fn completed(&mut self, at: usize, id: u64, now_ns: u64) {
+        let wallet = &mut self.wallets[at];
+        let Some(payment) = wallet.pending.take(id) else { return };
+        wallet.books.completed += 1;
+        wallet.books.paid += payment.unit;
+        wallet.books.fees += payment.fee;
+        self.stats.completed(payment.since_ns, now_ns);
+    }
+
+    fn failed(&mut self, at: usize, id: u64, code: Code) {
+        if self.wallets[at].pending.take(id).is_some() {
+            self.stats.failed += 1;
+            *self.refusals.entry(format!("failed: {code}")).or_default() += 1;
+        }
+    }
+}

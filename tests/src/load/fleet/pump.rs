@@ -1,0 +1,148 @@
+//! What the wallets say of their own accord: their next updates.
+
+use rand::{Rng, RngExt};
+use settlement::channel::{Effect, NewOp, Now, Step};
+use settlement::crypto::{Signed, chain_step};
+use settlement::lock::LOCKS_MAX;
+use settlement::reject::Code;
+use settlement::types::{Amount, Anchor, Salt, Secret};
+use settlement::update::{Destination, Payload, Update};
+use settlement::wire::Message;
+
+use super::pending::Payment;
+use super::{Fleet, Invoice};
+use crate::load::socket::Socket;
+
+/// Payments are worth 1 to so many units.
+const AMOUNT_MAX: u64 = 100;
+
+/// A payment that is wanted.
+struct Wanted {
+    op: NewOp,
+    payment: Payment,
+    anchor: Anchor,
+}
+
+impl Fleet {
+    /// Has every wallet that is on the list say what it wants to. `sockets` are the connections,
+    /// `said` is told which of them have something to write.
+    pub fn pump(&mut self, sockets: &mut [Socket], now_ns: u64, said: &mut impl FnMut(usize)) {
+        while let Some(at) = self.list.pop() {
+            let Some(wallet) = self.wallets.get_mut(at) else { continue };
+            wallet.listed = false;
+            let connection = wallet.connection;
+            let Some(socket) = sockets.get_mut(connection) else { continue };
+            if self.pump_one(at, socket, now_ns) {
+                said(connection);
+            }
+        }
+    }
+
+    fn pump_one(&mut self, at: usize, socket: &mut Socket, now_ns: u64) -> bool {
+        let wallet = &self.wallets[at];
+        let channel = &wallet.channel;
+        if !wallet.met || channel.outgoing().in_flight.is_some() || channel.usable().is_err() {
+            return false;
+        }
+        let count = self.count(at);
+        let now = Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag };
+        let due = || (wallet.flush || !self.paying) && channel.has_due_changes(&now);
+        if count == 0 && !channel.owes_plain_update() && !due() {
+            return false;
+        }
+        let wanted: Vec<Wanted> = (0..count).map(|nth| self.want(at, nth, now_ns)).collect();
+        self.make(at, wanted, socket, now_ns)
+    }
+
+    /// How many payments this wallet makes now.
+    fn count(&self, at: usize) -> usize {
+        let wallet = &self.wallets[at];
+        let each = self.pace.per_signature;
+        let room = LOCKS_MAX.saturating_sub(wallet.channel.outgoing().accepted.locks.len());
+        if !self.paying || !self.view.fresh || room < each {
+            return 0;
+        }
+        if self.pace.open_loop {
+            return wallet.due.len().min(room);
+        }
+        let most = each.saturating_mul(self.pace.rounds);
+        if most.saturating_sub(wallet.pending.len()) >= each { each } else { 0 }
+    }
+
+    /// A payment to somebody, whose invoice is made now.
+    fn want(&mut self, at: usize, nth: usize, now_ns: u64) -> Wanted {
+        let others = self.wallets.len().saturating_sub(1);
+        let payee = (at + 1 + self.rng.random_range(0..others)) % self.wallets.len();
+        let amount = Amount(self.rng.random_range(1..=AMOUNT_MAX));
+        let mut secret = Secret([0; 32]);
+        self.rng.fill_bytes(&mut secret.0);
+        let anchor = Anchor(chain_step(&secret.0));
+        let fee = self.terms.fees().fee(amount).unwrap_or_default();
+        let unit = Amount(amount.0.saturating_add(fee.0));
+        self.invoices.insert(anchor, Invoice { secret, amount, payee: payee as u32 });
+        let to = Destination { hub: None, wallet: self.payees[payee] };
+        let expiry = self.view.height.after(self.terms.policy().lock_life);
+        let since_ns = self.wallets[at].due.get(nth).copied().unwrap_or(now_ns);
+        let payload = Payload::default();
+        Wanted {
+            op: NewOp::Add { anchor, unit, steps: 1, expiry, to, payload },
+            payment: Payment { since_ns, unit: unit.0, fee: fee.0 },
+            anchor,
+        }
+    }
+
+    fn make(&mut self, at: usize, wanted: Vec<Wanted>, socket: &mut Socket, now_ns: u64) -> bool {
+        let (ops, payments): (Vec<NewOp>, Vec<(Payment, Anchor)>) =
+            wanted.into_iter().map(|it| (it.op, (it.payment, it.anchor))).unzip();
+        let now = Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag };
+        let wallet = &mut self.wallets[at];
+        (wallet.flush, wallet.updated_ns) = (false, now_ns);
+        let proposal = wallet.channel.propose(&ops, &now);
+        let mut later = Vec::new();
+        for ((payment, anchor), outcome) in payments.into_iter().zip(proposal.outcomes) {
+            let due = wallet.due.pop_front();
+            match outcome {
+                Ok(id) => {
+                    wallet.pending.push(id, payment);
+                    self.stats.started += 1;
+                }
+                Err(code) => {
+                    self.invoices.remove(&anchor);
+                    // It has to wait, in front of what fell due after it.
+                    if matches!(code, Code::TooManyUnacknowledged | Code::TooManyLocks) {
+                        later.extend(due);
+                    } else {
+                        self.stats.failed += 1;
+                        *self.refusals.entry(format!("not sent: {code}")).or_default() += 1;
+                    }
+                }
+            }
+        }
+        later.into_iter().rev().for_each(|due| wallet.due.push_front(due));
+        let Some(step) = proposal.step else { return false };
+        self.send_update(at, &step, socket);
+        true
+    }
+
+    fn send_update(&mut self, at: usize, step: &Step, socket: &mut Socket) {
+        let effects = self.wallets[at].channel.commit(step);
+        for effect in effects {
+            if effect == Effect::SendUpdate {
+                self.sign_and_queue(at, socket);
+            }
+        }
+    }
+
+    /// Signs the update in flight and puts it behind what is to be written.
+    pub(super) fn sign_and_queue(&mut self, at: usize, socket: &mut Socket) {
+        let wallet = &self.wallets[at];
+        let Some(flight) = &wallet.channel.outgoing().in_flight else { return };
+        let mut salt = Salt([0; 16]);
+        self.rng.fill_bytes(&mut salt.0);
+        let proof = Signed::alone(&wallet.key, flight.proof, salt);
+        let channel = wallet.channel.id();
+        let update = Update { channel, base: flight.base, ops: flight.ops(), proof };
+        socket.queue(&Message::Update(update));
+        self.stats.signatures += 1;
+    }
+}

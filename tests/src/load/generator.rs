@@ -1,0 +1,406 @@
+//! A thread with its wallets and its connections: it reads what came, lets the wallets answer, and
+//! writes all that with one write for each connection.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use mio::{Events, Interest, Poll, Token};
+use settlement::crypto::Signable;
+use settlement::types::{Hash, Role};
+use settlement::wire::{HELLO_KEYS_MAX, Hello, Message, SignIn, VERSION};
+
+use super::fleet::Fleet;
+use super::schedule::Schedule;
+use super::socket::{Came, Socket};
+
+/// How long a turn waits at most for something to come.
+const TURN: Duration = Duration::from_millis(20);
+/// How often idle wallets are looked at.
+const SWEEP_NS: u64 = 250_000_000;
+/// How long bringing everything to an end may take.
+const ENDING: Duration = Duration::from_secs(60);
+
+/// What the threads are to do.
+const PAY: u8 = 0;
+const END: u8 = 1;
+
+/// What one thread has counted so far, for others to read while it goes on.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Payments completed.
+    pub completed: AtomicU64,
+    /// Payments failed.
+    pub failed: AtomicU64,
+    /// Signatures made.
+    pub signatures: AtomicU64,
+    /// The hub's updates.
+    pub updates_heard: AtomicU64,
+    /// Signatures of the hub's that were checked.
+    pub checked: AtomicU64,
+    /// Payments that fell due and are not sent.
+    pub backlog: AtomicU64,
+}
+
+/// What the threads share.
+#[derive(Debug)]
+pub struct Shared {
+    phase: AtomicU8,
+    /// Whether all wallets have met the hub.
+    pub ready: AtomicU64,
+    /// Whether the end of the connections is expected.
+    killed: AtomicBool,
+    began: Instant,
+}
+
+impl Shared {
+    /// Wallets that pay as soon as they have met the hub; or, after a restart, only bring to an end
+    /// what is pending.
+    pub fn new(paying: bool) -> Arc<Shared> {
+        let phase = AtomicU8::new(if paying { PAY } else { END });
+        let (ready, killed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Shared { phase, ready, killed, began: Instant::now() })
+    }
+
+    /// Nanoseconds since the load began.
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The hub is about to be killed: connections end.
+    pub fn expect_the_end(&self) {
+        self.killed.store(true, Relaxed);
+    }
+
+    /// No new payments: what is pending is brought to an end.
+    pub fn end(&self) {
+        self.phase.store(END, Relaxed);
+    }
+}
+
+/// A thread that runs.
+pub struct Generator {
+    /// What it has counted.
+    pub live: Arc<Live>,
+    thread: JoinHandle<(Fleet, Result<()>)>,
+}
+
+impl Generator {
+    /// Connects this fleet to the hub at `host` and lets it go. `rate` is this thread's share of the
+    /// payments a second, in open loop.
+    pub fn start(
+        mut fleet: Fleet,
+        host: String,
+        connections: usize,
+        rate: Option<(f64, usize)>,
+        shared: Arc<Shared>,
+    ) -> Generator {
+        let live = Arc::<Live>::default();
+        let told = live.clone();
+        let thread = std::thread::spawn(move || {
+            fleet.part();
+            let done = Loop::connect(&mut fleet, &host, connections, shared, told)
+                .and_then(|turning| turning.run(rate));
+            (fleet, done)
+        });
+        Generator { live, thread }
+    }
+
+    /// Whether it has ended, which it should not by itself.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for its end and gives the fleet back.
+    ///
+    /// # Errors
+    /// When the hub broke a rule, or a connection broke that should not have.
+    pub fn join(self) -> Result<Fleet> {
+        let (fleet, done) = self.thread.join().map_err(|_| anyhow!("a thread of wallets died"))?;
+        done?;
+        Ok(fleet)
+    }
+}
+
+struct Loop<'a> {
+    fleet: &'a mut Fleet,
+    poll: Poll,
+    sockets: Vec<Socket>,
+    /// Which of them have something to write.
+    to_write: Vec<usize>,
+    listed: Vec<bool>,
+    shared: Arc<Shared>,
+    live: Arc<Live>,
+    closed: bool,
+}
+
+impl<'a> Loop<'a> {
+    fn connect(
+        fleet: &'a mut Fleet,
+        host: &str,
+        connections: usize,
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+    ) -> Result<Loop<'a>> {
+        let poll = Poll::new()?;
+        let mut sockets = Vec::with_capacity(connections);
+        for connection in 0..connections {
+            let mut socket = sign_in(fleet, connection, host)?;
+            let interest = Interest::READABLE.add(Interest::WRITABLE);
+            poll.registry().register(&mut socket.stream, Token(connection), interest)?;
+            sockets.push(socket);
+        }
+        let listed = vec![false; connections];
+        let to_write = Vec::new();
+        Ok(Loop { fleet, poll, sockets, to_write, listed, shared, live, closed: false })
+    }
+
+    fn run(mut self, rate: Option<(f64, usize)>) -> Result<()> {
+        self.fleet.look();
+        for at in 0..self.fleet.wallets.len() {
+            let connection = self.fleet.wallets[at].connection;
+            self.fleet.meet(at, &mut self.sockets[connection]);
+            self.write_later(connection);
+        }
+        // Something may have been read together with the sign-in.
+        for at in 0..self.sockets.len() {
+            self.take_in(at)?;
+        }
+        let mut payments = rate.map(|(rate, each)| Payments::new(&self.shared, rate, each));
+        let mut sweep_ns = 0;
+        let mut ending: Option<Ending> = None;
+        let mut events = Events::with_capacity(self.sockets.len().max(16));
+        while !self.closed {
+            let now_ns = self.shared.now_ns();
+            self.fleet.look();
+            let paying = self.shared.phase.load(Relaxed) == PAY;
+            self.fleet.pay(paying);
+            if let (Some(payments), true) = (&mut payments, paying) {
+                payments.fall_due(self.fleet, now_ns);
+            }
+            if now_ns.saturating_sub(sweep_ns) >= SWEEP_NS {
+                sweep_ns = now_ns;
+                self.fleet.settle_idle(now_ns);
+            }
+            self.turn(now_ns)?;
+            if !paying && ending.get_or_insert_with(Ending::new).is_over(&mut self)? {
+                return Ok(());
+            }
+            let wait = payments.as_ref().map_or(TURN, |it| it.wait(self.shared.now_ns()));
+            self.wait(&mut events, wait)?;
+        }
+        if self.shared.killed.load(Relaxed) { Ok(()) } else { bail!("the hub closed a connection") }
+    }
+
+    /// Lets the wallets say what they want to, and writes it.
+    fn turn(&mut self, now_ns: u64) -> Result<()> {
+        let Loop { fleet, sockets, to_write, listed, .. } = self;
+        fleet.pump(sockets, now_ns, &mut |at| {
+            if !std::mem::replace(&mut listed[at], true) {
+                to_write.push(at);
+            }
+        });
+        while let Some(at) = self.to_write.pop() {
+            self.listed[at] = false;
+            match self.sockets[at].flush() {
+                // What is left goes when the system says that there is room again.
+                Ok(_) => {}
+                Err(error) => self.broken(&error)?,
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Events, wait: Duration) -> Result<()> {
+        match self.poll.poll(events, Some(wait)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        for event in events.iter() {
+            let Token(at) = event.token();
+            if event.is_writable() && self.sockets[at].waiting() > 0 {
+                self.write_later(at);
+            }
+            if event.is_readable() || event.is_read_closed() {
+                self.read(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, at: usize) -> Result<()> {
+        loop {
+            let more = match self.sockets[at].read() {
+                Ok(Some(more)) => more,
+                Ok(None) => {
+                    self.closed = true;
+                    return Ok(());
+                }
+                Err(error) => return self.broken(&error),
+            };
+            self.take_in(at)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_in(&mut self, at: usize) -> Result<()> {
+        let now_ns = self.shared.now_ns();
+        let socket = &mut self.sockets[at];
+        loop {
+            match socket.take()? {
+                Came::Nothing => break,
+                Came::Closed => {
+                    self.closed = true;
+                    break;
+                }
+                Came::Frame(range) => {
+                    let message = Message::from_frame(&socket.bytes()[range])?;
+                    self.fleet.hear(message, socket, now_ns)?;
+                }
+            }
+        }
+        if socket.waiting() > 0 {
+            self.write_later(at);
+        }
+        Ok(())
+    }
+
+    fn write_later(&mut self, at: usize) {
+        if !std::mem::replace(&mut self.listed[at], true) {
+            self.to_write.push(at);
+        }
+    }
+
+    fn broken(&mut self, error: &std::io::Error) -> Result<()> {
+        self.closed = true;
+        if self.shared.killed.load(Relaxed) { Ok(()) } else { bail!("a connection broke: {error}") }
+    }
+
+    fn publish(&self) {
+        let (stats, live) = (&self.fleet.stats, &self.live);
+        live.completed.store(stats.completed, Relaxed);
+        live.failed.store(stats.failed, Relaxed);
+        live.signatures.store(stats.signatures, Relaxed);
+        live.updates_heard.store(stats.updates_heard, Relaxed);
+        live.checked.store(self.fleet.batches_checked(), Relaxed);
+    }
+}
+
+/// Payments that fall due by a schedule, each group at the next wallet of a shuffled round.
+struct Payments {
+    schedule: Schedule,
+    each: usize,
+    next: usize,
+}
+
+impl Payments {
+    fn new(shared: &Shared, rate: f64, each: usize) -> Payments {
+        Payments { schedule: Schedule::new(shared.now_ns(), rate, each), each, next: 0 }
+    }
+
+    fn fall_due(&mut self, fleet: &mut Fleet, now_ns: u64) {
+        while let Some(due_ns) = self.schedule.take(now_ns) {
+            let at = self.next % fleet.wallets.len().max(1);
+            self.next += 1;
+            (0..self.each).for_each(|_| fleet.fall_due(at, due_ns));
+        }
+    }
+
+    fn wait(&self, now_ns: u64) -> Duration {
+        let left = Duration::from_nanos(self.schedule.next_ns().saturating_sub(now_ns));
+        // The system waits whole milliseconds: what is nearer is waited for awake.
+        if left < Duration::from_millis(1) { Duration::ZERO } else { left.min(TURN) }
+    }
+}
+
+/// Bringing everything to an end: first what is pending, then all meet the hub once more, and show
+/// each other the same.
+struct Ending {
+    until: Instant,
+    asked: bool,
+}
+
+impl Ending {
+    fn new() -> Ending {
+        Ending { until: Instant::now() + ENDING, asked: false }
+    }
+
+    fn is_over(&mut self, turning: &mut Loop<'_>) -> Result<bool> {
+        if self.asked && turning.fleet.all_agree() {
+            return Ok(true);
+        }
+        if Instant::now() > self.until {
+            // What is missing is counted in the books.
+            return Ok(true);
+        }
+        if !self.asked && turning.fleet.is_quiet() {
+            self.asked = true;
+            for at in 0..turning.fleet.wallets.len() {
+                let connection = turning.fleet.wallets[at].connection;
+                turning.fleet.meet(at, &mut turning.sockets[connection]);
+                turning.write_later(connection);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Connects, and signs in the wallets of this connection.
+fn sign_in(fleet: &Fleet, connection: usize, host: &str) -> Result<Socket> {
+    let (mut socket, mut stream) = Socket::connect(host)?;
+    let info = &fleet.terms().info;
+    let hello = socket.wait(&mut stream)?;
+    let Message::Hello(Hello { challenge, .. }) = hello else { bail!("the hub does not greet") };
+    let mut ours = Hash::ZERO;
+    rand::fill(&mut ours.0[..]);
+    let (ledger, hub) = (info.ledger, info.hub);
+    let wallets: Vec<_> = fleet.wallets.iter().filter(|it| it.connection == connection).collect();
+    for some in wallets.chunks(HELLO_KEYS_MAX) {
+        let keys = some.iter().map(|wallet| {
+            let key = wallet.key().public();
+            let body = SignIn { ledger, hub, challenge, key, role: Role::Wallet };
+            (key, wallet.key().sign(&body.digest()))
+        });
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            features: 0,
+            ledger,
+            challenge: ours,
+            keys: keys.collect(),
+        };
+        socket.queue(&Message::Hello(hello));
+        let Message::Hello(Hello { keys, .. }) = socket.wait(&mut stream)? else {
+            bail!("the hub does not prove its key");
+        };
+        let body = SignIn { ledger, hub, challenge: ours, key: hub, role: Role::Hub };
+        let (_, proof) = keys.first().context("the hub does not prove its key")?;
+        fleet.terms().hub.verify(&body.digest(), proof)?;
+    }
+    socket.settle(&stream)?;
+    Ok(socket)
+}
+
+/// The sum of a figure over all threads.
+pub fn sum(generators: &[Generator], of: impl Fn(&Live) -> &AtomicU64) -> u64 {
+    generators.iter().map(|generator| of(&generator.live).load(Relaxed)).sum()
+}
+
+/// Why payments failed, over all threads.
+pub fn refusals(fleets: &[Fleet]) -> Vec<(String, u64)> {
+    let mut all: HashMap<String, u64> = HashMap::new();
+    for (why, count) in fleets.iter().flat_map(|fleet| &fleet.refusals) {
+        *all.entry(why.clone()).or_default() += count;
+    }
+    let mut all: Vec<_> = all.into_iter().collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    all
+}

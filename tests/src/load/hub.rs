@@ -1,0 +1,156 @@
+//! The hub under load: a process of its own, with its data on a disk.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::http::Http;
+use super::options::Options;
+use crate::process::child::Child;
+
+/// How long a hub may take to start.
+const START: Duration = Duration::from_secs(120);
+/// How often it is asked whether it is ready.
+const ASK: Duration = Duration::from_millis(2);
+
+/// A running hub.
+pub struct Hub {
+    program: PathBuf,
+    config: PathBuf,
+    process: Child,
+    /// Where wallets connect, with the ledger behind it.
+    pub url: String,
+    admin: String,
+}
+
+impl Hub {
+    /// Starts a hub in this directory as the options say, and waits until it takes payments.
+    ///
+    /// # Errors
+    /// When there is no such program, or it does not start.
+    pub fn start(options: &Options, dir: &Path) -> Result<Hub> {
+        let program = program(options)?;
+        let config = dir.join("hub.toml");
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        std::fs::write(&config, settings(options, dir)?)?;
+        let process = launch(&program, &config);
+        let hub = Hub { program, config, process, url: String::new(), admin: String::new() };
+        hub.wait_ready(Instant::now())
+    }
+
+    /// Ends it at once, with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again; says how long it took from its start until it was ready.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub fn start_again(mut self) -> Result<(Hub, Duration)> {
+        let began = Instant::now();
+        self.process = launch(&self.program, &self.config);
+        let hub = self.wait_ready(began)?;
+        Ok((hub, began.elapsed()))
+    }
+
+    fn wait_ready(mut self, began: Instant) -> Result<Hub> {
+        let serving = |line: &Value| line["listening"].is_string();
+        let (line, _) = self.process.wait_for("its address", 0, START, serving);
+        let address = |key: &str| line[key].as_str().map(str::to_owned).context("its address");
+        (self.url, self.admin) = (address("listening")?, address("admin")?);
+        while Http::connect(&self.admin)?.get("/readyz").is_err() {
+            if began.elapsed() > START {
+                bail!("the hub is not ready after {START:?}:\n{}", self.process.log());
+            }
+            std::thread::sleep(ASK);
+        }
+        Ok(self)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Host and port where wallets connect.
+    pub fn host(&self) -> String {
+        self.url.trim_start_matches("http://").to_owned()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its figures by name.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn metrics(&self) -> Result<HashMap<String, f64>> {
+        let body = Http::connect(&self.admin)?.get("/metrics")?;
+        Ok(parse(&String::from_utf8_lossy(&body)))
+    }
+}
+
+fn parse(text: &str) -> HashMap<String, f64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let figures = lines.filter_map(|line| line.rsplit_once(' '));
+    figures.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+}
+
+fn launch(program: &Path, config: &Path) -> Child {
+    Child::start("hub", program, &["run", "--config", &config.display().to_string()])
+}
+
+/// The program beside this one, or the one that was named.
+fn program(options: &Options) -> Result<PathBuf> {
+    if let Some(named) = &options.hub {
+        return Ok(named.clone());
+    }
+    let beside = std::env::current_exe()?;
+    let dir = beside.parent().context("a program in no directory")?;
+    // Cargo puts tests one directory deeper.
+    let dirs = [dir, dir.parent().unwrap_or(dir)];
+    let found = dirs.iter().flat_map(|dir| [dir.join("hub"), dir.join("test-hub")]);
+    let found = found.into_iter().find(|path| path.exists());
+    found.with_context(|| {
+        format!(
+            "there is no `hub` in {}: cargo build --release -p hub, or give --hub",
+            dir.display()
+        )
+    })
+}
+
+/// What an operator would set for so many wallets; the rest are the defaults.
+fn settings(options: &Options, dir: &Path) -> Result<String> {
+    let mut settings = toml::Table::new();
+    let mut set = |key: &str, value: toml::Value| settings.insert(key.to_owned(), value);
+    set("data_dir", dir.join("data").display().to_string().into());
+    set("listen", "127.0.0.1:0".into());
+    set("admin_listen", "127.0.0.1:0".into());
+    set("development", true.into());
+    set("log", "warn".into());
+    set("shards", i64::from(options.shards).into());
+    set("verify_workers", i64::try_from(options.verify_workers)?.into());
+    let mut channels = toml::Table::new();
+    channels.insert("inbound_max".into(), i64::try_from(options.deposit.0)?.into());
+    set("channels", channels.into());
+    Ok(toml::to_string(&settings)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_with_their_labels() {
+        let text = "# HELP hub_a A.\n# TYPE hub_a counter\nhub_a 12\nhub_queue{shard=\"0\"} 3\n";
+        let figures = parse(text);
+        assert_eq!((figures["hub_a"], figures["hub_queue{shard=\"0\"}"]), (12.0, 3.0));
+        assert_eq!(figures.len(), 2);
+    }
+}

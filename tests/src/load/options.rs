@@ -1,0 +1,124 @@
+//! What a load is made of.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+use settlement::lock::LOCKS_MAX;
+use settlement::types::Amount;
+
+/// The kinds of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// One payment per signature, from each wallet again as soon as the last one is completed.
+    Spread,
+    /// Many payments per signature.
+    Batch,
+    /// Streams of payments without signatures.
+    Stream,
+    /// Single payments, batches, and some that fail, while channels open and close.
+    Mixed,
+}
+
+impl Profile {
+    /// Its name, as it is given and printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Spread => "spread",
+            Profile::Batch => "batch",
+            Profile::Stream => "stream",
+            Profile::Mixed => "mixed",
+        }
+    }
+}
+
+/// Loads a hub in a process of its own, over real sockets, and measures what that costs. Then the
+/// hub is killed with SIGKILL and started again, and everything that it had acknowledged must be
+/// there: a lost payment is exit code 1.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "load", version)]
+pub struct Options {
+    /// What kind of load.
+    #[arg(long, value_enum)]
+    pub profile: Profile,
+    /// Connections that the wallets share.
+    #[arg(long, default_value_t = 32)]
+    pub connections: usize,
+    /// Wallets that pay, each with a channel of its own.
+    #[arg(long, default_value_t = 1_000)]
+    pub wallets: usize,
+    /// Payments under one signature of their payer [default: 1; for `batch` 16].
+    #[arg(long)]
+    pub per_signature: Option<usize>,
+    /// Signatures' worth of payments that a wallet has pending at once, in closed loop.
+    #[arg(long, default_value_t = 1)]
+    pub rounds: usize,
+    /// How long is measured.
+    #[arg(long, default_value_t = 60.0)]
+    pub seconds: f64,
+    /// How long the load runs before that.
+    #[arg(long, default_value_t = 5.0)]
+    pub warm_up: f64,
+    /// Payments that fall due in a second, whether the hub keeps up or not (open loop); without,
+    /// each wallet goes on as soon as its payments are completed (closed loop).
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// The hub's threads that check signatures; 0 is one for each core.
+    #[arg(long, default_value_t = 0)]
+    pub verify_workers: usize,
+    /// The hub's threads that keep channels.
+    #[arg(long, default_value_t = 1)]
+    pub shards: u16,
+    /// Threads that the wallets live on. The payees of a wallet are the others of its thread.
+    #[arg(long, default_value_t = 1)]
+    pub generator_threads: usize,
+    /// What each wallet puts into its channel; the hub puts in as much.
+    #[arg(long, default_value = "1000000")]
+    pub deposit: Amount,
+    /// Where the hub keeps its data, on a real disk [default: a directory beside this program,
+    /// which goes again].
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// The `hub` program [default: the one beside this program].
+    #[arg(long)]
+    pub hub: Option<PathBuf>,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Options {
+    /// Payments under one signature.
+    pub fn per_signature(&self) -> usize {
+        self.per_signature.unwrap_or(if self.profile == Profile::Batch { 16 } else { 1 })
+    }
+
+    /// Refuses what can't be run.
+    ///
+    /// # Errors
+    /// The sentence says what to change.
+    pub fn check(&self) -> Result<()> {
+        match self.profile {
+            Profile::Spread | Profile::Batch => {}
+            Profile::Stream => bail!("this hub has no streams yet: take another --profile"),
+            Profile::Mixed => bail!("--profile mixed is not there yet: take another one"),
+        }
+        let threads = self.generator_threads;
+        if threads == 0 || self.connections < threads || self.wallets < threads.saturating_mul(2) {
+            bail!("each of the --generator-threads needs a connection and two wallets");
+        }
+        if self.connections > self.wallets {
+            bail!("a connection without a wallet is none: at most {} of them", self.wallets);
+        }
+        let pending = self.per_signature().saturating_mul(self.rounds);
+        if pending == 0 || pending > LOCKS_MAX {
+            bail!(
+                "--per-signature times --rounds must be 1 to {LOCKS_MAX}, the locks of a channel"
+            );
+        }
+        if self.seconds < 1.0 || self.warm_up < 0.0 || self.rate.is_some_and(|rate| rate <= 0.0) {
+            bail!("--seconds must be 1 or more, --warm-up not negative, --rate more than nothing");
+        }
+        Ok(())
+    }
+}
