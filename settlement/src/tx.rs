@@ -226,6 +226,18 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// One that brings nothing, and does not close: what the others are made from.
+    pub fn nothing(channel: ChannelId, by: Role) -> Submission {
+        let (locks, claims) = (Vec::new(), Vec::new());
+        Submission { channel, by, close: false, proof: None, locks, claims }
+    }
+
+    /// A close that brings nothing: what a side could do that keeps back what the other has signed,
+    /// or that has nothing.
+    pub fn close_with_nothing(channel: ChannelId, by: Role) -> Submission {
+        Submission { close: true, ..Submission::nothing(channel, by) }
+    }
+
     /// Whose direction it speaks about: the other side's. What a side brings of its own would be its
     /// word about its own debt.
     pub fn direction(&self) -> Role {

@@ -17,7 +17,7 @@ use settlement::params::{Allocation, Fees, Genesis};
 use settlement::proof::{BalanceProof, OpenTerms};
 use settlement::reject::Code;
 use settlement::tx::{AccountAction, AccountTx, Submission, Transaction};
-use settlement::types::{Amount, AssetId, ChannelId, Hash, LedgerId, PublicKey, Role, Salt};
+use settlement::types::{Amount, AssetId, Hash, LedgerId, PublicKey, Role, Salt};
 use tests::process::http::Http;
 use tests::process::ledger::Ledger;
 use tests::process::tower::Tower;
@@ -98,11 +98,10 @@ fn answer_of(terms: OpenTerms) -> Transaction {
         peer_transferred: Amount(0),
     };
     let proof = Some(Signed::alone(&key(2), proof, Salt([7; 16])));
-    Transaction::submit(&key(1), Submission { proof, ..nothing(terms.channel_id(), Role::Wallet) })
-}
-
-fn nothing(channel: ChannelId, by: Role) -> Submission {
-    Submission { channel, by, close: false, proof: None, locks: vec![], claims: vec![] }
+    Transaction::submit(
+        &key(1),
+        Submission { proof, ..Submission::nothing(terms.channel_id(), Role::Wallet) },
+    )
 }
 
 /// The envelope in which the tower brings an answer.
@@ -128,7 +127,7 @@ fn the_answer_is_paid_from_the_towers_account_and_counts() {
     let held: Value = tower.http.post("/v1/answers", &export).ok();
     assert_eq!(held["held"][0]["seq"], 1, "{held}");
 
-    let close = Submission { close: true, ..nothing(channel, Role::Hub) };
+    let close = Submission::close_with_nothing(channel, Role::Hub);
     let close = AccountAction::carry(Transaction::submit(&key(2), close)).unwrap();
     bring(&ledger.http, &key(2), close);
     // An empty account pays for nothing: the tower says so, and tries again.

@@ -81,7 +81,7 @@ pub(super) fn proof(
 
 /// What `by` brings; fields are set by the tests.
 pub(super) fn submission(channel: ChannelId, by: Role) -> Submission {
-    Submission { channel, by, close: false, proof: None, locks: vec![], claims: vec![] }
+    Submission::nothing(channel, by)
 }
 
 pub(super) struct World {

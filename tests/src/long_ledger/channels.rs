@@ -100,7 +100,7 @@ impl Maker {
     /// A submission on an open channel.
     fn record(&self, of: Channel) -> Transaction {
         let proof = Some(self.proof(of, Role::Wallet, 1, 10, &[]));
-        self.submission(of, Submission { proof, ..nothing(of, Role::Hub) })
+        self.submission(of, Submission { proof, ..Submission::nothing(of.id, Role::Hub) })
     }
 
     fn entry(&self, of: Channel) -> AnchorEntry {
@@ -136,7 +136,7 @@ impl Maker {
             0 => Some(self.close_together(of)),
             1 => {
                 self.life.closing.push(of.id);
-                Some(self.submission(of, Submission { close: true, ..nothing(of, Role::Wallet) }))
+                Some(self.submission(of, Submission::close_with_nothing(of.id, Role::Wallet)))
             }
             _ => Some(self.newest(of, true)),
         }
@@ -176,7 +176,8 @@ impl Maker {
         let locks = vec![Lock { id: 1, anchor, unit: Amount(2), steps: STEPS, expiry }];
         let proof = Some(self.proof(of, Role::Wallet, 3, 30, &locks));
         let claims = vec![(1, secret)];
-        self.submission(of, Submission { close, proof, locks, claims, ..nothing(of, Role::Hub) })
+        let nothing = Submission::nothing(of.id, Role::Hub);
+        self.submission(of, Submission { close, proof, locks, claims, ..nothing })
     }
 
     fn later(&self, blocks: u64) -> Height {
@@ -219,9 +220,4 @@ impl Maker {
         };
         Signed::alone(&self.party(of, from).key, value, Salt([7; 16]))
     }
-}
-
-fn nothing(of: Channel, by: Role) -> Submission {
-    let (locks, claims) = (Vec::new(), Vec::new());
-    Submission { channel: of.id, by, close: false, proof: None, locks, claims }
 }

@@ -109,14 +109,7 @@ impl Hub {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text.trim(), &mut bytes).unwrap();
         let key = SigningKey::from_bytes(bytes).unwrap();
-        let nothing = Submission {
-            channel,
-            by: Role::Hub,
-            close: true,
-            proof: None,
-            locks: Vec::new(),
-            claims: Vec::new(),
-        };
+        let nothing = Submission::close_with_nothing(channel, Role::Hub);
         let transaction = hex::encode(encode(&Transaction::submit(&key, nothing)));
         let answer = ledger.post("/v1/ledger/transactions", &SubmitRequest { transaction });
         let _: SubmitAnswer = answer.ok();

@@ -46,14 +46,7 @@ impl Stand {
         let terms = open(&mut ledger);
         let again = open(&mut ledger);
         let due = open(&mut ledger).channel_id();
-        let close = Submission {
-            channel: due,
-            by: Role::Wallet,
-            close: true,
-            proof: None,
-            locks: Vec::new(),
-            claims: Vec::new(),
-        };
+        let close = Submission::close_with_nothing(due, Role::Wallet);
         block(&mut ledger, Transaction::submit(&key(1), close));
         let ends = |ledger: &Ledger| ledger.channel(&due).and_then(|channel| channel.due());
         while ends(&ledger).is_some_and(|due| due > ledger.tip().height.after(1)) {

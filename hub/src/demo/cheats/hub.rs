@@ -49,14 +49,7 @@ impl HubPlot {
         self.wait_anchored(scene).await?;
         let HubPlot { sleeper, channel, inbound, was_due } = self;
         sleeper.client.shutdown().await;
-        let nothing = Submission {
-            channel,
-            by: Role::Hub,
-            close: true,
-            proof: None,
-            locks: Vec::new(),
-            claims: Vec::new(),
-        };
+        let nothing = Submission::close_with_nothing(channel, Role::Hub);
         let close = Transaction::submit(&scene.hub_key()?, nothing);
         let taken = scene.ledger().submit(close).await;
         taken.map_err(|code| anyhow!("the ledger refused the hub's close: {code}"))?;

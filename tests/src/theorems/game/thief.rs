@@ -226,7 +226,7 @@ impl Game {
         let value = BalanceProof { seq: 1 << 40, ..nothing.proof.value };
         let proof = Some(Signed::alone(self.key(self.thief()), value, Salt([8; 16])));
         let (channel, by) = (self.me.id(), self.thief());
-        let body = Submission { channel, by, close: true, proof, locks: vec![], claims: vec![] };
+        let body = Submission { proof, ..Submission::close_with_nothing(channel, by) };
         self.hand_in_for_thief(body)
     }
 
