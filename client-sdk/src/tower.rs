@@ -20,6 +20,7 @@ mod desk;
 mod inbox;
 mod serve;
 mod store;
+mod tell;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

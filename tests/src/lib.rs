@@ -12,5 +12,6 @@ pub mod load;
 pub mod long_ledger;
 pub mod process;
 pub mod theorems;
+pub mod tower_load;
 pub mod world;
 pub mod written;

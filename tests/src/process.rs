@@ -8,6 +8,7 @@
 
 pub mod child;
 pub mod driver;
+pub mod far;
 pub mod http;
 pub mod hub;
 pub mod kill;
@@ -42,6 +43,21 @@ pub struct Programs {
     pub ledger: PathBuf,
     /// A wallet that takes orders.
     pub driver: PathBuf,
+}
+
+impl Programs {
+    /// Those beside the program that is running, if they were built.
+    pub fn beside_this_one() -> Option<Programs> {
+        let dir = std::env::current_exe().ok()?.parent()?.to_owned();
+        let programs = Programs {
+            hub: dir.join("test-hub"),
+            wallet: dir.join("test-wallet"),
+            ledger: dir.join("test-ledger"),
+            driver: dir.join("test-driver"),
+        };
+        let Programs { hub, wallet, ledger, driver } = &programs;
+        [hub, wallet, ledger, driver].iter().all(|program| program.exists()).then_some(programs)
+    }
 }
 
 /// The programs that were built for this test.

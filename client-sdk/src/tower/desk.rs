@@ -1,22 +1,25 @@
 //! The one task that guards: takes answers, follows the ledger, and brings what has to be brought.
 //!
-//! One thing after the other, so there is one truth about each channel. Everything that comes from
-//! the ledger is asked for again when it fails; nothing that waits for it holds up the deadline of
-//! another channel for longer than one request takes.
+//! One task decides, so there is one truth about each channel; what it asks of the ledger, and what
+//! it brings, is under way for many channels at once. Everything that comes from the ledger is asked
+//! for again when it fails; nothing that waits for it holds up the deadline of another channel for
+//! longer than one request takes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use settlement::crypto::SigningKey;
 use settlement::reject::Code;
 use settlement::state_proof::StateProof;
 use settlement::types::{ChannelId, Height};
 use tokio::sync::mpsc;
 
-use super::bring::{Bearer, Brought};
+use super::bring::{Bearer, Brought, Came};
 use super::store::Store;
+use super::tell::Teller;
 use super::{Ground, HandIn, HandedIn, Held, NotTaken, Told};
 use crate::client::{ClientError, clock_ms};
 use crate::follower::{FollowError, Follower, HeaderCheck};
@@ -42,7 +45,7 @@ pub(super) struct Desk {
     answered: BTreeSet<ChannelId>,
     /// The last trouble that was told, until the ledger gives a block again.
     trouble: Option<Told>,
-    tell: mpsc::Sender<Told>,
+    teller: Teller,
 }
 
 /// How a channel stands, as the ledger has proved or said.
@@ -61,7 +64,7 @@ impl Desk {
     ) -> Desk {
         let bearer = Bearer::new(ground.clone(), key);
         let (height, answered, trouble) = (Height(0), BTreeSet::new(), None);
-        Desk { ground, store, post, bearer, height, answered, trouble, tell }
+        Desk { ground, store, post, bearer, height, answered, trouble, teller: Teller::new(tell) }
     }
 
     /// Runs until it is stopped, or nobody is there any more who could hand in or be told.
@@ -72,12 +75,12 @@ impl Desk {
         listening: Option<String>,
     ) {
         for told in refused {
-            self.say(told).await;
+            self.teller.say(told).await;
         }
         let mut follower = self.start().await;
         self.look_at_due().await;
         let (ledger, channels) = (self.ground.id, self.post.len());
-        self.say(Told::Running { listening, ledger, channels }).await;
+        self.teller.say(Told::Running { listening, ledger, channels }).await;
         loop {
             let blocks = tokio::select! {
                 asked = waiting.recv() => {
@@ -105,25 +108,22 @@ impl Desk {
         }
     }
 
-    async fn say(&self, told: Told) {
-        // Whoever listened may have gone; the guard goes on.
-        let _ = self.tell.send(told).await;
-    }
-
-    /// Tells of a trouble, unless it was the last thing that was told.
-    async fn trouble(&mut self, channel: Option<ChannelId>, error: &LedgerError) {
+    /// Tells of a trouble, unless it was the last thing that was told; whether it is that the ledger
+    /// can't be reached.
+    async fn trouble(&mut self, channel: Option<ChannelId>, error: &LedgerError) -> bool {
         let (code, detail) = match error {
             LedgerError::Refused(problem) => (problem.code, problem.detail.clone()),
             LedgerError::Unreachable(why) => (Code::LedgerUnavailable, why.clone()),
         };
         self.tell_trouble(channel, code, detail).await;
+        matches!(error, LedgerError::Unreachable(_))
     }
 
     async fn tell_trouble(&mut self, channel: Option<ChannelId>, code: Code, detail: String) {
         let told = Told::Trouble { channel, code, detail };
         if self.trouble.as_ref() != Some(&told) {
             self.trouble = Some(told.clone());
-            self.say(told).await;
+            self.teller.say(told).await;
         }
     }
 
@@ -145,7 +145,9 @@ impl Desk {
                         return Follower::new(self.ground.ledger.clone(), check);
                     }
                 }
-                Err(error) => self.trouble(None, &error).await,
+                Err(error) => {
+                    self.trouble(None, &error).await;
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -171,7 +173,7 @@ impl Desk {
                         code,
                         detail: detail.clone(),
                     };
-                    self.say(told).await;
+                    self.teller.say(told).await;
                     handed_in.refused.push(NotTaken { channel, code, detail });
                 }
             }
@@ -185,25 +187,37 @@ impl Desk {
         if !self.post.is_news(&checked)? {
             return Ok(held);
         }
-        let leaf = match self.stands(&channel).await {
-            Ok(Stands::Live(proof)) => proof,
-            Ok(Stands::Gone) => {
-                let detail = format!("channel {channel} is paid out, or was never opened");
-                return Err(NoAnswer::new(Code::NotOpen, detail));
-            }
-            Err(error) => {
-                let detail = format!("the channel can't be looked at now: {error}");
-                return Err(NoAnswer::new(Code::LedgerUnavailable, detail));
-            }
+        let open = match self.post.seq(&channel) {
+            // What becomes of a channel that is guarded is in a block.
+            Some(_) => None,
+            None => Some(self.look_first(&channel).await?),
         };
         let durable = checked.answer().clone();
         let written = self.on_disk(move |store| store.put(&durable)).await;
         written.map_err(|error| NoAnswer::new(error.code, error.detail))?;
         self.post.guard(&checked);
         self.answered.remove(&channel);
-        self.say(Told::Guarding { channel, seq }).await;
-        self.judge(channel, &leaf).await;
+        self.teller.say(Told::Guarding { channel, seq }).await;
+        // One that is being closed is due, and is brought with all the others that are.
+        if let Some(proof) = open.filter(|proof| proof.leaf.proofs_until.is_none()) {
+            self.post.judge(&proof.leaf, proof.header.header.height);
+        }
         Ok(held)
+    }
+
+    /// How a channel stands of which nothing is known yet.
+    async fn look_first(&self, channel: &ChannelId) -> Result<Box<StateProof>, NoAnswer> {
+        match stands(self.ground.clone(), *channel, self.height).await {
+            Ok(Stands::Live(proof)) => Ok(proof),
+            Ok(Stands::Gone) => {
+                let detail = format!("channel {channel} is paid out, or was never opened");
+                Err(NoAnswer::new(Code::NotOpen, detail))
+            }
+            Err(error) => {
+                let detail = format!("the channel can't be looked at now: {error}");
+                Err(NoAnswer::new(Code::LedgerUnavailable, detail))
+            }
+        }
     }
 
     async fn on_disk<T: Send + 'static>(
@@ -215,62 +229,84 @@ impl Desk {
         done.map_err(|_| ClientError::stopped())?
     }
 
-    /// How a channel stands now, proved by the ledger's signature; that it is gone is the ledger's
-    /// word.
-    async fn stands(&self, channel: &ChannelId) -> Result<Stands, LedgerError> {
-        stands(self.ground.clone(), *channel, self.height).await
-    }
-
+    /// Looks at every channel that is due, and brings what has to be brought.
     async fn look_at_due(&mut self) {
-        let due = self.post.due(self.height);
         let (ground, height) = (self.ground.clone(), self.height);
-        let asked = due.into_iter().map(|channel| {
+        let asked = self.post.due(height).into_iter().map(|channel| {
             let ground = ground.clone();
             async move { (channel, stands(ground, channel, height).await) }
         });
         let mut asked = futures_util::stream::iter(asked).buffer_unordered(TOGETHER);
-        while let Some((channel, stands)) = asked.next().await {
-            match stands {
-                Ok(Stands::Live(proof)) => self.judge(channel, &proof).await,
-                Ok(Stands::Gone) => self.forget(channel, None).await,
-                Err(error) => {
-                    self.trouble(Some(channel), &error).await;
-                    // The others would fare no better; the next block, or the end of the wait for
-                    // one, has them all looked at again.
-                    if matches!(error, LedgerError::Unreachable(_)) {
-                        return;
-                    }
+        let mut brought = FuturesUnordered::new();
+        loop {
+            let unreachable = tokio::select! {
+                Some((channel, came)) = brought.next() => self.brought(channel, came).await,
+                Some((channel, stands)) = asked.next(), if brought.len() < self.bearer.together() => {
+                    let (bring, unreachable) = self.looked(channel, stands).await;
+                    brought.extend(bring.map(|bring| async move { (channel, bring.await) }));
+                    unreachable
                 }
+                else => return,
+            };
+            // The others would fare no better; the next block, or the end of the wait for one, has
+            // them all looked at again.
+            if unreachable {
+                return;
             }
         }
     }
 
-    async fn judge(&mut self, channel: ChannelId, proof: &StateProof) {
-        match self.post.judge(&proof.leaf, proof.header.header.height) {
-            Move::Wait => {}
-            Move::Answer => self.answer(channel).await,
-            Move::Answered => self.tell_answered(channel).await,
+    /// What the ledger says of a channel: the bringing of its answer, if it is to be brought, and
+    /// whether the ledger can't be reached.
+    async fn looked(
+        &mut self,
+        channel: ChannelId,
+        stands: Result<Stands, LedgerError>,
+    ) -> (Option<impl Future<Output = Came> + use<>>, bool) {
+        match stands {
+            Ok(Stands::Live(proof)) => {
+                match self.post.judge(&proof.leaf, proof.header.header.height) {
+                    Move::Wait => {}
+                    Move::Answer => return (self.bring(channel).await, false),
+                    Move::Answered => self.tell_answered(channel).await,
+                }
+                (None, false)
+            }
+            Ok(Stands::Gone) => {
+                self.forget(channel, None).await;
+                (None, false)
+            }
+            Err(error) => (None, self.trouble(Some(channel), &error).await),
         }
     }
 
-    async fn answer(&mut self, channel: ChannelId) {
+    async fn bring(&mut self, channel: ChannelId) -> Option<impl Future<Output = Came> + use<>> {
         let read = self.on_disk(move |store| store.get(&channel)).await;
         let transaction = read.and_then(|answer| {
-            let seq = answer.seq;
             let bad = |error: NoAnswer| ClientError::new(error.code, error.detail);
-            Ok((seq, answer.transaction().map_err(bad)?))
+            answer.transaction().map_err(bad)
         });
-        let (seq, transaction) = match transaction {
-            Ok(read) => read,
+        match transaction {
+            Ok(transaction) => Some(self.bearer.bring(transaction)),
             Err(ClientError { code, detail, .. }) => {
-                return self.tell_trouble(Some(channel), code, detail).await;
+                self.tell_trouble(Some(channel), code, detail).await;
+                None
             }
-        };
-        match self.bearer.bring(transaction).await {
-            Ok(Brought::Taken(tx)) => self.say(Told::Brought { channel, seq, tx }).await,
+        }
+    }
+
+    /// What came of an answer; whether the ledger can't be reached.
+    async fn brought(&mut self, channel: ChannelId, came: Came) -> bool {
+        match self.bearer.note(came) {
+            Ok(Brought::Taken(tx)) => {
+                let seq = self.post.seq(&channel).unwrap_or(0);
+                self.teller.say(Told::Brought { channel, seq, tx }).await;
+                false
+            }
             Ok(Brought::Nothing) => {
                 self.post.answered(&channel);
                 self.tell_answered(channel).await;
+                false
             }
             Err(error) => self.trouble(Some(channel), &error).await,
         }
@@ -279,7 +315,7 @@ impl Desk {
     async fn tell_answered(&mut self, channel: ChannelId) {
         let seq = self.post.seq(&channel).unwrap_or(0);
         if self.answered.insert(channel) {
-            self.say(Told::Answered { channel, seq }).await;
+            self.teller.say(Told::Answered { channel, seq }).await;
         }
     }
 
@@ -287,7 +323,7 @@ impl Desk {
         for sight in sights {
             match sight {
                 Sight::Closing { channel, by, proofs_until } => {
-                    self.say(Told::Closing { channel, by, proofs_until }).await;
+                    self.teller.say(Told::Closing { channel, by, proofs_until }).await;
                 }
                 Sight::PaidOut { channel, wallet, hub } => {
                     self.forget(channel, Some((wallet, hub))).await;
@@ -308,10 +344,11 @@ impl Desk {
             self.tell_trouble(Some(channel), code, detail).await;
         }
         let (wallet, hub) = paid.unzip();
-        self.say(Told::Settled { channel, wallet, hub }).await;
+        self.teller.say(Told::Settled { channel, wallet, hub }).await;
     }
 }
 
+/// How a channel stands now, proved by the ledger's signature; that it is gone is the ledger's word.
 async fn stands(
     ground: Ground,
     channel: ChannelId,

@@ -30,6 +30,8 @@ struct Shown {
     leaves: Vec<ChannelLeaf>,
     /// Who signs the headers of its state proofs, if not the ledger.
     forger: Option<u8>,
+    /// How many submissions have to be there at once before any is taken.
+    together: usize,
     /// Refused with these, one after the other, before anything is taken.
     refusals: VecDeque<Code>,
     came: Vec<Transaction>,
@@ -77,7 +79,18 @@ impl LedgerClient for Fake {
             None => Ok(transaction.id()),
         };
         shown.came.push(transaction.clone());
-        Box::pin(async move { answer })
+        drop(shown);
+        let shown = self.0.clone();
+        Box::pin(async move {
+            let there = || {
+                let shown = shown.lock().unwrap();
+                shown.came.len() >= shown.together
+            };
+            while !there() {
+                tokio::task::yield_now().await;
+            }
+            answer
+        })
     }
 
     fn events_from(&self, height: Height, _: Duration) -> Asked<'_, Vec<BlockEvents>> {
@@ -224,6 +237,41 @@ async fn a_close_is_answered_once_the_ledger_can_and_that_is_told_once() {
     tower.stop().await;
 }
 
+/// A ledger that is far away takes a while for each: many closes at once are answered at once.
+#[tokio::test]
+async fn answers_to_many_closes_are_on_their_way_together() {
+    const CLOSES: usize = 16;
+    let (dir, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let leaves = |proofs_until| (0..CLOSES as u64).map(move |n| leaf(n, proofs_until, 0, 0));
+    fake.show(|shown| {
+        shown.height = 10;
+        shown.leaves = leaves(None).collect();
+        shown.together = CLOSES;
+    });
+    let config = TowerConfig { channels_max: CLOSES, ..config(&fake, dir.path()) };
+    let mut tower = Tower::start(config).await.unwrap();
+    let Told::Running { listening: Some(url), .. } = hear(&mut tower).await else { panic!() };
+    let answers: Vec<Answer> = (0..CLOSES as u64).map(|n| answer(n, 1, &[], &[])).collect();
+    let handed_in = HttpTower::new(&url).unwrap().hand_in(&answers).await.unwrap();
+    assert_eq!(handed_in.held.len(), CLOSES);
+    fake.show(|shown| {
+        let (by, proofs_until) = (Role::Hub, Height(60));
+        let close = |leaf: ChannelLeaf| LedgerEvent::CloseStarted {
+            channel: leaf.channel,
+            by,
+            proofs_until,
+        };
+        shown.blocks.push_back(sample::block(11, leaves(None).map(close).collect()));
+        shown.leaves = leaves(Some(60)).collect();
+    });
+    let mut brought = 0;
+    while brought < CLOSES {
+        brought += usize::from(matches!(hear(&mut tower).await, Told::Brought { .. }));
+    }
+    assert_eq!(fake.came().len(), CLOSES);
+    tower.stop().await;
+}
+
 #[tokio::test]
 async fn what_can_t_be_guarded_is_refused_with_a_number() {
     let (dir, fake) = (tempfile::tempdir().unwrap(), ledger());
@@ -277,9 +325,13 @@ async fn where_the_ledger_takes_fees_the_answer_comes_in_an_envelope_that_the_to
     let inner = newest().transaction().unwrap();
     // The count goes on while blocks are outstanding, and is asked for again after a refusal.
     fake.show(|shown| shown.refusals = VecDeque::from([Code::BadNonce]));
-    assert!(bearer.bring(inner.clone()).await.is_err());
+    let mut bring = async || {
+        let came = bearer.bring(inner.clone()).await;
+        bearer.note(came)
+    };
+    assert!(bring().await.is_err());
     for _ in 0..2 {
-        assert!(matches!(bearer.bring(inner.clone()).await, Ok(bring::Brought::Taken(_))));
+        assert!(matches!(bring().await, Ok(bring::Brought::Taken(_))));
     }
     let nonces = fake.came().into_iter().map(|came| match came {
         Transaction::Account { body, .. } => {

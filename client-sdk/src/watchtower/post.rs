@@ -125,11 +125,16 @@ impl Post {
         }
     }
 
-    /// Guards a channel with an answer that is news, and has it looked at.
+    /// Guards a channel with an answer that is news, and has it looked at unless it is known to be
+    /// open: wallets hand in all day, and a close is in a block.
     pub fn guard(&mut self, answer: &CheckedAnswer) {
-        let (rank, claims_until) = (answer.rank(), answer.claims_until);
-        let watch = Watch::Look { from: Height(0) };
-        self.guarded.insert(answer.answer().channel, Guarded { rank, claims_until, watch });
+        let (channel, rank) = (answer.answer().channel, answer.rank());
+        let claims_until = answer.claims_until;
+        let watch = match self.guarded.get(&channel).map(|guarded| guarded.watch) {
+            Some(Watch::Open) => Watch::Open,
+            _ => Watch::Look { from: Height(0) },
+        };
+        self.guarded.insert(channel, Guarded { rank, claims_until, watch });
     }
 
     /// No longer guards a channel.

@@ -26,24 +26,12 @@ struct Args {
     processes: bool,
 }
 
-/// The programs beside this one.
-fn programs() -> Option<Programs> {
-    let dir = std::env::current_exe().ok()?.parent()?.to_owned();
-    let programs = Programs {
-        hub: dir.join("test-hub"),
-        wallet: dir.join("test-wallet"),
-        ledger: dir.join("test-ledger"),
-        driver: dir.join("test-driver"),
-    };
-    (programs.hub.exists() && programs.ledger.exists()).then_some(programs)
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let started = Instant::now();
     let mut say = |what: &str| eprintln!("{:7.1} s: {what}", started.elapsed().as_secs_f64());
     let report = if args.processes {
-        let Some(programs) = programs() else {
+        let Some(programs) = Programs::beside_this_one() else {
             eprintln!("build the programs first: cargo build --release -p tests --bins");
             return ExitCode::FAILURE;
         };

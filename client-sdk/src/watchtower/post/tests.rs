@@ -77,6 +77,8 @@ fn an_answer_is_brought_again_until_it_is_in_a_block_and_then_no_more() {
     assert_eq!(post.judge(&leaf(0, Some(60), 3, 10), Height(16)), Move::Answered);
     post.see(&block(17, vec![shown]));
     assert_eq!(post.due(Height(1_000)), [], "nothing more");
+    post.guard(&checked(0, 4, &[], &[]));
+    assert_eq!(post.due(Height(17)), [id(0)], "what is handed in after the close may be due");
 
     let settled = LedgerEvent::Settled {
         channel: id(0),
@@ -120,10 +122,9 @@ fn the_newest_answer_stays_whatever_is_handed_in() {
             answer.rank()
         );
     }
-    let newest = checked(0, 4, &[], &[]);
-    post.guard(&newest);
+    post.guard(&checked(0, 4, &[], &[]));
     assert_eq!(post.seq(&id(0)), Some(4));
-    assert_eq!(post.due(Height(0)), [id(0)], "what came late may be due at once");
+    assert_eq!(post.due(Height(0)), [], "it was open, and a close would have been in a block");
     let older = post.is_news(&checked(0, 3, &locks, &[1, 2]));
     assert_eq!(older.map_err(|refused| refused.code), Err(Code::OlderAnswer));
 }
