@@ -23,6 +23,12 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    if let Some(path) = &options.html
+        && let Err(error) = std::fs::write(path, report.html())
+    {
+        eprintln!("error: cannot write {}: {error}", path.display());
+        return ExitCode::from(FAILED);
+    }
     let printed = if options.json {
         serde_json::to_string_pretty(&report).unwrap_or_default()
     } else {

@@ -1,5 +1,6 @@
 //! The ledger as the load tool's wallets see it: each block once, each header checked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -8,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use client_sdk::follower::{HeaderCheck, check_genesis};
 use settlement::api::LedgerInfo;
-use settlement::block::BlockEvents;
+use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::encoding::decode;
 use settlement::ledger::service::now_ms;
 use settlement::params::{Genesis, Policy, View};
-use settlement::types::{Height, LedgerId};
+use settlement::types::{Amount, ChannelId, Height, LedgerId, PerRole};
 
 use super::http::Http;
 
@@ -41,11 +42,38 @@ impl Tip {
     }
 }
 
+/// What the ledger has said of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All that each side has put in.
+    pub deposited: PerRole<Amount>,
+    /// All that each side has taken out while it was open.
+    pub withdrawn: PerRole<Amount>,
+    /// What each side was paid at the end.
+    pub paid: Option<PerRole<Amount>>,
+}
+
+impl Held {
+    fn follow(&mut self, event: &LedgerEvent) {
+        match event {
+            LedgerEvent::Opened { deposit, .. } => self.deposited.wallet = *deposit,
+            LedgerEvent::Deposited { role, total, .. } => *self.deposited.of_mut(*role) = *total,
+            LedgerEvent::Withdrawn { role, total, .. } => *self.withdrawn.of_mut(*role) = *total,
+            LedgerEvent::Settled { wallet, hub, .. } => {
+                self.paid = Some(PerRole { wallet: *wallet, hub: *hub });
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Follows the ledger from its first block.
 pub struct Chain {
     http: Http,
     check: HeaderCheck,
     tip: Arc<Tip>,
+    /// What every channel holds.
+    pub held: HashMap<ChannelId, Held>,
     /// All that the ledger started from.
     pub genesis: Genesis,
 }
@@ -60,7 +88,8 @@ impl Chain {
         let info: LedgerInfo = http.get_json("/v1/ledger/info")?;
         check_genesis(&info, ledger)?;
         let check = HeaderCheck::new(&info.genesis, Height(1), FUTURE_MS)?;
-        Ok(Chain { http, check, tip: Arc::default(), genesis: info.genesis })
+        let (tip, held) = (Arc::default(), HashMap::new());
+        Ok(Chain { http, check, tip, held, genesis: info.genesis })
     }
 
     /// The newest block seen so far.
@@ -87,6 +116,11 @@ impl Chain {
         let blocks: Vec<BlockEvents> = decode(&self.http.get(&path)?)?;
         for block in &blocks {
             self.check.take(block, now_ms()).with_context(|| format!("block {from} or later"))?;
+            for event in &block.events {
+                if let Some(channel) = event.channel() {
+                    self.held.entry(channel).or_default().follow(event);
+                }
+            }
             self.tip.time_ms.store(block.header.header.time_ms, Relaxed);
             self.tip.height.store(block.header.header.height.0, Relaxed);
         }

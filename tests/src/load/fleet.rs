@@ -83,8 +83,10 @@ pub struct Wallet {
     pub books: Books,
     /// Whether it has met the hub on this connection.
     met: bool,
-    /// What the hub showed when they met last.
+    /// Whether both showed the same when they met last.
     agreed: bool,
+    /// Whether one of them had lost state when they met. Then nothing more is said.
+    lost: bool,
     /// Payments that are neither completed nor failed.
     pending: Pending,
     /// When payments fell due that are not sent yet, in open loop.
@@ -107,6 +109,7 @@ impl Wallet {
             books: Books::default(),
             met: false,
             agreed: false,
+            lost: false,
             pending: Pending::default(),
             due: std::collections::VecDeque::new(),
             listed: false,
@@ -172,8 +175,6 @@ pub struct Fleet {
     paying: bool,
     /// What was counted.
     pub stats: Stats,
-    /// Why the hub refused something, each once with how often.
-    pub refusals: HashMap<String, u64>,
 }
 
 impl Fleet {
@@ -201,7 +202,6 @@ impl Fleet {
             list: Vec::new(),
             paying: false,
             stats: Stats::default(),
-            refusals: HashMap::new(),
         }
     }
 
@@ -277,11 +277,12 @@ impl Fleet {
     pub fn is_quiet(&self) -> bool {
         self.wallets.iter().all(|wallet| {
             let (out, inc) = (wallet.channel.outgoing(), wallet.channel.incoming());
-            wallet.met
-                && out.in_flight.is_none()
-                && out.accepted.locks.is_empty()
-                && inc.tally.locks.is_empty()
-                && wallet.pending.is_empty()
+            wallet.lost
+                || wallet.met
+                    && out.in_flight.is_none()
+                    && out.accepted.locks.is_empty()
+                    && inc.tally.locks.is_empty()
+                    && wallet.pending.is_empty()
         })
     }
 

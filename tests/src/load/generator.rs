@@ -1,7 +1,6 @@
 //! A thread with its wallets and its connections: it reads what came, lets the wallets answer, and
 //! writes all that with one write for each connection.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -24,6 +23,8 @@ const TURN: Duration = Duration::from_millis(20);
 const SWEEP_NS: u64 = 250_000_000;
 /// How long bringing everything to an end may take.
 const ENDING: Duration = Duration::from_secs(60);
+/// The same when state was lost: some payments have no end then.
+const ENDING_LOST: Duration = Duration::from_secs(10);
 
 /// What the threads are to do.
 const PAY: u8 = 0;
@@ -324,20 +325,21 @@ impl Payments {
 /// Bringing everything to an end: first what is pending, then all meet the hub once more, and show
 /// each other the same.
 struct Ending {
-    until: Instant,
+    began: Instant,
     asked: bool,
 }
 
 impl Ending {
     fn new() -> Ending {
-        Ending { until: Instant::now() + ENDING, asked: false }
+        Ending { began: Instant::now(), asked: false }
     }
 
     fn is_over(&mut self, turning: &mut Loop<'_>) -> Result<bool> {
         if self.asked && turning.fleet.all_agree() {
             return Ok(true);
         }
-        if Instant::now() > self.until {
+        let whole = turning.fleet.stats.lost_state == 0;
+        if self.began.elapsed() > if whole { ENDING } else { ENDING_LOST } {
             // What is missing is counted in the books.
             return Ok(true);
         }
@@ -392,15 +394,4 @@ fn sign_in(fleet: &Fleet, connection: usize, host: &str) -> Result<Socket> {
 /// The sum of a figure over all threads.
 pub fn sum(generators: &[Generator], of: impl Fn(&Live) -> &AtomicU64) -> u64 {
     generators.iter().map(|generator| of(&generator.live).load(Relaxed)).sum()
-}
-
-/// Why payments failed, over all threads.
-pub fn refusals(fleets: &[Fleet]) -> Vec<(String, u64)> {
-    let mut all: HashMap<String, u64> = HashMap::new();
-    for (why, count) in fleets.iter().flat_map(|fleet| &fleet.refusals) {
-        *all.entry(why.clone()).or_default() += count;
-    }
-    let mut all: Vec<_> = all.into_iter().collect();
-    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    all
 }

@@ -21,9 +21,29 @@ pub struct Hub {
     program: PathBuf,
     config: PathBuf,
     process: Child,
-    /// Where wallets connect, with the ledger behind it.
+    /// Where wallets connect.
     pub url: String,
     admin: String,
+    ledger: Option<Ledger>,
+}
+
+/// The ledger in a process of its own.
+struct Ledger {
+    process: Child,
+    url: String,
+}
+
+impl Ledger {
+    fn start(options: &Options, dir: &Path) -> Result<Ledger> {
+        let program = program(options, "ledger")?;
+        let data = dir.join("ledger").display().to_string();
+        let args = ["run", "--development", "--listen", "127.0.0.1:0", "--data-dir", &data];
+        let process = Child::start("ledger", &program, &args);
+        let serving = |line: &Value| line["listening"].is_string();
+        let (line, _) = process.wait_for("its address", 0, START, serving);
+        let url = line["listening"].as_str().context("the ledger's address")?.to_owned();
+        Ok(Ledger { process, url })
+    }
 }
 
 impl Hub {
@@ -32,12 +52,15 @@ impl Hub {
     /// # Errors
     /// When there is no such program, or it does not start.
     pub fn start(options: &Options, dir: &Path) -> Result<Hub> {
-        let program = program(options)?;
+        let program = program(options, "hub")?;
         let config = dir.join("hub.toml");
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        std::fs::write(&config, settings(options, dir)?)?;
+        let ledger = options.separate_ledger.then(|| Ledger::start(options, dir)).transpose()?;
+        let at = ledger.as_ref().map(|ledger| ledger.url.as_str());
+        std::fs::write(&config, settings(options, dir, at)?)?;
         let process = launch(&program, &config);
-        let hub = Hub { program, config, process, url: String::new(), admin: String::new() };
+        let (url, admin) = (String::new(), String::new());
+        let hub = Hub { program, config, process, url, admin, ledger };
         hub.wait_ready(Instant::now())
     }
 
@@ -76,6 +99,16 @@ impl Hub {
         self.process.id()
     }
 
+    /// Where the ledger is.
+    pub fn ledger_url(&self) -> &str {
+        self.ledger.as_ref().map_or(&self.url, |ledger| &ledger.url)
+    }
+
+    /// The process of the ledger, if it has one of its own.
+    pub fn ledger_id(&self) -> Option<u32> {
+        self.ledger.as_ref().map(|ledger| ledger.process.id())
+    }
+
     /// Host and port where wallets connect.
     pub fn host(&self) -> String {
         self.url.trim_start_matches("http://").to_owned()
@@ -106,27 +139,25 @@ fn launch(program: &Path, config: &Path) -> Child {
     Child::start("hub", program, &["run", "--config", &config.display().to_string()])
 }
 
-/// The program beside this one, or the one that was named.
-fn program(options: &Options) -> Result<PathBuf> {
-    if let Some(named) = &options.hub {
+/// A program beside this one, or the hub that was named.
+fn program(options: &Options, name: &str) -> Result<PathBuf> {
+    if let (Some(named), "hub") = (&options.hub, name) {
         return Ok(named.clone());
     }
-    let beside = std::env::current_exe()?;
-    let dir = beside.parent().context("a program in no directory")?;
+    let this = std::env::current_exe()?;
+    let dir = this.parent().context("a program in no directory")?;
     // Cargo puts tests one directory deeper.
     let dirs = [dir, dir.parent().unwrap_or(dir)];
-    let found = dirs.iter().flat_map(|dir| [dir.join("hub"), dir.join("test-hub")]);
-    let found = found.into_iter().find(|path| path.exists());
-    found.with_context(|| {
-        format!(
-            "there is no `hub` in {}: cargo build --release -p hub, or give --hub",
-            dir.display()
-        )
+    let names = [name.to_owned(), format!("test-{name}")];
+    let found = dirs.iter().flat_map(|dir| names.iter().map(|name| dir.join(name)));
+    found.into_iter().find(|path| path.exists()).with_context(|| {
+        let dir = dir.display();
+        format!("there is no `{name}` in {dir}: cargo build --release -p hub -p settlement --bins")
     })
 }
 
 /// What an operator would set for so many wallets; the rest are the defaults.
-fn settings(options: &Options, dir: &Path) -> Result<String> {
+fn settings(options: &Options, dir: &Path, ledger: Option<&str>) -> Result<String> {
     let mut settings = toml::Table::new();
     let mut set = |key: &str, value: toml::Value| settings.insert(key.to_owned(), value);
     set("data_dir", dir.join("data").display().to_string().into());
@@ -136,6 +167,9 @@ fn settings(options: &Options, dir: &Path) -> Result<String> {
     set("log", "warn".into());
     set("shards", i64::from(options.shards).into());
     set("verify_workers", i64::try_from(options.verify_workers)?.into());
+    if let Some(url) = ledger {
+        set("ledger", url.into());
+    }
     let mut channels = toml::Table::new();
     channels.insert("inbound_max".into(), i64::try_from(options.deposit.0)?.into());
     set("channels", channels.into());

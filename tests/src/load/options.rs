@@ -75,6 +75,12 @@ pub struct Options {
     /// What each wallet puts into its channel; the hub puts in as much.
     #[arg(long, default_value = "1000000")]
     pub deposit: Amount,
+    /// Channels besides, whose wallets never sign in. They show what an idle channel costs.
+    #[arg(long, default_value_t = 0)]
+    pub idle_channels: usize,
+    /// Run the ledger in a process of its own, and not in the hub's.
+    #[arg(long)]
+    pub separate_ledger: bool,
     /// Where the hub keeps its data, on a real disk [default: a directory beside this program,
     /// which goes again].
     #[arg(long)]
@@ -85,6 +91,9 @@ pub struct Options {
     /// Print the figures as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Write a report with latency and throughput over time into this file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 impl Options {

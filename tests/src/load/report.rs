@@ -1,7 +1,10 @@
 //! What is printed.
 
+mod html;
+mod svg;
+mod text;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use serde::Serialize;
 
@@ -16,6 +19,21 @@ pub struct LatencyMs {
     pub p99: f64,
     /// 999 of 1,000.
     pub p999: f64,
+}
+
+/// One second of the measured time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Sample {
+    /// Payments completed in it.
+    pub payments: u64,
+    /// Their latencies.
+    pub latency_ms: LatencyMs,
+    /// Resident memory of the hub at its end.
+    pub hub_rss_bytes: u64,
+    /// Connections' lanes that waited for a verify worker then.
+    pub verify_queue: f64,
+    /// Inputs that waited for the shards then.
+    pub shard_queue: f64,
 }
 
 /// Everything that a run comes to. The names are those of `--json`, and stay.
@@ -48,6 +66,8 @@ pub struct Report {
     pub hub_cpu_us_per_payment: f64,
     /// The same by the names of its threads.
     pub hub_cpu_us_by_thread: BTreeMap<String, f64>,
+    /// CPU time of the ledger's process, if it has one of its own.
+    pub ledger_cpu_us_per_payment: f64,
     /// Updates whose signature the hub checked, for a completed payment.
     pub verifications_per_payment: f64,
     /// `fdatasync` calls on the hub's journal.
@@ -68,7 +88,7 @@ pub struct Report {
     pub hub_signatures_checked: u64,
     /// Resident memory of the hub at the end of the measured time.
     pub hub_rss_bytes: u64,
-    /// What of it came with the channels, before anybody signed in, for each.
+    /// How much of it grew for each idle channel; 0 without any.
     pub rss_bytes_per_channel: f64,
     /// What the machine does by itself.
     pub raw: Raw,
@@ -83,6 +103,8 @@ pub struct Report {
     pub conserved: bool,
     /// Why payments failed, with how many.
     pub failures: Vec<(String, u64)>,
+    /// The measured time second by second.
+    pub over_time: Vec<Sample>,
     /// Under what conditions all this was measured.
     pub conditions: Vec<String>,
 }
@@ -92,58 +114,65 @@ impl Report {
     pub fn is_good(&self) -> bool {
         self.lost == 0 && self.conserved
     }
+}
 
-    /// As a table.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let mut row = |what: &str, value: String| {
-            // Writing into a string can't fail.
-            let _ = writeln!(text, "{what:<44}{value:>16}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts read these.
+    #[test]
+    fn the_names_of_the_figures_stay() {
+        let json = serde_json::to_value(Report::default()).unwrap();
+        let names = [
+            "profile",
+            "wallets",
+            "per_signature",
+            "seconds",
+            "payments_completed",
+            "payments_failed",
+            "payments_per_second",
+            "steps_per_second",
+            "latency_ms",
+            "hub_cpu_us_per_payment",
+            "verifications_per_payment",
+            "fsyncs_per_second",
+            "generator_cpu_us_per_payment",
+            "signatures_per_payment",
+            "rss_bytes_per_channel",
+            "raw",
+            "hub_cpu_in_verifications",
+            "restart_seconds",
+            "lost",
+            "conserved",
+        ];
+        let missing: Vec<&str> =
+            names.into_iter().filter(|name| json.get(name).is_none()).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+        let inner = |name: &str, names: &[&str]| {
+            let inner = json[name].as_object().unwrap();
+            names.iter().all(|name| inner.contains_key(*name))
         };
-        row("payments completed", self.payments_completed.to_string());
-        row("payments failed", self.payments_failed.to_string());
-        row("payments a second", format!("{:.0}", self.payments_per_second));
-        let LatencyMs { p50, p99, p999 } = self.latency_ms;
-        row("latency p50 / p99 / p99.9, ms", format!("{p50:.1} / {p99:.1} / {p999:.1}"));
-        row("hub CPU a payment, µs", format!("{:.2}", self.hub_cpu_us_per_payment));
-        for (thread, us) in &self.hub_cpu_us_by_thread {
-            row(&format!("    {thread}"), format!("{us:.2}"));
-        }
-        row("hub CPU a payment, in verifications", format!("{:.2}", self.hub_cpu_in_verifications));
-        row(
-            "hub CPU seconds for a million payments",
-            format!("{:.1}", self.hub_cpu_us_per_payment),
-        );
-        row("generator CPU a payment, µs", format!("{:.2}", self.generator_cpu_us_per_payment));
-        row("verifications a payment", format!("{:.3}", self.verifications_per_payment));
-        row("wallets' signatures a payment", format!("{:.3}", self.wallet_signatures_per_payment));
-        row("hub's batch signatures a payment", format!("{:.4}", self.signatures_per_payment));
-        row("hub's updates to wallets a payment", format!("{:.3}", self.hub_updates_per_payment));
-        row("distinct signatures of the hub's checked", self.hub_signatures_checked.to_string());
-        row("fsyncs a second", format!("{:.0}", self.fsyncs_per_second));
-        row("payments a fsync", format!("{:.1}", self.payments_per_fsync));
-        row("journal bytes a payment", format!("{:.0}", self.journal_bytes_per_payment));
-        row("hub's resident memory, MiB", format!("{:.1}", self.hub_rss_bytes as f64 / 1048576.0));
-        row("resident bytes a channel", format!("{:.0}", self.rss_bytes_per_channel));
-        row(
-            "raw: verify / sign, µs",
-            format!("{:.1} / {:.1}", self.raw.verify_us, self.raw.sign_us),
-        );
-        row("raw: SHA-256 step, µs", format!("{:.3}", self.raw.sha256_step_us));
-        row("raw: write 16 KiB and fdatasync, µs", format!("{:.0}", self.raw.fdatasync_us));
-        row(
-            "raw: verifications a second, all cores",
-            format!("{:.0}", self.raw.verify_per_second_all_cores),
-        );
-        row("restart after kill -9, s", format!("{:.2}", self.restart_seconds));
-        row("payments lost", self.lost.to_string());
-        row("conserved", self.conserved.to_string());
-        for (why, count) in &self.failures {
-            row(&format!("    {why}"), count.to_string());
-        }
-        for condition in &self.conditions {
-            let _ = writeln!(text, "- {condition}");
-        }
-        text
+        assert!(inner("latency_ms", &["p50", "p99", "p999"]));
+        let raw = ["verify_us", "sign_us", "sha256_step_us", "fdatasync_us"];
+        assert!(inner("raw", &raw) && inner("raw", &["verify_per_second_all_cores"]));
+    }
+
+    #[test]
+    fn a_page_draws_every_second_and_needs_nothing_from_elsewhere() {
+        let second = |payments| Sample { payments, ..Sample::default() };
+        let report = Report {
+            profile: "a < b".to_owned(),
+            conserved: true,
+            over_time: vec![second(5), second(9), second(7)],
+            ..Report::default()
+        };
+        let page = report.html();
+        assert!(page.contains("a &lt; b") && page.contains("Nothing was lost"));
+        assert!(!page.contains("<script") && !page.contains("http"), "{page}");
+        assert_eq!(page.matches("<polyline").count(), 7);
+        assert!(report.is_good());
+        let lost = Report { lost: 1, ..report };
+        assert!(!lost.is_good() && lost.html().contains("Payments were lost"));
     }
 }

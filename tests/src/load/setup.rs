@@ -46,18 +46,30 @@ impl Purse {
     /// When the ledger has no faucet, or does not answer.
     pub fn fill(url: &str, chain: &mut Chain, amount: Amount) -> Result<Purse> {
         let key = fresh_key()?;
-        let account = key.public();
-        let request = FaucetRequest { account, asset: ASSET, amount };
+        Purse::fill_account(url, chain, &key.public(), amount)?;
+        Ok(Purse { key, nonce: 0 })
+    }
+
+    /// Has the faucet give an account so much.
+    ///
+    /// # Errors
+    /// When the ledger has no faucet, or does not answer.
+    pub fn fill_account(
+        url: &str,
+        chain: &mut Chain,
+        account: &PublicKey,
+        amount: Amount,
+    ) -> Result<()> {
+        let request = FaucetRequest { account: *account, asset: ASSET, amount };
         let body = serde_json::to_string(&request)?;
         for answer in Http::connect(url)?.post_all("/v1/ledger/faucet", &[body])? {
             answer.success().context("the faucet")?;
         }
         chain.follow_until("the faucet", |block| {
             let minted =
-                |e: &LedgerEvent| matches!(e, LedgerEvent::Minted { to, .. } if *to == account);
+                |e: &LedgerEvent| matches!(e, LedgerEvent::Minted { to, .. } if to == account);
             Ok(block.events.iter().any(minted))
-        })?;
-        Ok(Purse { key, nonce: 0 })
+        })
     }
 
     /// Hands so much to each of these.

@@ -1,5 +1,6 @@
 //! What is counted, and latencies over time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hdrhistogram::Histogram;
@@ -99,6 +100,8 @@ pub struct Stats {
     pub signatures: u64,
     /// Updates of the hub's that were checked.
     pub updates_heard: u64,
+    /// Why something was refused or failed, with how many.
+    pub refusals: BTreeMap<String, u64>,
     /// Channels of which the hub or the wallet had lost state when they met.
     pub lost_state: u64,
     /// Latencies within the measured time.
@@ -116,6 +119,7 @@ impl Default for Stats {
             failed: 0,
             signatures: 0,
             updates_heard: 0,
+            refusals: BTreeMap::new(),
             lost_state: 0,
             latencies: Latencies::new(3),
             seconds: Vec::new(),
@@ -131,6 +135,11 @@ impl Stats {
         let took = now_ns.saturating_sub(since_ns);
         self.latencies.add(took);
         self.at(second).latencies.add(took);
+    }
+
+    /// Something was refused or failed.
+    pub fn refused(&mut self, why: String) {
+        *self.refusals.entry(why).or_default() += 1;
     }
 
     fn at(&mut self, second: usize) -> &mut Second {
@@ -149,6 +158,9 @@ impl Stats {
         self.updates_heard += other.updates_heard;
         self.lost_state += other.lost_state;
         self.latencies.merge(&other.latencies);
+        for (why, count) in &other.refusals {
+            *self.refusals.entry(why.clone()).or_default() += count;
+        }
         for (second, theirs) in other.seconds.iter().enumerate() {
             self.at(second).latencies.merge(&theirs.latencies);
         }

@@ -38,6 +38,9 @@ impl Fleet {
         let at =
             self.of_channel.get(&channel).context("a message about a channel of nobody here")?;
         let at = *at as usize;
+        if self.wallets[at].lost {
+            return Ok(());
+        }
         match message {
             Message::Update(update) => self.on_update(at, update, socket, now_ns)?,
             Message::Ack { seq, .. } => self.commit(at, &Step::Acked { seq }, socket, now_ns),
@@ -52,7 +55,7 @@ impl Fleet {
                 }
             }
             Message::Sync { own, yours, .. } => self.on_sync(at, own, yours, socket, now_ns),
-            _ => bail!("the hub has lost state: it shows a direction in full"),
+            _ => bail!("the hub shows a direction in full, and nobody has lost state"),
         }
         self.list(at);
         Ok(())
@@ -77,7 +80,7 @@ impl Fleet {
             Ok(Received::New(step)) => self.commit(at, &step, socket, now_ns),
             Ok(Received::Again) => self.acknowledge(at, seq, socket),
             Err(code) if code.retryable() => {
-                *self.refusals.entry(format!("hub's update refused: {code}")).or_default() += 1;
+                self.stats.refused(format!("hub's update refused: {code}"));
                 let channel = self.wallets[at].channel.id();
                 socket.queue(&Message::Reject { channel, seq, code });
             }
@@ -97,7 +100,7 @@ impl Fleet {
         if seq == 0 {
             bail!("the hub refuses to meet a wallet: {code}");
         }
-        *self.refusals.entry(format!("update refused: {code}")).or_default() += 1;
+        self.stats.refused(format!("update refused: {code}"));
         let flight = &self.wallets[at].channel.outgoing().in_flight;
         if flight.as_ref().is_some_and(|flight| flight.proof.seq == seq) {
             self.commit(at, &Step::Rejected { seq, code }, socket, now_ns);
@@ -132,7 +135,12 @@ impl Fleet {
         let channel = &self.wallets[at].channel;
         let (mine, theirs) = channel.snapshot_refs();
         let outcome = channel.check_sync(&own, &yours);
-        self.stats.lost_state += u64::from(outcome.lost.is_some());
+        if let Some(code) = outcome.lost {
+            self.stats.lost_state += 1;
+            self.stats.refused(format!("met the hub: {code}"));
+            self.wallets[at].lost = true;
+            return;
+        }
         for step in &outcome.steps {
             self.commit(at, step, socket, now_ns);
         }
@@ -184,7 +192,7 @@ impl Fleet {
 
     fn answer_lock(&mut self, at: usize, channel: ChannelId, id: u64, socket: &mut Socket) {
         let step = self.take_payment(at, id).or_else(|code| {
-            *self.refusals.entry(format!("not taken: {code}")).or_default() += 1;
+            self.stats.refused(format!("not taken: {code}"));
             self.wallets[at].channel.fail(id, code)
         });
         let Ok(step) = step else { return };
@@ -227,7 +235,7 @@ impl Fleet {
     fn failed(&mut self, at: usize, id: u64, code: Code) {
         if self.wallets[at].pending.take(id).is_some() {
             self.stats.failed += 1;
-            *self.refusals.entry(format!("failed: {code}")).or_default() += 1;
+            self.stats.refused(format!("failed: {code}"));
         }
     }
 }

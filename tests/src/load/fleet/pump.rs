@@ -113,7 +113,7 @@ impl Fleet {
                         later.extend(due);
                     } else {
                         self.stats.failed += 1;
-                        *self.refusals.entry(format!("not sent: {code}")).or_default() += 1;
+                        self.stats.refused(format!("not sent: {code}"));
                     }
                 }
             }

@@ -1,0 +1,113 @@
+//! A report as a table.
+
+use std::fmt::Write;
+
+use super::{LatencyMs, Report, Sample};
+
+/// What a figure is, and the figure.
+pub(super) type Row = (String, String);
+
+impl Report {
+    /// As a table.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (what, figure) in self.rows() {
+            // Writing into a string can't fail.
+            let _ = writeln!(text, "{what:<44}{figure:>24}");
+        }
+        for condition in &self.conditions {
+            let _ = writeln!(text, "- {condition}");
+        }
+        text
+    }
+
+    /// All figures in the order in which they are read.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let parts = [self.payments(), self.cpu(), self.work(), self.size(), self.rates()];
+        parts.into_iter().flatten().chain(self.end()).collect()
+    }
+
+    fn payments(&self) -> Vec<Row> {
+        let mut rows = vec![
+            row("profile", &self.profile),
+            row("measured, s", format!("{:.1}", self.seconds)),
+            row("payments completed", self.payments_completed),
+            row("payments failed", self.payments_failed),
+            row("payments a second", format!("{:.0}", self.payments_per_second)),
+            row("latency p50 / p99 / p99.9, ms", three(&self.latency_ms)),
+        ];
+        rows.extend(self.failures.iter().map(|(why, count)| row(&format!("  {why}"), count)));
+        rows
+    }
+
+    fn cpu(&self) -> Vec<Row> {
+        let us = |us: f64| format!("{us:.2}");
+        let mut rows = vec![row("hub CPU a payment, µs", us(self.hub_cpu_us_per_payment))];
+        let threads = self.hub_cpu_us_by_thread.iter();
+        rows.extend(threads.map(|(thread, spent)| row(&format!("  {thread}"), us(*spent))));
+        rows.extend([
+            row("hub CPU a payment, in verifications", us(self.hub_cpu_in_verifications)),
+            row("hub CPU seconds a million payments", us(self.hub_cpu_us_per_payment)),
+            row("ledger's process CPU a payment, µs", us(self.ledger_cpu_us_per_payment)),
+            row("generator CPU a payment, µs", us(self.generator_cpu_us_per_payment)),
+        ]);
+        rows
+    }
+
+    fn work(&self) -> Vec<Row> {
+        let each = |count: f64| format!("{count:.4}");
+        vec![
+            row("hub's verifications a payment", each(self.verifications_per_payment)),
+            row("hub's batch signatures a payment", each(self.signatures_per_payment)),
+            row("wallets' signatures a payment", each(self.wallet_signatures_per_payment)),
+            row("hub's updates to wallets a payment", each(self.hub_updates_per_payment)),
+            row("hub's batch signatures checked by wallets", self.hub_signatures_checked),
+            row("fsyncs a second", format!("{:.0}", self.fsyncs_per_second)),
+            row("payments a fsync", format!("{:.1}", self.payments_per_fsync)),
+            row("journal bytes a payment", format!("{:.0}", self.journal_bytes_per_payment)),
+        ]
+    }
+
+    fn size(&self) -> Vec<Row> {
+        let peak = |of: fn(&Sample) -> f64| self.over_time.iter().map(of).fold(0.0, f64::max);
+        vec![
+            row("hub's resident memory, MiB", mebibytes(self.hub_rss_bytes)),
+            row("resident bytes an idle channel", format!("{:.0}", self.rss_bytes_per_channel)),
+            row("most lanes that waited to be verified", peak(|it| it.verify_queue)),
+            row("most inputs that waited for shards", peak(|it| it.shard_queue)),
+        ]
+    }
+
+    fn rates(&self) -> Vec<Row> {
+        let raw = &self.raw;
+        let both = format!("{:.1} / {:.1}", raw.verify_us, raw.sign_us);
+        let all = format!("{:.0}", raw.verify_per_second_all_cores);
+        vec![
+            row("raw: verify / sign, µs", both),
+            row("raw: verifications a second on all cores", all),
+            row("raw: SHA-256 step, µs", format!("{:.3}", raw.sha256_step_us)),
+            row("raw: write 16 KiB and fdatasync, µs", format!("{:.0}", raw.fdatasync_us)),
+        ]
+    }
+
+    fn end(&self) -> Vec<Row> {
+        vec![
+            row("restart after kill -9, s", format!("{:.2}", self.restart_seconds)),
+            row("payments lost", self.lost),
+            row("conserved", self.conserved),
+        ]
+    }
+}
+
+fn row(what: &str, figure: impl ToString) -> Row {
+    (what.to_owned(), figure.to_string())
+}
+
+fn three(latency: &LatencyMs) -> String {
+    let LatencyMs { p50, p99, p999 } = latency;
+    format!("{p50:.1} / {p99:.1} / {p999:.1}")
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1u32 << 20))
+}

@@ -1,0 +1,76 @@
+//! Under what conditions figures were measured: without them they mean nothing.
+
+use anyhow::Result;
+use settlement::params::Genesis;
+
+use super::Run;
+use crate::load::hub::Hub;
+
+impl Run<'_> {
+    pub(super) fn conditions(&mut self, hub: &Hub, genesis: &Genesis) -> Result<()> {
+        let options = self.options;
+        let (cores, cpu) = machine();
+        let workers = if options.verify_workers == 0 { cores } else { options.verify_workers };
+        let ledger = if hub.ledger_id().is_some() {
+            "in a process of its own, whose CPU time is not in the hub's"
+        } else {
+            "in the hub's process, and in its figures"
+        };
+        let loop_ = match options.rate {
+            Some(rate) => format!(
+                "open loop: {rate} payments a second fall due in groups of {}, each group at the \
+                 next wallet in turn; latency counts from when a payment was due",
+                options.per_signature()
+            ),
+            None => format!(
+                "closed loop: each wallet makes the next {} payments under one signature once \
+                 fewer than {} are left pending; latency counts from when the update is made",
+                options.per_signature(),
+                options.per_signature() * (options.rounds - 1) + 1,
+            ),
+        };
+        let conditions = [
+            format!("{cores} cores ({cpu}), shared by hub and wallets"),
+            format!(
+                "the hub: {} shard thread(s), {workers} verify worker(s), default settings with a \
+                 development ledger {ledger}: a block every {} ms",
+                options.shards, genesis.block_interval_ms
+            ),
+            format!("its data: {}", disk(self.dir)),
+            loop_,
+            format!(
+                "wallets: {} on {} thread(s), payees at random among those of the same thread, 1 \
+                 to 100 units each; a deposit of {} on either side; {} idle channels besides",
+                options.wallets, options.generator_threads, options.deposit, options.idle_channels
+            ),
+            "nothing is signed ahead; every distinct batch signature of the hub's is checked, and \
+             every rule on every update; wallets keep what they know in memory"
+                .to_owned(),
+            "a payment is completed when the payee's secret has reached the payer, which the hub \
+             passes on once both legs are durable; no fsync is left out"
+                .to_owned(),
+        ];
+        self.report.conditions = conditions.into();
+        Ok(())
+    }
+}
+
+fn machine() -> (usize, String) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    (cores, name.map_or("unknown", |(_, name)| name.trim()).to_owned())
+}
+
+/// Kind and device of the file system that the directory is on.
+fn disk(dir: &std::path::Path) -> String {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let fields = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        Some((fields.next()?, fields.next()?, fields.next()?))
+    });
+    let under = fields.filter(|(_, at, _)| dir.starts_with(at));
+    let nearest = under.max_by_key(|(_, at, _)| at.len());
+    nearest.map_or("an unknown disk".to_owned(), |(device, _, kind)| format!("{kind} on {device}"))
+}

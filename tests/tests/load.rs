@@ -1,0 +1,94 @@
+//! The load tool itself, for two seconds: whatever it measures, nothing is lost.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use tests::load::{Options, run};
+
+#[test]
+fn a_small_load_loses_nothing_in_a_crash_of_the_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    let hub = env!("CARGO_BIN_EXE_test-hub");
+    let given = [
+        "load",
+        "--profile=batch",
+        "--wallets=20",
+        "--connections=4",
+        "--generator-threads=2",
+        "--idle-channels=10",
+        "--seconds=2",
+        "--warm-up=0.2",
+        &format!("--dir={path}"),
+        &format!("--hub={hub}"),
+    ];
+    let options = Options::try_parse_from(given).unwrap();
+    let report = run(&options, &mut |_| {}).unwrap();
+    assert!(report.payments_completed > 0 && report.payments_failed == 0, "{}", report.text());
+    assert!(report.lost == 0 && report.conserved, "{}", report.text());
+    assert!(report.restart_seconds > 0.0 && report.raw.verify_us > 0.0, "{}", report.text());
+    // 16 payments under each signature of a wallet, and one batch signature of the hub for many.
+    assert!((0.05..0.08).contains(&report.wallet_signatures_per_payment), "{}", report.text());
+    assert!((0.05..0.08).contains(&report.verifications_per_payment), "{}", report.text());
+    assert!(report.signatures_per_payment < 0.5, "{}", report.text());
+    assert!(report.hub_signatures_checked > 0, "{}", report.text());
+    assert_eq!(report.over_time.len(), 2, "{}", report.text());
+}
+
+#[test]
+fn payments_that_fall_due_by_a_schedule_are_all_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    let hub = env!("CARGO_BIN_EXE_test-hub");
+    let given = [
+        "load",
+        "--profile=spread",
+        "--wallets=20",
+        "--connections=2",
+        "--rate=50",
+        "--seconds=3",
+        "--warm-up=1",
+        &format!("--dir={path}"),
+        &format!("--hub={hub}"),
+    ];
+    let options = Options::try_parse_from(given).unwrap();
+    let report = run(&options, &mut |_| {}).unwrap();
+    assert!((100..200).contains(&report.payments_completed), "{}", report.text());
+    assert!(report.is_good() && report.payments_failed == 0, "{}", report.text());
+}
+
+/// A hub that forgets the end of what it had made durable is found out.
+#[test]
+fn a_hub_that_forgets_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    let hub = forgetful(dir.path()).unwrap();
+    let given = [
+        "load",
+        "--profile=batch",
+        "--wallets=20",
+        "--connections=2",
+        "--seconds=1",
+        "--warm-up=1",
+        &format!("--dir={path}"),
+        &format!("--hub={}", hub.display()),
+    ];
+    let options = Options::try_parse_from(given).unwrap();
+    let report = run(&options, &mut |_| {}).unwrap();
+    assert!(report.lost > 0 && !report.conserved, "{}", report.text());
+}
+
+/// A hub that loses the last 30 KB of its journal before every start but the first.
+fn forgetful(dir: &Path) -> std::io::Result<PathBuf> {
+    let (hub, script) = (env!("CARGO_BIN_EXE_test-hub"), dir.join("forgetful"));
+    let text = format!(
+        "#!/bin/sh\nlast=$(ls {0}/data/hub/journal/*.seg 2>/dev/null | tail -n 1)\n\
+         [ -n \"$last\" ] && truncate -s -30000 \"$last\"\nexec {hub} \"$@\"\n",
+        dir.display()
+    );
+    std::fs::write(&script, text)?;
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700))?;
+    Ok(script)
+}
