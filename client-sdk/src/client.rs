@@ -37,7 +37,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use settlement::block::SignedHeader;
 use settlement::crypto::{SigningKey, VerifyingKey};
 use settlement::params::Genesis;
@@ -67,6 +69,11 @@ pub use flows::{Closed, Opened};
 pub use handle::{Events, WalletHandle};
 pub use protect::{Protections, Ranks};
 pub use status::{Status, StatusChannel};
+
+/// How long a client that ends waits for what is due to be settled with the hub.
+const SETTLE: Duration = Duration::from_secs(3);
+/// And then for the connections to say the last of it.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// How a client is opened.
 #[derive(Clone)]
@@ -249,16 +256,41 @@ impl Client {
         self.shared.links.iter().map(|link| link.borrow().clone()).collect()
     }
 
-    /// Ends, with a checkpoint that saves the next start from replaying the journal.
+    /// Ends: settles what is due with a hub that is connected, says the last of it (a hub can't
+    /// anchor what this side has not acknowledged), and takes a checkpoint that saves the next start
+    /// from replaying the journal. A hub that does not answer holds it up for a few seconds.
     pub async fn shutdown(self) {
+        self.settle().await;
         // A core that is gone already has nothing to save.
         let _ = self.shared.core.send(CoreInput::Shutdown).await;
-        let ended = tokio::task::spawn_blocking(move || {
-            self.join();
-            drop(self);
-        });
-        if ended.await.is_err() {
+        let client = Arc::new(self);
+        let threads = client.clone();
+        if tokio::task::spawn_blocking(move || threads.join()).await.is_err() {
             tracing::error!("the client's threads did not end cleanly");
+        }
+        client.said_all().await;
+    }
+
+    /// Gives what is under way in each wallet a moment to be settled.
+    async fn settle(&self) {
+        let wallets = self.wallets().into_iter();
+        let connected = wallets.filter(|wallet| matches!(wallet.link(), Link::Up { .. }));
+        let settled = connected.map(|wallet| async move {
+            let _ = wallet.flush().await;
+            let _ = wallet.quiet(SETTLE).await;
+        });
+        // What takes longer goes on with the next start.
+        let _ = tokio::time::timeout(SETTLE, join_all(settled)).await;
+    }
+
+    /// Waits until the connections that are up have written what the committer has put out, and
+    /// have ended: each does when the core and the committer have.
+    async fn said_all(&self) {
+        let up = self.shared.links.iter().filter(|link| matches!(*link.borrow(), Link::Up { .. }));
+        let ended =
+            up.cloned().map(|mut link| async move { while link.changed().await.is_ok() {} });
+        if tokio::time::timeout(LAST_WORDS, join_all(ended)).await.is_err() {
+            tracing::warn!("the hub does not read what this client has to say");
         }
     }
 

@@ -9,7 +9,6 @@
 use std::path::Path;
 
 use client_sdk::api::LiabilityAnswer;
-use hub::anchor::AnchorReport;
 use serde_json::Value;
 use settlement::api::SubmitRequest;
 use settlement::block::{BlockEvents, LedgerEvent};
@@ -74,14 +73,6 @@ fn audit(programs: &Programs, data: &Path) -> Value {
     report
 }
 
-fn anchor_now(programs: &Programs, hub: &Hub) -> AnchorReport {
-    let admin = hub.admin.host().to_owned();
-    let mut child =
-        Child::start("hub anchor", &programs.hub, &["anchor", "now", "--admin-listen", &admin]);
-    assert!(child.wait(PATIENCE).success(), "{}", child.log());
-    serde_json::from_str(&child.out()).unwrap()
-}
-
 #[test]
 fn what_was_paid_is_anchored_proven_and_owed() {
     let dir = tempfile::tempdir().unwrap();
@@ -99,10 +90,10 @@ fn what_was_paid_is_anchored_proven_and_owed() {
     assert_eq!(total.0, payer.balance().0 + payee.balance().0);
 
     pay(&mut payer, &mut payee, 700, 2);
-    let now = anchor_now(&programs, &hub);
+    let now = hub.anchor_now();
     assert_eq!((now.problem, now.channels), (None, now.of));
     wait_protected(&hub.http, &payee);
-    let rest = anchor_now(&programs, &hub);
+    let rest = hub.anchor_now();
     assert_eq!((rest.of, rest.as_of, rest.block), (0, None, None), "nothing has moved");
 
     // A new process has a lease of its own, and what it says contradicts nothing said before.

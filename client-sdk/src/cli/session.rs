@@ -30,7 +30,6 @@ pub(super) struct Session {
     /// Whose certificates are believed.
     pub(super) trust: Trust,
     dir: PathBuf,
-    connects: bool,
 }
 
 impl Session {
@@ -42,10 +41,9 @@ impl Session {
         let trust = trust(args.ca.as_deref().or(remembered.ca.as_deref()))?;
         let given =
             ledger_url.as_deref().map(|url| HttpLedger::trusting(url, &trust)).transpose()?;
-        let connects = args.command.connects();
         let config = ClientConfig {
             ledger: given.clone().map(|ledger| Arc::new(ledger) as Arc<dyn LedgerClient>),
-            connect: connects,
+            connect: args.command.connects(),
             new_keys: remembered.made_here,
             trust: trust.clone(),
             ..ClientConfig::new(hub_url.clone(), home.store())
@@ -64,7 +62,7 @@ impl Session {
             .into_iter()
             .next()
             .ok_or_else(|| ClientError::new(Code::StoreDamaged, "the store has no wallet"))?;
-        Ok(Session { client, wallet, ledger, trust, dir: home.dir().to_owned(), connects })
+        Ok(Session { client, wallet, ledger, trust, dir: home.dir().to_owned() })
     }
 
     /// The home's directory.
@@ -103,11 +101,9 @@ impl Session {
         id.map(AssetId).ok_or_else(unknown)
     }
 
-    /// Ends; says so if the ledger could not be given in time what it has to get.
+    /// Ends, with what is due settled with the hub; says so if the ledger could not be given in time
+    /// what it has to get.
     pub(super) async fn close(self) -> Result<(), ClientError> {
-        if self.connects {
-            self.settle().await;
-        }
         let answered = self.answer().await;
         self.client.shutdown().await;
         answered

@@ -1,6 +1,7 @@
 //! The client against a hub whose every word is in the test, over a real socket, and a ledger whose
 //! blocks the test makes.
 
+mod ending;
 mod world;
 
 use std::time::Duration;
@@ -17,15 +18,13 @@ use world::{World, key, opened};
 
 /// A hub that nobody connects to.
 pub(super) fn peer() -> Arc<Peer> {
+    Arc::new(peer_at(String::new(), LedgerId([0; 32])))
+}
+
+fn peer_at(url: String, ledger: LedgerId) -> Peer {
     let hub = key(99).public();
     let hub_key = VerifyingKey::parse(&hub).unwrap();
-    Arc::new(Peer {
-        url: String::new(),
-        trust: Trust::default(),
-        ledger: LedgerId([0; 32]),
-        hub,
-        hub_key,
-    })
+    Peer { url, trust: Trust::default(), ledger, hub, hub_key }
 }
 
 /// The wallet's direct payment, as the hub sees it after having met.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ::hub::anchor::AnchorReport;
 use client_sdk::api::HubInfo;
 use serde_json::Value;
 use settlement::api::{SubmitAnswer, SubmitRequest};
@@ -113,6 +114,17 @@ impl Hub {
         let transaction = hex::encode(encode(&Transaction::submit(&key, nothing)));
         let answer = ledger.post("/v1/ledger/transactions", &SubmitRequest { transaction });
         let _: SubmitAnswer = answer.ok();
+    }
+
+    /// Has it anchor at once.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn anchor_now(&self) -> AnchorReport {
+        let args = ["anchor", "now", "--admin-listen", self.admin.host()];
+        let mut child = Child::start("hub anchor", &self.programs.hub, &args);
+        assert!(child.wait(PATIENCE).success(), "{}", child.log());
+        serde_json::from_str(&child.out()).unwrap()
     }
 
     /// Starts it again on the same directory and the same address, after it has ended.

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{self, Message as Frame};
 
 use super::session::{Asked, Socket, decode, said_goodbye};
 use super::{Broken, Connection, Link, Peer};
+use crate::client::LAST_WORDS;
 use crate::client::core::{CoreInput, CoreQueue};
 use crate::wallet::Input;
 
@@ -62,7 +63,7 @@ impl Reader {
         }
     }
 
-    pub(super) async fn run(&mut self, stream: SplitStream<Socket>) -> Broken {
+    pub(super) async fn run(&mut self, stream: &mut SplitStream<Socket>) -> Broken {
         let broken = self.read(stream.ready_chunks(FRAMES_TOGETHER)).await;
         broken.err().unwrap_or_else(|| Broken::socket("the hub hung up"))
     }
@@ -104,8 +105,12 @@ impl Reader {
     }
 
     async fn send(&self, input: CoreInput) -> Result<(), Broken> {
-        let gone = |_| Broken::new(Code::ShuttingDown, "the client is shutting down");
-        self.core.send(input).await.map_err(gone)
+        if self.core.send(input).await.is_ok() {
+            return Ok(());
+        }
+        // The client is ending: the other half ends the session once all is said.
+        tokio::time::sleep(LAST_WORDS).await;
+        Err(Broken::new(Code::ShuttingDown, "the client is shutting down"))
     }
 
     /// Takes one frame; what it means for the core is added to `inputs` or returned.

@@ -50,21 +50,29 @@ impl Connection {
             return Broken::new(Code::Internal, "the system gives no randomness");
         }
         self.forget_queued();
-        let (sink, stream) = socket.split();
+        let (sink, mut stream) = socket.split();
         let asked = Asked::default();
         let (control, replies) = mpsc::channel(CONTROL_MAX);
         let mut reader = Reader::new(self, asked.clone(), control, ours);
         let mut writer = Writer::new(self, sink, asked, Challenges { theirs, ours });
         let broken = tokio::select! {
-            broken = reader.run(stream) => broken,
+            broken = reader.run(&mut stream) => broken,
             broken = writer.run(&mut self.batches, replies) => broken,
             () = self.overrun.wait() => {
                 Broken::new(Code::SlowConsumer, "the hub does not read what is sent to it")
             }
         };
         let goodbye = Message::Goodbye { code: broken.code };
+        let last = async {
+            writer.last_words(goodbye).await?;
+            // Only a socket of which all is read ends without cutting off what the hub has not read.
+            while broken.code == Code::ShuttingDown
+                && stream.next().await.is_some_and(|f| f.is_ok())
+            {}
+            Ok::<(), Broken>(())
+        };
         // Whether it is heard or not, the connection ends.
-        let _ = timeout(Duration::from_secs(1), writer.last_words(goodbye)).await;
+        let _ = timeout(Duration::from_secs(1), last).await;
         broken
     }
 

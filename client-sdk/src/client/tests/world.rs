@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use crate::api::{FeePolicy, HubInfo};
+use crate::client::connection::Peer;
 use crate::client::core::clock_ms;
 use crate::client::store::{Setup, write_setup};
 use crate::client::{Client, ClientConfig, ClientError};
@@ -162,6 +163,11 @@ impl World {
         let config =
             ClientConfig { ledger: Some(ledger), ..ClientConfig::new(url, self.dir.path()) };
         Client::open(config, keys.into_iter().map(Arc::new).collect()).await
+    }
+
+    /// The hub, for a connection without a client.
+    pub(crate) fn peer(&self) -> Peer {
+        super::peer_at(format!("ws://{}/v1/connect", self.address), self.ledger_id())
     }
 
     pub(crate) fn ledger_id(&self) -> LedgerId {
