@@ -30,6 +30,7 @@ mod rounds;
 mod task;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use client_sdk::api::LiabilityAnswer;
@@ -70,20 +71,35 @@ struct Book {
 
 /// What the hub owes, and what it has said of it. Shared with whoever asks for a leaf.
 #[derive(Clone, Default)]
-pub(crate) struct Books(Arc<Mutex<BTreeMap<AssetId, Book>>>);
+pub(crate) struct Books(Arc<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    books: Mutex<BTreeMap<AssetId, Book>>,
+    /// Whether this process has been through a round: before, it does not know what an earlier one
+    /// has said.
+    begun: AtomicBool,
+}
 
 impl Books {
     fn open(&self) -> MutexGuard<'_, BTreeMap<AssetId, Book>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begun(&self) {
+        self.0.begun.store(true, Ordering::Release);
     }
 
     /// A channel's leaf in what was said last.
     ///
     /// # Errors
-    /// [`Code::NotFound`] when it was in no statement yet; [`Code::Overloaded`] while the next one is
-    /// being made.
+    /// [`Code::NotFound`] when it was in no statement yet; [`Code::Overloaded`] while the next one, or
+    /// the first one of this process, is being made.
     pub(crate) fn leaf(&self, asset: AssetId, id: &ChannelId) -> Result<LiabilityAnswer, Code> {
         let books = self.open();
+        if !self.0.begun.load(Ordering::Acquire) && books.get(&asset).is_none_or(|it| !it.is_said) {
+            return Err(Code::Overloaded);
+        }
         let book = books.get(&asset).ok_or(Code::NotFound)?;
         let proof = book.tree.proof_of(id).ok_or(Code::NotFound)?;
         let liabilities = book.said.ok_or(Code::NotFound)?;

@@ -13,6 +13,7 @@ pub mod http;
 pub mod hub;
 pub mod kill;
 pub mod ledger;
+pub mod liar;
 pub mod raw;
 pub mod stage;
 pub mod strace;

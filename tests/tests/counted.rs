@@ -7,6 +7,10 @@
 )]
 
 use serde_json::Value;
+use settlement::api::Problem;
+use settlement::reject::Code;
+use settlement::types::Amount;
+use tests::process::liar::{self, Liar};
 use tests::process::town::{DEPOSIT, Town, pay};
 use tests::process::wallet::amount;
 
@@ -52,4 +56,44 @@ fn a_deposit_is_counted_from_the_next_statement_on() {
         assert!(counted(status)["error"].is_null(), "{status}");
         counted(status)["owed"] == owed.as_str() && counted(status)["at_least"] == owed.as_str()
     });
+}
+
+/// Bob's wallet sees a hub that lies. Each lie, and the number under which he hears of it.
+#[test]
+fn a_hub_that_lies_about_what_it_owes_is_told_of_with_a_warning() {
+    let mut town = Town::found_without_anchors(&tests::programs!());
+    pay(&town.alice, &town.bob, PAID);
+    let anchored = town.hub.anchor_now();
+    assert_eq!((anchored.problem, anchored.channels), (None, anchored.of));
+    let liar = Liar::before(town.hub.http.host());
+    town.bob.use_hub(&liar.url);
+    let owed = DEPOSIT + PAID;
+    assert_eq!(counted(&town.bob.status())["owed"], owed.to_string(), "it tells no lie yet");
+
+    let (alice, bob) = (town.with_alice, town.with_bob);
+    let key = town.hub.stolen_key();
+    let less =
+        liar::states(&town.ledger.http, &key, &[(alice, Amount(1)), (bob, Amount(owed - 1))]);
+    let without = liar::states(&town.ledger.http, &key, &[(alice, Amount(1))]);
+    let mut made_up = without(&alice);
+    (made_up.proof.channel, made_up.proof.owed) = (bob, Amount(owed));
+    let denial = Problem::new(Code::NotFound, "there is no statement yet");
+    let unknown = Problem::new(Code::UnknownChannel, "no such channel");
+    let lies: [(&dyn Fn(), Code); 5] = [
+        (&|| liar.shows(&less(&bob)), Code::CountedTooLow),
+        (&|| liar.shows(&without(&alice)), Code::NotCounted),
+        (&|| liar.shows(&made_up), Code::NotCounted),
+        (&|| liar.denies(&denial), Code::NotCounted),
+        (&|| liar.denies(&unknown), Code::NotCounted),
+    ];
+    for (lie, code) in lies {
+        lie();
+        let status = town.bob.status();
+        assert_eq!(counted(&status)["error"]["code"], code.number(), "{status}");
+        let told = town.bob.told_to_people(&["status"]);
+        assert!(told.contains(&format!("{bob} WARNING: not counted")), "{told}");
+        assert!(told.contains(&format!("[{code}]")), "{told}");
+    }
+    liar.is_honest();
+    assert_eq!(counted(&town.bob.status())["owed"], owed.to_string());
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use settlement::api::ChannelPhase;
 use settlement::reject::Code;
+use settlement::state_proof::StateProof;
 use settlement::types::ChannelId;
 
 use super::core::clock_ms;
@@ -55,7 +56,11 @@ impl WalletHandle {
         let Some(state) = there(self.shared.ledger.state_proof(&id).await)? else {
             return Ok(None);
         };
-        let Some(answer) = self.liability(id).await? else { return Ok(None) };
+        let answer = match self.liability(id).await? {
+            Said::This(answer) => answer,
+            Said::NoStatement => return self.not_shown(id, state).await.map(|()| None),
+            Said::Nothing => return Ok(None),
+        };
         let Some(height) = answer.block else { return Ok(None) };
         let Some(block) = there(self.shared.ledger.block(height).await)? else { return Ok(None) };
         let did = there(self.shared.ledger.events_from(height, Duration::ZERO).await)?;
@@ -67,23 +72,39 @@ impl WalletHandle {
         Ok(Some(judged.await??))
     }
 
-    /// The hub's answer once it names a block; none if there is no statement, or no hub.
-    async fn liability(&self, id: ChannelId) -> Result<Option<LiabilityAnswer>, ClientError> {
+    /// A hub says that it has made no statement about a channel: judged by what the ledger proves.
+    async fn not_shown(&self, id: ChannelId, state: StateProof) -> Result<(), ClientError> {
+        // It may have been paid out just now, and be in no statement any more.
+        if there(self.shared.ledger.state_proof(&id).await)?.is_none() {
+            return Ok(());
+        }
+        let judged = self.look(move |wallet| wallet.may_not_be_counted(&state, clock_ms())).await?;
+        Ok(judged?)
+    }
+
+    /// The hub's answer once it names a block.
+    async fn liability(&self, id: ChannelId) -> Result<Said, ClientError> {
         loop {
             match self.shared.hub.liability(id).await {
-                Ok(answer) if answer.block.is_some() => return Ok(Some(answer)),
+                Ok(answer) if answer.block.is_some() => return Ok(Said::This(answer)),
                 Ok(_) => {}
                 Err(error) => match error.code {
                     Code::Overloaded => {}
-                    Code::NotFound | Code::UnknownChannel | Code::HubUnavailable => {
-                        return Ok(None);
-                    }
+                    Code::NotFound | Code::UnknownChannel => return Ok(Said::NoStatement),
+                    Code::HubUnavailable => return Ok(Said::Nothing),
                     _ => return Err(error),
                 },
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// What a hub answers.
+enum Said {
+    This(LiabilityAnswer),
+    NoStatement,
+    Nothing,
 }
 
 /// What the ledger has shown, if it has answered.

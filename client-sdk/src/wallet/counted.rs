@@ -23,7 +23,9 @@
 //! # Who could lie, and how far
 //! - **The hub alone** can't show a leaf that is not under what it signed, nor sign one tree for the
 //!   ledger and another for this wallet, nor owe less than it has anchored. It can show an old
-//!   statement: the height stands beside the figure. It can show nothing.
+//!   statement: the height stands beside the figure. It can say that it has made none only where it
+//!   has anchored nothing ([`NotCounted::NotShown`]). It can give no answer at all, as a hub that is
+//!   down.
 //! - **The ledger alone** can make no statement of the hub's: the anchor carries the hub's signature.
 //! - **Both together** can show this wallet a block that nobody else sees, or one in which the anchor
 //!   was refused, and say that it counted. Then both have signed it: a second header of one height,
@@ -92,6 +94,13 @@ pub enum NotCounted {
     /// The hub has not signed it there, or not as of a height before.
     #[error("the hub has signed no such statement in that block")]
     NotSigned,
+    /// The hub shows no statement, though the ledger says that it has anchored the channel, and it
+    /// states what it owes with every anchor.
+    #[error(
+        "the hub shows no statement that counts this channel, though it has anchored it; keep this \
+         answer, and close the channel (`wallet close --unilateral`) unless the hub can explain it"
+    )]
+    NotShown,
     /// Something else is signed in that block for the same height.
     #[error("the hub has signed two statements of what it owes for one height")]
     TwoStatements,
@@ -139,6 +148,20 @@ impl Wallet {
             Some(at_least) if owed < at_least => Err(NotCounted::TooLow { as_of, owed, at_least }),
             at_least => Ok(Counted { as_of, block, owed, at_least }),
         }
+    }
+
+    /// Whether a hub may say that it has made no statement about a channel: not once it has anchored
+    /// that. The state was proved before the hub was asked.
+    ///
+    /// # Errors
+    /// [`NotCounted::NotShown`]; [`NotCounted::State`].
+    pub fn may_not_be_counted(&self, state: &StateProof, now_ms: u64) -> Result<(), NotCounted> {
+        let (_, leaf) = self.proved(state, now_ms)?;
+        // On an open channel only the hub brings the wallet's proofs, and it does with an anchor.
+        let anchored =
+            leaf.directions.hub.floor > Amount::ZERO || leaf.directions.wallet.standing.is_some();
+        let open = leaf.proofs_until.is_none();
+        if open && anchored { Err(NotCounted::NotShown) } else { Ok(()) }
     }
 
     /// Checks that the hub has signed the statement in a block of the ledger, and that it counted.

@@ -268,6 +268,9 @@ impl Planner {
 
     fn done(&mut self, problem: Option<Code>) -> Vec<Do> {
         let Some(round) = self.round.take() else { return Vec::new() };
+        if problem.is_none() {
+            self.books.begun();
+        }
         vec![Do::Done(AnchorReport { problem, ..round.report })]
     }
 }

@@ -100,18 +100,25 @@ impl Hub {
         Hub { programs, data, more, process, admin, http, url, key }
     }
 
+    /// Its key, for whoever is to be it without its program.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn stolen_key(&self) -> SigningKey {
+        let text = std::fs::read_to_string(self.data.join("hub.key")).unwrap();
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes).unwrap();
+        SigningKey::from_bytes(bytes).unwrap()
+    }
+
     /// What a thief could do who has its key: closes a channel and brings nothing of what the hub
     /// has paid, or been paid, to the ledger.
     ///
     /// # Panics
     /// When the ledger refuses.
     pub fn close_with_nothing(&self, ledger: &Http, channel: ChannelId) {
-        let text = std::fs::read_to_string(self.data.join("hub.key")).unwrap();
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut bytes).unwrap();
-        let key = SigningKey::from_bytes(bytes).unwrap();
         let nothing = Submission::close_with_nothing(channel, Role::Hub);
-        let transaction = hex::encode(encode(&Transaction::submit(&key, nothing)));
+        let transaction = hex::encode(encode(&Transaction::submit(&self.stolen_key(), nothing)));
         let answer = ledger.post("/v1/ledger/transactions", &SubmitRequest { transaction });
         let _: SubmitAnswer = answer.ok();
     }

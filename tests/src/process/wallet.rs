@@ -163,6 +163,18 @@ impl Wallet {
         self.run(args).ok()
     }
 
+    /// What a command that succeeds prints without `--json`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn told_to_people(&self, args: &[&str]) -> String {
+        let home = self.home.display().to_string();
+        let all = [&["--home", &home, "--hub", &self.hub], args].concat();
+        let mut process = Child::start(&format!("wallet {}", self.name), &self.program, &all);
+        assert!(process.wait(BLOCKS_PATIENCE).success(), "{}", process.log());
+        process.out()
+    }
+
     /// `status`.
     pub fn status(&self) -> Value {
         self.ok(&["status"])

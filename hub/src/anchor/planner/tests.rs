@@ -101,7 +101,7 @@ fn what_moved_is_said_recorded_posted_and_reported() {
     let next = planner.moved(hands(&again[0], 1, 9, vec![channel(3, Some(7), true)], false));
     let said = said(&next);
     assert_eq!((said[0].as_of, said[0].total), (Height(9), Amount(22)));
-    assert_eq!(planner.books.leaf(EUR, &id(1)), Err(Code::NotFound), "not durable yet");
+    assert_eq!(planner.books.leaf(EUR, &id(1)), Err(Code::Overloaded), "not durable yet");
     let [Do::Post(chunks)] = &planner.stated(&said)[..] else { panic!() };
     let entries: Vec<_> = chunks.iter().flat_map(|chunk| chunk.entries.clone()).collect();
     assert_eq!(entries, [entry(1), entry(3)]);
@@ -116,6 +116,27 @@ fn what_moved_is_said_recorded_posted_and_reported() {
     assert_eq!((report.channels, report.of, report.block), (2, 2, Some(Height(11))));
     assert_eq!((report.as_of, report.liabilities, report.problem), (Some(Height(9)), said, None));
     assert_eq!(planner.books.leaf(EUR, &id(2)).unwrap().block, Some(Height(11)));
+}
+
+/// "I have said nothing of it" would be a lie about what a process before this one has said.
+#[test]
+fn a_process_says_that_it_has_said_nothing_only_once_it_knows() {
+    let mut planner = planner(1);
+    let ask = |planner: &Planner, number| planner.books.leaf(EUR, &id(number)).map(|_| ());
+    assert_eq!(ask(&planner, 1), Err(Code::Overloaded));
+    let failed = state(&mut planner, 4, vec![channel(1, Some(1), true)]);
+    assert_eq!(report(&failed).problem, Some(Code::Overloaded));
+    assert_eq!(ask(&planner, 1), Err(Code::Overloaded));
+    let said = said(&state(&mut planner, 5, vec![channel(1, Some(1), true)]));
+    let [Do::Post(chunks)] = &planner.stated(&said)[..] else { panic!() };
+    planner.posted(Ok(tx(1)));
+    report(&planner.follow(&taking(6, chunks)));
+    assert_eq!((ask(&planner, 1), ask(&planner, 2)), (Ok(()), Err(Code::NotFound)));
+
+    let mut idle = self::planner(1);
+    let nothing = state(&mut idle, 5, vec![]);
+    assert_eq!(report(&nothing).problem, None);
+    assert_eq!(ask(&idle, 1), Err(Code::NotFound));
 }
 
 /// Two trees for one height would be evidence against the hub.
