@@ -268,7 +268,7 @@ async fn a_cooperative_close_is_signed_by_both_and_pays_out() {
         |event| matches!(event, LedgerEvent::Deposited { channel, .. } if *channel == id),
     )
     .await;
-    for step in wallet.channel.follow(&inbound) {
+    for step in wallet.channel.follow(&inbound, Height(0)) {
         wallet.channel.commit(&step);
     }
     let mut line = Line::open(&hub).await;
@@ -354,7 +354,7 @@ async fn a_payment_goes_through_the_hub_to_a_wallet_on_another_shard() {
             &hub,
             |event| matches!(event, LedgerEvent::Deposited { channel, .. } if *channel == id),
         );
-        for step in wallet.channel.follow(&funded.await) {
+        for step in wallet.channel.follow(&funded.await, Height(0)) {
             wallet.channel.commit(&step);
         }
     }
@@ -398,7 +398,7 @@ async fn strangers_throw_each_other_out_and_keep_no_wallet_from_its_channel() {
     let mut wallet = Wallet::open(&hub, 91, 1_000).await;
     let id = wallet.channel.id();
     let funded = |event: &LedgerEvent| matches!(event, LedgerEvent::Deposited { channel, .. } if *channel == id);
-    for step in wallet.channel.follow(&event(&hub, funded).await) {
+    for step in wallet.channel.follow(&event(&hub, funded).await, Height(0)) {
         wallet.channel.commit(&step);
     }
     let mut line = Line::open(&hub).await;

@@ -221,7 +221,7 @@ impl<P: Place> World<P> {
         for event in &block.events {
             let Some(at) = event.channel().and_then(|id| self.at.get(&id)) else { continue };
             let channel = &mut self.wallets[*at].channel;
-            for step in channel.follow(event) {
+            for step in channel.follow(event, self.height) {
                 channel.commit(&step);
             }
         }

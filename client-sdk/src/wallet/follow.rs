@@ -74,7 +74,7 @@ impl Wallet {
         }
         let Some(channel) = self.channel(&id) else { return false };
         let phase = channel.phase();
-        for step in channel.follow(event) {
+        for step in channel.follow(event, self.seen.height) {
             self.step(turn, id, step);
         }
         // A change of phase has told the user already.

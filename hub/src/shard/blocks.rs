@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::channel::{Channel, Phase};
-use settlement::types::ChannelId;
+use settlement::types::{ChannelId, Height};
 
 use super::slot::Slot;
 use super::state::Cx;
@@ -25,7 +25,7 @@ impl Shard {
         }
         let mut touched = BTreeSet::new();
         for event in &block.events {
-            touched.extend(self.follow(event, cx));
+            touched.extend(self.follow(event, header.height, cx));
         }
         let (height, time_ms) = (header.height, header.time_ms);
         self.tip = Some(block.header);
@@ -38,8 +38,8 @@ impl Shard {
         self.leap_all(directory, cx);
     }
 
-    /// Something that a block did, and the channel of this shard's that it was done to.
-    fn follow(&mut self, event: &LedgerEvent, cx: &mut Cx<'_>) -> Option<ChannelId> {
+    /// Something that the block at this height did, and the channel of this shard's that it was done to.
+    fn follow(&mut self, event: &LedgerEvent, block: Height, cx: &mut Cx<'_>) -> Option<ChannelId> {
         let id = event.channel().filter(|id| self.config.slice.holds(id))?;
         if let LedgerEvent::Opened { terms, deposit } = event {
             if !self.config.serves(&self.ledger, terms) || self.slots.contains_key(&id) {
@@ -58,7 +58,7 @@ impl Shard {
         if let LedgerEvent::Deposited { role: ME, .. } = event {
             slot.depositing = None;
         }
-        for step in slot.channel.follow(event) {
+        for step in slot.channel.follow(event, block) {
             self.commit(id, step, cx);
         }
         // Ten thousand channels may be anchored in one block, and nothing follows for one that is

@@ -4,7 +4,7 @@ use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
 use crate::lock::{Lock, STEPS_MAX};
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
-use crate::types::Secret;
+use crate::types::{Height, Secret};
 
 impl Channel {
     /// The other side reveals the secret of a lock of this side's direction.
@@ -29,9 +29,16 @@ impl Channel {
         self.measure_own(id, secret, HASHES_PER_MESSAGE)
     }
 
-    /// A secret for a lock of this side's direction that has become public on the ledger, whatever
-    /// the height and however deep: if it counted there, this side has paid, and whoever brought it
-    /// paid for its hashes.
+    /// Whether a claim in this block is too late for a lock of this side's direction. It counts for
+    /// nothing, now or later, so what it shows is worth no more than a late reveal: not even where a
+    /// part of the lock is known, which does not expire. A hub that took it would pay steps on for
+    /// which the payer's lock may be over.
+    pub(super) fn is_late(&self, id: u64, block: Height) -> bool {
+        self.out.standing.get(&id).is_some_and(|standing| standing.lock.expired_at(block))
+    }
+
+    /// A secret for a lock of this side's direction that has become public on the ledger in time,
+    /// however deep: it counts there, or may, and whoever brought it paid for its hashes.
     pub(super) fn learn(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
         self.measure_own(id, secret, STEPS_MAX)
     }

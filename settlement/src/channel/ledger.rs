@@ -74,14 +74,16 @@ impl From<Proven> for ProvenBytes {
 }
 
 impl Channel {
-    /// The steps that follow from something a block did. Events of other channels give none.
-    pub fn follow(&self, event: &LedgerEvent) -> Vec<Step> {
+    /// The steps that follow from something that the block at this height did. Events of other
+    /// channels give none.
+    pub fn follow(&self, event: &LedgerEvent, block: Height) -> Vec<Step> {
         if event.channel() != Some(self.id) || matches!(event, LedgerEvent::Opened { .. }) {
             return Vec::new();
         }
         let mut steps = vec![Step::Ledger(Box::new(event.clone()))];
-        if let LedgerEvent::ClaimShown { from, id, secret, .. } = event
+        if let LedgerEvent::ClaimShown { from, id, secret, steps: counted, .. } = event
             && *from == self.me
+            && (*counted > 0 || !self.is_late(*id, block))
             && let Ok(Some(learned)) = self.learn(*id, secret)
         {
             steps.push(learned);

@@ -157,7 +157,7 @@ fn open_some(
             }
             let channel = event.channel().and_then(|id| opening.get_mut(&id));
             let Some(channel) = channel else { continue };
-            for step in channel.follow(event) {
+            for step in channel.follow(event, block.header.header.height) {
                 channel.commit(&step);
             }
             let deposited = matches!(event, LedgerEvent::Deposited { role: Role::Hub, .. });

@@ -88,7 +88,7 @@ impl RawWallet {
             (deposited >= inbound).then_some(deposited)
         });
         let event = LedgerEvent::Deposited { channel: id, role: Role::Hub, total };
-        for step in self.channel.follow(&event) {
+        for step in self.channel.follow(&event, Height(0)) {
             self.channel.commit(&step);
         }
     }

@@ -171,7 +171,7 @@ pub struct Game {
     me: Channel,
     view: View,
     /// Events of blocks that the honest side has not seen.
-    unseen: Vec<LedgerEvent>,
+    unseen: Vec<(Height, LedgerEvent)>,
     /// What the honest side has handed to the ledger, and the last block that may carry it.
     waiting: Vec<(Transaction, Height)>,
     /// What the thief has handed to the ledger.
@@ -323,7 +323,7 @@ impl Game {
         let time = self.ledger.tip().time_ms + 1_000;
         let applied = self.ledger.apply(verified, time).expect("blocks come a second apart");
         self.judge_block(height, &applied.transactions, &applied.outcomes, &applied.events);
-        self.unseen.extend(applied.events);
+        self.unseen.extend(applied.events.into_iter().map(|event| (height, event)));
     }
 
     /// The lock's deepest secret, as its maker knows it.

@@ -122,7 +122,7 @@ impl Hub {
         self.channel = Channel::open(terms(), Role::Hub, Amount(WALLET_DEPOSIT));
         let (channel, total) = (self.channel.id(), Amount(HUB_DEPOSIT));
         let deposited = LedgerEvent::Deposited { channel, role: Role::Hub, total };
-        for step in self.channel.follow(&deposited) {
+        for step in self.channel.follow(&deposited, Height(self.height)) {
             self.commit(&step);
         }
     }
@@ -131,7 +131,7 @@ impl Hub {
     pub(super) fn learn(&mut self, id: u64, secret: Secret) {
         let channel = self.channel.id();
         let shown = LedgerEvent::ClaimShown { channel, from: Role::Hub, id, secret, steps: 0 };
-        for step in self.channel.follow(&shown) {
+        for step in self.channel.follow(&shown, Height(self.height)) {
             self.commit(&step);
         }
     }

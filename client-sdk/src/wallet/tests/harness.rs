@@ -285,7 +285,7 @@ impl World {
         self.now_ms += 200;
         self.hub.height += 1;
         for event in &events {
-            for step in self.hub.channel.follow(event) {
+            for step in self.hub.channel.follow(event, Height(self.hub.height)) {
                 self.hub.commit(&step);
             }
         }

@@ -76,10 +76,11 @@ impl World {
         self.blocks.push(block.clone());
         self.input(Input::Block(Arc::new(block.clone())));
         for at in 0..self.wallets.len() {
+            let height = block.header.header.height;
             let said = self.with_now(at, |wallet, now| {
                 let mut said = Vec::new();
-                let steps: Vec<_> =
-                    block.events.iter().flat_map(|event| wallet.channel.follow(event)).collect();
+                let follow = |event| wallet.channel.follow(event, height);
+                let steps: Vec<_> = block.events.iter().flat_map(follow).collect();
                 steps.into_iter().for_each(|step| wallet.commit(step, &mut said, now));
                 let expired = wallet.channel.expire(now);
                 expired.into_iter().for_each(|step| wallet.commit(step, &mut said, now));

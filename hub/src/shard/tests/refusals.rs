@@ -362,7 +362,7 @@ fn an_update_that_breaks_a_rule_is_refused_and_changes_nothing() {
         role: settlement::types::Role::Wallet,
         total: Amount(2 * DEPOSIT.0),
     };
-    for step in world.wallets[0].channel.follow(&event) {
+    for step in world.wallets[0].channel.follow(&event, world.height()) {
         world.wallets[0].channel.commit(&step);
     }
     let mut op = world.pay_op(1, 1_000, secret(1).1);

@@ -8,7 +8,7 @@ use crate::crypto::{Signed, VerifyingKey};
 use crate::lock::locks_root;
 use crate::proof::BalanceProof;
 use crate::reject::Code;
-use crate::types::{Amount, Salt};
+use crate::types::{Amount, Height, Salt};
 use crate::update::{Destination, Payload};
 
 type Change = fn(&mut BalanceProof);
@@ -122,7 +122,7 @@ fn a_side_learns_from_the_ledger_that_it_has_lost_state() {
         pair.hub.follow(&event);
         assert_eq!(pair.hub.channel.suspended(), None, "it knows");
         let mut restored = nothing.clone();
-        for step in restored.follow(&event) {
+        for step in restored.follow(&event, Height(START)) {
             restored.commit(&step);
         }
         assert_eq!(restored.suspended(), Some(Code::StateLost));

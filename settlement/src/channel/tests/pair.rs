@@ -86,7 +86,7 @@ impl Side {
     }
 
     pub(super) fn follow(&mut self, event: &LedgerEvent) {
-        for step in self.channel.follow(event) {
+        for step in self.channel.follow(event, self.view.height) {
             self.commit(step);
         }
     }
@@ -129,7 +129,7 @@ fn side(me: Role, terms: OpenTerms) -> Side {
     let mut channel = Channel::open(terms, me, Amount(DEPOSIT));
     let total = Amount(DEPOSIT);
     let deposit = LedgerEvent::Deposited { channel: channel.id(), role: HUB, total };
-    for step in channel.follow(&deposit) {
+    for step in channel.follow(&deposit, Height(START)) {
         channel.commit(&step);
     }
     Side {

@@ -219,3 +219,20 @@ fn streams_and_payments_travel_in_one_update() {
     assert_eq!((pair.hub.channel.received(), pair.hub.channel.locked()), (Amount(8), Amount(13)));
     assert_eq!(draft(&mut pair, WALLET, vec![]).base, 2);
 }
+
+/// ⚔ A lock of which a part is known does not expire, but what is shown at its expiry or later is
+/// not paid for: a hub would pay on what it can't claim from the payer any more.
+#[test]
+fn a_claim_that_is_too_late_teaches_nothing_of_the_rest_of_a_stream() {
+    for (block, steps, paid) in
+        [(START + 4_999, 0, 8), (START + 5_000, 0, 3), (START + 5_001, 0, 3), (START + 5_001, 8, 8)]
+    {
+        let mut pair = streaming(8);
+        pair.reveal(HUB, 1, &secret(1, 8, 3));
+        pair.wallet.view.height = Height(block);
+        let (channel, from, secret) = (pair.id(), WALLET, secret(1, 8, 8));
+        pair.wallet.follow(&LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps });
+        pair.quiet();
+        assert_eq!(pair.hub.channel.received(), Amount(paid), "block {block}, {steps} counted");
+    }
+}

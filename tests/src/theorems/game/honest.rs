@@ -216,8 +216,8 @@ impl Game {
     /// The honest side sees every block that there is.
     pub(super) fn see(&mut self) {
         self.view = View { height: self.height(), fresh: true };
-        for event in std::mem::take(&mut self.unseen) {
-            for step in self.me.follow(&event) {
+        for (block, event) in std::mem::take(&mut self.unseen) {
+            for step in self.me.follow(&event, block) {
                 self.commit(&step);
             }
         }
