@@ -23,4 +23,5 @@
 pub mod game;
 pub mod history;
 pub mod model;
+pub mod pair;
 pub mod search;

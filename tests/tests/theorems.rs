@@ -4,6 +4,7 @@
 use settlement::types::Role;
 use stateright::{Checker, Expectation, Model};
 use tests::theorems::model::{ExitGame, GAMES};
+use tests::theorems::pair;
 use tests::theorems::search::search;
 
 /// Explores all games of a side, and says how many states there were.
@@ -49,4 +50,18 @@ fn no_random_line_of_a_larger_game_robs_an_honest_side() {
             panic!("a theorem broke: {found:#?}");
         }
     }
+}
+
+/// Two wallets that collude against a hub, over both their channels.
+#[test]
+fn no_two_wallets_rob_an_honest_hub_between_them() {
+    let (found, seen) = pair::search(500, 3);
+    if let Some(found) = found {
+        panic!("a theorem broke: {found:?}");
+    }
+    eprintln!("{seen:?}");
+    // A search in which nothing happens proves nothing.
+    assert!(seen.passed_on > 500 && seen.reveals > 300 && seen.settled > 150, "{seen:?}");
+    assert!(seen.kept > 100 && seen.old_closes > 100 && seen.claims > 100, "{seen:?}");
+    assert!(seen.hub_claims > 300 && seen.cosigned > 30 && seen.anchored > 80, "{seen:?}");
 }
