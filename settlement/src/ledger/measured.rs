@@ -54,7 +54,11 @@ impl Measured {
         };
         let redeemed = match known {
             Some(steps) => steps.and_then(|steps| lock.redeemed(secret, steps)),
-            None => lock.redeem(secret),
+            None => {
+                #[cfg(test)]
+                tests::hashed_while_applying(lock);
+                lock.redeem(secret)
+            }
         };
         redeemed.map_or(0, |redeemed| redeemed.steps)
     }

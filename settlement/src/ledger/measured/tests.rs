@@ -1,5 +1,6 @@
 //! Chains measured ahead: the same answers, on any number of threads and within the block's room.
 
+use std::cell::Cell;
 use std::num::NonZero;
 
 use super::super::fixture::*;
@@ -8,6 +9,15 @@ use crate::lock::STEPS_MAX;
 use crate::params::Genesis;
 use crate::tx::Transaction;
 use crate::types::{ChannelId, Role};
+
+thread_local! {
+    /// Locks that were long enough for the table, and measured on the thread that applies the block.
+    static LATE: Cell<u32> = const { Cell::new(0) };
+}
+
+pub(super) fn hashed_while_applying(lock: &Lock) {
+    LATE.set(LATE.get() + u32::from(lock.steps >= STEPS_MIN));
+}
 
 /// A closing channel with these many locks of so many steps each, and who may claim them.
 fn closing(genesis: Genesis, locks: u8, steps: u32) -> (World, ChannelId) {
@@ -96,4 +106,24 @@ fn no_more_is_hashed_ahead_than_a_block_has_room_for() {
     let hashed: u64 = measured.0.keys().map(|(_, _, steps)| u64::from(*steps)).sum();
     assert_eq!(hashed, 2 << 20);
     assert!(!measured.0.keys().any(|(secret, ..)| *secret == Secret([3; 32])));
+}
+
+/// Claims, and a newer proof on which they are measured again: all of it was hashed before the block
+/// was applied. A lock that comes in the very same block can't be.
+#[test]
+fn no_block_hashes_a_long_chain_while_it_is_applied() {
+    const STEPS: u32 = STEPS_MIN;
+    let (mut w, id) = closing(genesis(), 3, STEPS);
+    let counted = || LATE.replace(0);
+    counted();
+    w.done(claims(&w, id, &[(1, secret(1, STEPS, 5)), (2, secret(2, STEPS, STEPS))]));
+    assert_eq!(counted(), 0, "claims");
+    let longer: Vec<Lock> = (1..=3).map(|seed| lock(seed, 1, STEPS, 300)).collect();
+    w.done(w.bring(Role::Hub, false, proof(id, Role::Wallet, 2, 1, &longer), &longer));
+    assert_eq!(counted(), 0, "what is measured again");
+    assert_eq!(w.channel(id).directions.wallet.claims[&2].steps, STEPS);
+    let newest = proof(id, Role::Wallet, 3, 2, &[lock(4, 1, STEPS, 300)]);
+    let bring = w.bring(Role::Hub, false, newest, &[lock(4, 1, STEPS, 300)]);
+    w.block(vec![bring, claims(&w, id, &[(4, secret(4, STEPS, 1))])]);
+    assert!(counted() > 0, "a lock of the same block");
 }
