@@ -10,6 +10,7 @@
 pub mod closes;
 pub mod load;
 pub mod long_ledger;
+pub mod named;
 pub mod process;
 pub mod theorems;
 pub mod tower_load;

@@ -3,7 +3,8 @@
 //! of the ledger's and no margin of the policy is left out.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+
+use tests::named::{has_test, source};
 
 /// What a deadline is a question of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ const CLAIMS: &str = "settlement/src/ledger/dispute/tests/claims.rs";
 const APPLY: &str = "settlement/src/ledger/apply/tests.rs";
 const ANCHOR: &str = "settlement/src/ledger/anchor/tests.rs";
 const ENGINE: &str = "settlement/src/channel/tests/boundaries.rs";
+const RECOVER: &str = "settlement/src/channel/tests/recover.rs";
+const STREAMS: &str = "settlement/src/channel/tests/streams.rs";
 const AGREE: &str = "settlement/src/channel/tests/agree.rs";
 const PARAMS: &str = "settlement/src/params/tests.rs";
 const SHARD: &str = "hub/src/shard/tests/ledger.rs";
@@ -34,7 +37,7 @@ const CLOSE: &str = "client-sdk/src/wallet/tests/close.rs";
 
 /// The question, whose it is, and the test that asks it around its deadline.
 #[rustfmt::skip]
-const TABLE: [(&str, Of, &str, &str); 33] = [
+const TABLE: [(&str, Of, &str, &str); 35] = [
     ("does a claim count", Boundary("claim_counts"), CLAIMS, "claims_count_below_the_expiry_of_their_lock"),
     ("has a lock expired, for the ledger", Boundary("lock_expired"), CLAIMS, "payout_waits_for_the_window_and_for_every_lock"),
     ("until when do proofs count", Boundary("proofs_until"), DISPUTE, "a_close_is_announced_with_the_end_of_its_window"),
@@ -51,6 +54,8 @@ const TABLE: [(&str, Of, &str, &str); 33] = [
     ("must who knows a secret close and claim", Margin("claim_margin"), ENGINE, "duty_table_of_an_open_channel"),
     ("is the newest proof due in the window", Rule, ENGINE, "duty_table_of_a_closing_channel"),
     ("is a claim due past the window", Rule, ENGINE, "a_claim_is_due_past_the_window_until_its_lock_expires"),
+    ("does a claim on the ledger still teach a secret", Rule, STREAMS, "a_claim_that_is_too_late_teaches_nothing_of_the_rest_of_a_stream"),
+    ("has who took its state back waited long enough to leap", Rule, RECOVER, "leap_table"),
     ("does an agreement lapse", Rule, ENGINE, "lapse_table"),
     ("is what may still be carried kept", Rule, AGREE, "what_may_still_be_carried_does_not_lapse_with_the_rest"),
     ("is valid_until ahead and near enough to sign", Rule, AGREE, "valid_until_lies_ahead_and_not_too_far"),
@@ -70,19 +75,10 @@ const TABLE: [(&str, Of, &str, &str); 33] = [
     ("does the wallet close and claim in time", Margin("claim_margin"), CLOSE, "who_is_not_settled_with_closes_and_claims_in_time_connected_or_not"),
 ];
 
-fn source(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
-    std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
-}
-
 #[test]
 fn each_deadline_has_its_test() {
     for (question, _, file, test) in TABLE {
-        let wanted = format!("#[test]\nfn {test}()");
-        let indented = format!("#[test]\n    fn {test}()");
-        let source = source(file);
-        let found = source.contains(&wanted) || source.contains(&indented);
-        assert!(found, "{question}? {file} has no test {test}");
+        assert!(has_test(file, test), "{question}? {file} has no test {test}");
     }
 }
 

@@ -1,0 +1,29 @@
+//! The table of the theorems, in the page of [`tests::theorems`], names the tests that try to break
+//! them. Each must be there.
+
+use tests::named::{has_test, source};
+
+#[test]
+fn each_theorem_has_its_tests_and_they_are_there() {
+    let page = source("tests/src/theorems.rs");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rows: Vec<&str> = rows.filter(|row| row.starts_with(char::is_numeric)).collect();
+    let theorems: Vec<&str> = rows.iter().filter_map(|row| row.split_whitespace().next()).collect();
+    assert_eq!(theorems, ["1", "2", "3", "4", "5", "6", "7"]);
+    for row in rows {
+        let quoted = row.split('`').skip(1).step_by(2);
+        let named: Vec<_> = quoted.filter_map(|name| name.split_once(".rs::")).collect();
+        assert!(!named.is_empty(), "no test is named: {row}");
+        for (file, test) in named {
+            assert!(has_test(&format!("{file}.rs"), test), "{file}.rs has no test {test}");
+        }
+    }
+}
+
+#[test]
+fn a_test_that_is_not_there_or_not_marked_is_missed() {
+    let here = "tests/tests/named.rs";
+    assert!(has_test(here, "a_test_that_is_not_there_or_not_marked_is_missed"));
+    assert!(!has_test(here, "a_test_that_is_not_there"));
+    assert!(!has_test("tests/src/named.rs", "has_test"));
+}
