@@ -7,7 +7,7 @@ use super::game::{Action, Bounds, Draft, Game, Theorem};
 
 /// What the exhaustive searches look at, each a small game of its own: payments that are refused and
 /// kept, a lock of the honest side's, a lock of the thief's, co-signatures, records and anchors.
-pub const GAMES: [(&str, Bounds); 8] = [
+pub const GAMES: [(&str, Bounds); 9] = [
     (
         "payments, kept or not",
         Bounds {
@@ -27,8 +27,12 @@ pub const GAMES: [(&str, Bounds); 8] = [
             ..Bounds::SMALL
         },
     ),
-    ("a lock", Bounds { locks: 1, drafts: 1, kinds: &[Draft::Plain], ..Bounds::SMALL }),
-    ("a stream", Bounds { locks: 1, steps: 2, ..Bounds::SMALL }),
+    (
+        "a lock",
+        Bounds { locks: 1, drafts: 1, kinds: &[Draft::Plain], refusals: 0, ..Bounds::SMALL },
+    ),
+    ("a lock, kept or not", Bounds { locks: 1, ..Bounds::SMALL }),
+    ("a stream", Bounds { locks: 1, steps: 2, refusals: 0, ..Bounds::SMALL }),
     (
         "a stream of the thief's",
         Bounds {
