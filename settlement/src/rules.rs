@@ -54,11 +54,21 @@ pub enum Rule {
     CloseTwice,
     /// A claim counts below the lock's expiry only.
     ClaimBeforeExpiry,
+    /// A secret that is said at or past the lock's expiry is ignored.
+    LateSecret,
+    /// One that is shown on the ledger so late, for nothing, is too.
+    LateClaim,
+    /// What a hub passes on expires `expiry_delta` before what it was paid with.
+    ExpiryDelta,
+    /// A hub passes on no more for a step than it gets, less its fee.
+    UnitLessFee,
+    /// A hub passes on as many steps as it gets.
+    SameSteps,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 23] = [
+    pub const ALL: [Rule; 28] = [
         Rule::LockIdsOnce,
         Rule::SettleKeepsRest,
         Rule::NoFailAfterSecret,
@@ -82,6 +92,11 @@ impl Rule {
         Rule::DeepestClaimKept,
         Rule::CloseTwice,
         Rule::ClaimBeforeExpiry,
+        Rule::LateSecret,
+        Rule::LateClaim,
+        Rule::ExpiryDelta,
+        Rule::UnitLessFee,
+        Rule::SameSteps,
     ];
 }
 

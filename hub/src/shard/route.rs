@@ -3,6 +3,7 @@
 use settlement::channel::Change;
 use settlement::lock::Lock;
 use settlement::reject::Code;
+use settlement::rules::{Rule, rule_is_on};
 use settlement::types::ChannelId;
 use settlement::update::{Destination, Payload};
 
@@ -63,8 +64,10 @@ impl Shard {
             return Err(Code::PayeeOffline);
         }
         let unit = unit_to_forward(&self.config.fees, lock.unit).ok_or(Code::FeeTooLow)?;
+        let unit = if rule_is_on(Rule::UnitLessFee) { unit } else { lock.unit };
         assert!(unit <= lock.unit, "the hub passes on no more than it gets");
-        let expiry = lock.expiry.before(self.config.policy.expiry_delta);
+        let delta = self.config.policy.expiry_delta;
+        let expiry = lock.expiry.before(if rule_is_on(Rule::ExpiryDelta) { delta } else { 0 });
         self.check_expiry(expiry)?;
         self.check_pending(payer, lock, to)?;
         Ok(Forward {
@@ -74,7 +77,7 @@ impl Shard {
             unit_in: lock.unit,
             anchor: lock.anchor,
             unit,
-            steps: lock.steps,
+            steps: lock.steps.saturating_add(u32::from(!rule_is_on(Rule::SameSteps))),
             expiry,
             to: *to,
             payload: payload.clone(),

@@ -23,7 +23,7 @@ impl Channel {
     ) -> Result<Option<Step>, Code> {
         let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
         let late = standing.lock.expired_at(now.view.height);
-        if late {
+        if late && rule_is_on(Rule::LateSecret) {
             return Ok(None);
         }
         self.measure_own(id, secret, HASHES_PER_MESSAGE)
@@ -34,7 +34,8 @@ impl Channel {
     /// part of the lock is known, which does not expire. A hub that took it would pay steps on for
     /// which the payer's lock may be over.
     pub(super) fn is_late(&self, id: u64, block: Height) -> bool {
-        self.out.standing.get(&id).is_some_and(|standing| standing.lock.expired_at(block))
+        let standing = self.out.standing.get(&id).filter(|_| rule_is_on(Rule::LateClaim));
+        standing.is_some_and(|standing| standing.lock.expired_at(block))
     }
 
     /// A secret for a lock of this side's direction that has become public on the ledger in time,

@@ -12,6 +12,7 @@
 //! What the hub is entitled to is worked out beside it, from the [`History`] of each direction of
 //! both channels (module `judge`): what neither the shard nor the ledger is asked.
 
+mod cosign;
 mod judge;
 mod ledger;
 mod moves;

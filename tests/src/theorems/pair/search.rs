@@ -59,7 +59,7 @@ pub fn search(cases: u32, seed: u8) -> (Option<Found>, Seen) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let lines = proptest::collection::vec(action(), 10..70);
+    let lines = proptest::collection::vec(action(), 1..80);
     let sum = RefCell::new(Seen::default());
     let result = runner.run(&lines, |line| {
         let (fault, seen, _) = told(&line);
@@ -115,7 +115,7 @@ fn action() -> impl Strategy<Value = Move> {
         1 => ask,
     ];
     let claims = prop_oneof![Just(Claims::None), Just(Claims::One), Just(Claims::All)];
-    let bring = (payee(), prop::bool::weighted(0.7), 0..3u8, claims)
+    let bring = (payee(), prop::bool::weighted(0.5), 0..3u8, claims)
         .prop_map(|(who, close, back, claims)| Move::Bring { who, close, back, claims });
     let ledger = prop_oneof![
         3 => bring,
@@ -129,5 +129,5 @@ fn action() -> impl Strategy<Value = Move> {
         2 => any::<bool>().prop_map(|hubs| Move::Edge { hubs }),
         1 => Just(Move::Dark),
     ];
-    prop_oneof![12 => talk, 1 => ledger, 5 => blocks]
+    prop_oneof![24 => talk, 3 => ledger, 10 => blocks]
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hub::shard::Input;
 use settlement::channel::VerifiedUpdate;
-use settlement::crypto::{BatchCache, Signable, Signed, SigningKey, VerifyingKey, chain_step};
+use settlement::crypto::{BatchCache, Signed, SigningKey, VerifyingKey, chain_step};
 use settlement::lock::{Lock, locked_total, locks_root};
-use settlement::proof::{BalanceProof, CooperativeClose, Net, OpenTerms, SnapshotRef, Withdrawal};
+use settlement::proof::{BalanceProof, OpenTerms, SnapshotRef};
 use settlement::reject::Code;
 use settlement::tx::{Submission, Transaction};
 use settlement::types::{Amount, Anchor, ChannelId, PerRole, Role, Salt, Secret};
@@ -15,7 +15,7 @@ use settlement::wire::Message;
 
 use super::super::game::Claims;
 use super::super::history::History;
-use super::{DEPOSIT, FEE, Pair, UNIT, VALID};
+use super::{FEE, Pair, UNIT};
 
 /// A proof of the hub's that a wallet took, whatever it said.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Wallet {
     /// The newest proof of its own that the hub took, and what that one acknowledges.
     newest: Option<BalanceProof>,
     /// What it had co-signed and keeps.
-    kept: Vec<Transaction>,
+    pub(super) kept: Vec<Transaction>,
     /// Paid to the hub without a lock.
     pub(super) direct: u64,
     /// Own locks that the hub has passed on, by the hub's lock in the other channel.
@@ -305,7 +305,7 @@ impl Pair {
     }
 
     /// What no block would take is not tried.
-    fn queue(&mut self, tx: Transaction, line: String) -> bool {
+    pub(super) fn queue(&mut self, tx: Transaction, line: String) -> bool {
         let verified = self.ledger.verify_tx(tx.clone());
         let good = verified.is_ok_and(|tx| self.ledger.check(&tx).is_ok());
         if good && !self.brought.contains(&tx) {
@@ -328,71 +328,6 @@ impl Pair {
         let at = wallet.taken.iter().rev().position(|t| Some(t.proof.value.seq) == seq);
         let back = at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
         self.bring(who, true, back, Claims::All)
-    }
-
-    /// Asks for a signature under a withdrawal of half of its deposit, or under the close that the
-    /// states of both make.
-    pub(super) fn ask(&mut self, who: usize, close: bool) -> bool {
-        let (wallet, ticket) = (&self.wallets[who], self.asked.len() as u64);
-        let (channel, name) = (wallet.channel, wallet.name);
-        let valid_until = self.hub.followed().0.after(VALID);
-        if close {
-            let (sent, got) = (wallet.theirs.taken_state().paid, wallet.ours.taken_state().paid);
-            let net = |withdrawn: u64| Net::new(i128::from(DEPOSIT) - i128::from(withdrawn));
-            let (Some(wallet_net), Some(hub_net)) =
-                (net(wallet.withdrawn.wallet), net(wallet.withdrawn.hub))
-            else {
-                return false;
-            };
-            let of_wallet = DEPOSIT - wallet.withdrawn.wallet + got;
-            let Some(wallet_amount) = of_wallet.checked_sub(sent).map(Amount) else { return false };
-            let hub_amount = Amount((DEPOSIT + sent).saturating_sub(got));
-            let body = CooperativeClose {
-                channel,
-                wallet_amount,
-                hub_amount,
-                wallet_net,
-                hub_net,
-                valid_until,
-            };
-            let signature = wallet.key.sign(&body.digest());
-            let hub = self.hub_key.sign(&body.digest());
-            self.asked.push(Transaction::CooperativeClose { body, wallet: signature, hub });
-            self.tell(format!("{name} asks for a close, {wallet_amount} to it"));
-            self.hub(Input::Close { close: body, signature, ticket });
-        } else {
-            let total_withdrawn = Amount(wallet.withdrawn.wallet + DEPOSIT / 2);
-            let body = Withdrawal { channel, role: Role::Wallet, total_withdrawn, valid_until };
-            let signature = wallet.key.sign(&body.digest());
-            let hub = self.hub_key.sign(&body.digest());
-            self.asked.push(Transaction::Withdraw { body, wallet: signature, hub });
-            self.tell(format!("{name} asks to withdraw {total_withdrawn} in all"));
-            self.hub(Input::Withdraw { withdrawal: body, signature, ticket });
-        }
-        true
-    }
-
-    /// The hub signs: it hands it to the ledger itself, and the wallet has it.
-    pub(super) fn cosigned(&mut self, ticket: u64) {
-        let at = usize::try_from(ticket).unwrap_or(usize::MAX);
-        let Some(tx) = self.asked.get(at).cloned() else { return };
-        let channel = match &tx {
-            Transaction::CooperativeClose { body, .. } => body.channel,
-            Transaction::Withdraw { body, .. } => body.channel,
-            _ => return,
-        };
-        self.tell("the hub co-signs");
-        self.seen.cosigned += 1;
-        if let Some(who) = self.who(&channel) {
-            self.wallets[who].kept.push(tx.clone());
-        }
-        self.hand_in(tx);
-    }
-
-    pub(super) fn carry(&mut self, who: usize) -> bool {
-        let Some(tx) = self.wallets[who].kept.pop() else { return false };
-        let line = format!("{} brings what was co-signed", self.wallets[who].name);
-        self.queue(tx, line)
     }
 
     /// A lock for the other wallet.
