@@ -21,8 +21,9 @@
 //! # Lost state
 //! A journal that lacks a lease or an anchor that the ledger shows is older than what was signed
 //! with the hub's key. [`Authority::lost`] says so from the block on that shows it, and it is
-//! complete once the own lease is held: no event after that can be another process's. Whoever
-//! recovers lost state reads it then, before the first signature of this process.
+//! complete once the own lease is in a block: no event after that can be another process's. Every
+//! shard sees the same in the blocks, before it is told that this process signs: see its module
+//! `forgotten` for what follows.
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -29,7 +29,7 @@
 //! - Blocks may be followed twice after a crash within one: each event sets what it says, in order.
 //! - **A hub that lost state takes it back from its wallets** (module `lost`), and until a wallet has
 //!   met it again it gives up nothing of what it knew before it started, and signs nothing for the
-//!   ledger.
+//!   ledger. What it may have signed for the ledger and forgotten it waits out.
 //!
 //! What is absent: signing and posting what was handed over to be anchored
 //! ([`Moved`]), deciding whether this process holds the hub's lease ([`Own`]), and a payee that reveals more than 4,096
@@ -42,6 +42,7 @@ mod commit;
 mod config;
 mod deposit;
 mod fees;
+mod forgotten;
 mod forward;
 mod lost;
 mod moved;
@@ -120,9 +121,12 @@ pub enum Input {
     CloseAlone(ChannelId),
     /// From now on no new payment is taken on; what is pending goes on.
     Drain,
-    /// Whether this process may sign. While it may not, the view of the ledger counts as not fresh:
-    /// no lock is added or accepted. At first it may.
+    /// Whether this process may sign. While it may not, the view of the ledger counts as not fresh,
+    /// so no lock is added or accepted; no update is made, nothing that spends is taken, and nothing
+    /// is signed for the ledger. At first it may.
     Signing(bool),
+    /// What this hub started from is not its newest state: see [`Output::lost`].
+    Lost,
     /// Hand over what has moved since it was last anchored, as an [`Action::Moved`].
     Anchor {
         /// Above every round before, from 1.
@@ -130,7 +134,7 @@ pub enum Input {
         /// At most so many channels.
         most: usize,
     },
-    /// This process is going to take the hub's lease. For the first shard alone.
+    /// This process is going to take the hub's lease. The first shard records it.
     Lease(Lease),
     /// This process is going to sign that the hub owes this. For the first shard alone.
     State(Vec<Liabilities>),
@@ -369,6 +373,9 @@ pub struct Output {
     pub passes: Vec<Pass>,
     /// To perform in order, once the records are durable.
     pub actions: Vec<Action>,
+    /// A wallet has shown that this hub started from state that is not its newest: every shard is to
+    /// be given [`Input::Lost`].
+    pub lost: bool,
 }
 
 /// Which channel serves a wallet, for every shard: kept by the shell from the ledger's events.

@@ -194,6 +194,9 @@ impl<'a> ShardThread<'a> {
         let now = now_ms();
         self.shard.handle(input, now, &*self.shared.router, &mut self.output);
         self.collect();
+        if std::mem::take(&mut self.output.lost) {
+            self.tell_lost();
+        }
         // What the channels of this shard have to say to each other they say at once.
         let shards = self.shared.queues.len();
         let mut inside: VecDeque<Pass> = self.output.passes.drain(..).collect();
@@ -205,6 +208,18 @@ impl<'a> ShardThread<'a> {
             self.shard.handle(Input::Passed(pass), now, &*self.shared.router, &mut self.output);
             self.collect();
             inside.extend(self.output.passes.drain(..));
+        }
+    }
+
+    /// What one shard was shown concerns all of them.
+    fn tell_lost(&self) {
+        tracing::error!(
+            "a wallet shows what this hub has signed and does not know: the data directory is older \
+             than what was signed with its key. What was forgotten is taken back from the wallets; \
+             payments go on in some minutes"
+        );
+        for queue in self.shared.queues.iter() {
+            queue.push(Job::Input(Input::Lost));
         }
     }
 

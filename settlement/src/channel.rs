@@ -17,6 +17,8 @@
 //!   even a refused one, that the receiver's signed acknowledgment has not retired; or when it has
 //!   expired in a fresh view of the ledger.
 //! - A receiver never gives up a lock whose secret it has shown or learned.
+//! - A side that has lost state takes nothing from the other, and signs nothing for the ledger,
+//!   until what it may have signed for it before can't be carried any more (module `forgotten`).
 //!
 //! What is absent: the clock and the view of the ledger come in with each call ([`Now`]); who is
 //! connected, fees and routing are the hub's; signing and verifying happen outside (a received
@@ -26,6 +28,7 @@ mod agree;
 mod answer;
 mod commit;
 mod dispute;
+mod forgotten;
 mod ledger;
 mod receive;
 mod recover;
@@ -45,6 +48,7 @@ use crate::types::{Amount, ChannelId, Height, PerRole, Role};
 
 pub use commit::{Effect, Step};
 pub use dispute::Duty;
+pub use forgotten::Hold;
 pub use receive::{Received, ReceivedUpdate, VerifiedUpdate};
 pub use recover::{Adopted, Adoption};
 pub use send::{Flight, NewOp, Proposal};
@@ -141,8 +145,7 @@ pub struct Channel {
     terms: OpenTerms,
     me: Role,
     phase: Phase,
-    /// Why nothing is agreed on it for now, until the sides meet again.
-    suspended: Option<Code>,
+    hold: Hold,
     escrow: PerRole<Escrow>,
     out: Outgoing,
     inc: Incoming,
@@ -158,7 +161,7 @@ impl Channel {
             terms,
             me,
             phase: Phase::Open,
-            suspended: None,
+            hold: Hold::default(),
             escrow: PerRole { wallet, hub: Escrow::default() },
             out: Outgoing::default(),
             inc: Incoming::default(),
@@ -188,7 +191,7 @@ impl Channel {
 
     /// Why nothing is agreed on it for now, if it is suspended.
     pub fn suspended(&self) -> Option<Code> {
-        self.suspended
+        self.hold.suspended
     }
 
     /// The direction that this side owns.
@@ -215,7 +218,7 @@ impl Channel {
         if self.phase != Phase::Open && (!sent_off || rule_is_on(Rule::NothingAfterClose)) {
             return Err(Code::ChannelNotOpen);
         }
-        self.suspended.map_or(Ok(()), Err)
+        self.hold.suspended.map_or(Ok(()), Err)
     }
 
     /// What this side can still pay or lock, with its newest signed state counted and no lock of

@@ -182,6 +182,9 @@ impl Genesis {
     }
 }
 
+/// For how many blocks what both sides sign for the ledger is valid, where that is enough.
+const AGREED_BLOCKS: u64 = 100;
+
 /// The margins that one side of a channel keeps, in blocks unless the name says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,6 +256,13 @@ impl Policy {
     /// How many blocks old a fresh view may be: `⌈stale_view / least_interval⌉`.
     pub fn lag(&self, genesis: &Genesis) -> u64 {
         self.stale_view_ms.div_ceil(genesis.least_interval_ms.max(1))
+    }
+
+    /// For how many blocks what both sides sign for the ledger is valid at most, and as long as is
+    /// asked for: never too short for a block to take it in, and no longer than a side can wait that
+    /// may have forgotten it.
+    pub fn agreed_blocks(&self, lag: u64) -> u64 {
+        lag.saturating_add(self.inclusion_delay.saturating_mul(2)).max(AGREED_BLOCKS)
     }
 
     /// Checks the margins against the ledger's genesis and each other.

@@ -64,11 +64,14 @@ pub enum Rule {
     UnitLessFee,
     /// A hub passes on as many steps as it gets.
     SameSteps,
+    /// A side that has lost state takes nothing and signs nothing for the ledger while something that
+    /// it has signed for it and forgotten could still be carried.
+    WaitOut,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 28] = [
+    pub const ALL: [Rule; 29] = [
         Rule::LockIdsOnce,
         Rule::SettleKeepsRest,
         Rule::NoFailAfterSecret,
@@ -97,6 +100,7 @@ impl Rule {
         Rule::ExpiryDelta,
         Rule::UnitLessFee,
         Rule::SameSteps,
+        Rule::WaitOut,
     ];
 }
 

@@ -14,8 +14,6 @@ use super::core::CoreInput;
 use super::handle::WalletHandle;
 use crate::wallet::{Command, Wallet};
 
-/// For how many blocks what both sides sign for the ledger is valid.
-const VALID_BLOCKS: u64 = 100;
 /// How long something may take that needs a block or two.
 const BLOCK_WAIT: Duration = Duration::from_secs(60);
 /// How long a new channel may wait for what the hub puts into it, which it says and does not sign.
@@ -136,7 +134,7 @@ impl WalletHandle {
             .await?;
         let total = before.checked_add(amount);
         let total_withdrawn = total.ok_or_else(|| ClientError::new(Code::Overdraft, "too much"))?;
-        let valid_until = height.after(VALID_BLOCKS);
+        let valid_until = height.after(self.valid_blocks());
         let role = Role::Wallet;
         let withdrawal = Withdrawal { channel, role, total_withdrawn, valid_until };
         self.command(Command::AgreeWithdrawal { withdrawal }).await?;
@@ -148,6 +146,12 @@ impl WalletHandle {
             (arrived || lapsed).then_some(arrived)
         });
         if self.in_blocks(done).await? { Ok(()) } else { Err(too_late("withdrawal")) }
+    }
+
+    /// For how many blocks what both sides sign for the ledger is valid.
+    fn valid_blocks(&self) -> u64 {
+        let (policy, genesis) = (&self.shared.info.policy, &self.shared.genesis);
+        policy.agreed_blocks(policy.lag(genesis))
     }
 
     /// Closes a channel together with the hub, and waits until the ledger has paid out.
@@ -174,8 +178,9 @@ impl WalletHandle {
 
     /// Waits until nothing is pending on the channel, and has its last state's terms.
     async fn closable(&self, channel: ChannelId) -> Result<CooperativeClose, ClientError> {
+        let valid_blocks = self.valid_blocks();
         let terms = self.until(move |wallet| {
-            let valid_until = wallet.followed().after(VALID_BLOCKS);
+            let valid_until = wallet.followed().after(valid_blocks);
             match wallet.channel(&channel)?.close_terms(valid_until) {
                 Err(Code::NotAgreed) => None,
                 other => Some(other),

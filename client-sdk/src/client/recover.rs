@@ -33,8 +33,9 @@ impl WalletHandle {
     /// Brings the wallet back that has lost its state: it follows the whole ledger, finds its
     /// channels, takes from the hub what that shows of them as far as it can be right, and waits
     /// until it has leapt (about `lag` blocks). Channels that the hub has not shown within
-    /// `patience` are closed on the ledger; their ids come back. What is lost for good: the secrets
-    /// of invoices, and the history.
+    /// `patience` are closed on the ledger; their ids come back. Then it waits until it can be paid
+    /// and withdraw again: until what it may have signed for the ledger and forgotten is out of date.
+    /// What is lost for good: the secrets of invoices, and the history.
     ///
     /// # Errors
     /// [`Code::LedgerUnavailable`] when the ledger does not give its blocks within `patience`.
@@ -42,12 +43,14 @@ impl WalletHandle {
         self.caught_up(patience).await?;
         // Whether the connection comes and goes meanwhile does not matter.
         if self.within(patience, self.until(all_back)).await.is_ok() {
+            self.until(waited_out).await?;
             return Ok(Vec::new());
         }
         let unmet = self.look(|wallet| unmet(wallet).collect::<Vec<_>>()).await?;
         for channel in &unmet {
             self.close_alone(*channel).await?;
         }
+        self.until(waited_out).await?;
         Ok(unmet)
     }
 }
@@ -56,6 +59,11 @@ impl WalletHandle {
 fn unmet(wallet: &Wallet) -> impl Iterator<Item = ChannelId> {
     let open = wallet.channels().filter(|channel| channel.phase() == Phase::Open);
     open.map(Channel::id).filter(|id| !wallet.is_synced(id))
+}
+
+fn waited_out(wallet: &Wallet) -> Option<()> {
+    let mut open = wallet.channels().filter(|channel| channel.phase() == Phase::Open);
+    (!open.any(Channel::waits_out)).then_some(())
 }
 
 fn all_back(wallet: &Wallet) -> Option<()> {

@@ -69,6 +69,9 @@ impl Wallet {
                 self.commit(turn, Record::Opened { terms: *terms, deposit: *deposit });
                 turn.tell(Event::Channel(id));
                 self.meet(turn, id);
+                if self.is_before_start(self.seen.time_ms) {
+                    self.lose(turn, id);
+                }
             }
             return mine;
         }
@@ -84,6 +87,13 @@ impl Wallet {
             self.link(id).submitted = None;
         }
         true
+    }
+
+    /// Whether an earlier life of this wallet may have used a channel that was opened at this time of
+    /// the ledger's: it was before this process started, by whichever clock.
+    fn is_before_start(&self, time_ms: u64) -> bool {
+        let started_ms = self.meet_by_ms.saturating_sub(MEET_MS);
+        time_ms.saturating_add(self.config.policy.stale_view_ms) < started_ms
     }
 
     /// What time and blocks do to a channel: agreements lapse, locks expire, and what is owed is

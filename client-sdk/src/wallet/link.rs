@@ -103,6 +103,8 @@ impl Wallet {
             Message::Sync { own, yours, .. } => self.hear_sync(turn, id, &own, &yours),
             snapshot @ Message::Snapshot { .. } => return self.hear_snapshot(id, snapshot),
             _ if !self.is_synced(&id) => return,
+            // The hub has found out that it may have forgotten something.
+            Message::Reject { seq: 0, code: Code::Recovering, .. } => self.meet(turn, id),
             Message::Ack { seq, .. } => self.hear_ack(turn, id, seq),
             Message::Reject { seq, code, .. } => self.hear_reject(turn, id, seq, code),
             Message::Reveal { id: lock, secret, .. } => {

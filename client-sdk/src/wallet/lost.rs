@@ -5,6 +5,10 @@
 //! ([`Channel::check_snapshots`]). What is lost for good are the records of payments, and with them
 //! the secrets of invoices: an invoice that is not known to be unpaid is ended, since its secret may
 //! be out.
+//!
+//! A hub may show nothing of what was lost. A wallet that was made from its words finds its channels
+//! in old blocks, and an old copy finds out by what the hub shows of one channel: then every channel
+//! leaps, and waits out what was signed for the ledger and is forgotten.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +16,7 @@ use settlement::channel::{Adopted, Adoption, Channel, Step, TakenLock, VerifiedS
 use settlement::crypto::{Signable, Signed, VerifyingKey};
 use settlement::lock::Lock;
 use settlement::reject::Code;
-use settlement::types::{Amount, Anchor, AssetId, ChannelId, Salt};
+use settlement::types::{Amount, Anchor, AssetId, ChannelId, Role, Salt};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
@@ -41,13 +45,37 @@ impl Wallet {
         if shown.is_empty() {
             return;
         }
+        self.look_for_loss(turn, id, &shown);
         let now = self.now(turn.now_ms);
         let Some(channel) = self.channel(&id) else { return };
-        match channel.check_snapshots(&shown, false, &now) {
+        match channel.check_snapshots(&shown, channel.is_recovering(), &now) {
             Adoption::Take(step) => self.step(turn, id, step),
             Adoption::Close => self.refuse_shown(turn, id),
             Adoption::Nothing | Adoption::Wait => {}
         }
+    }
+
+    /// A proof that this wallet has signed, and would not have numbered so if it knew all that it
+    /// had signed: then it knows no channel for certain.
+    fn look_for_loss(&mut self, turn: &mut Turn, id: ChannelId, shown: &[VerifiedSnapshot]) {
+        let Some(channel) = self.channel(&id) else { return };
+        let last = channel.outgoing().last_seq;
+        let mut own = shown.iter().map(VerifiedSnapshot::proof).filter(|p| p.from == Role::Wallet);
+        if own.any(|proof| proof.seq > last) {
+            for other in self.channel_ids() {
+                self.lose(turn, other);
+            }
+        }
+    }
+
+    /// What is known of this channel may not be all: it leaps, and waits, whatever the hub shows.
+    pub(super) fn lose(&mut self, turn: &mut Turn, id: ChannelId) {
+        let Some(step) = self.channel(&id).and_then(Channel::lose) else { return };
+        self.step(turn, id, step);
+        // The sides meet anew once it has leapt.
+        let link = self.link(id);
+        (link.synced, link.met) = (false, false);
+        self.fail_wanted(turn, id, Code::Recovering);
     }
 
     /// What the hub shows hides what it owes, or would raise what this wallet owes.
@@ -115,7 +143,7 @@ impl Wallet {
         }
     }
 
-    /// Leaps, when it is time; then the sides meet.
+    /// Leaps, when it is time; then the sides meet. And ends the wait that comes after.
     pub(super) fn leap(&mut self, turn: &mut Turn, id: ChannelId) {
         let now = self.now(turn.now_ms);
         let Some(fresh_from) = self.fresh_from else { return };
@@ -124,6 +152,12 @@ impl Wallet {
             self.step(turn, id, step);
             turn.tell(Event::Channel(id));
             self.meet(turn, id);
+        }
+        let now = self.now(turn.now_ms);
+        let step = self.channel(&id).and_then(|channel| channel.wait_out(fresh_from, &now));
+        if let Some(step) = step {
+            self.step(turn, id, step);
+            turn.tell(Event::Channel(id));
         }
     }
 }

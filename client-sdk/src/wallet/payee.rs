@@ -73,7 +73,9 @@ impl Wallet {
             Ok(_) => Verdict::Reveal(deal),
             // Blocks only come: what is too late in an old view is too late.
             Err(code @ Code::LedgerStalled) if lock.expiry < needed => Verdict::Fail(code),
-            Err(Code::LedgerStalled | Code::ChannelClosing | Code::UnknownLock) => Verdict::Wait,
+            Err(
+                Code::LedgerStalled | Code::ChannelClosing | Code::Recovering | Code::UnknownLock,
+            ) => Verdict::Wait,
             Err(code) => Verdict::Fail(code),
         }
     }

@@ -5,6 +5,7 @@ mod close;
 mod counted;
 mod crash;
 mod fake_hub;
+mod forgotten;
 mod harness;
 mod paid;
 mod paying;

@@ -29,12 +29,15 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
-    /// Takes a lease, waits until it is held, and lets the shards add locks from then on.
+    /// Takes a lease, waits until it is held and the shards know all that the ledger had of this hub
+    /// before, and lets them sign from then on.
     pub(crate) async fn run(mut self) {
+        let before = self.newest().await;
         loop {
             while !self.take().await || !self.wait_held().await {
                 tokio::time::sleep(PAUSE).await;
             }
+            self.wait_followed(before).await;
             self.announce();
             // A block may refuse it after all.
             while let Some(Ok(())) = self.answers.recv().await {}
@@ -52,7 +55,9 @@ impl Taking {
                 tracing::error!(
                     ?lost,
                     "the ledger shows what this hub's journal lacks: the data directory is older than \
-                     what was signed with its key. Stop it, and start it on the newest one"
+                     what was signed with its key. If there is a newer one, stop the hub and start it \
+                     on that. Else it takes back from its wallets what was forgotten; payments go on \
+                     in some minutes"
                 );
             }
             self.queues.iter().for_each(|queue| queue.push(Job::Input(Input::Signing(true))));
@@ -77,14 +82,32 @@ impl Taking {
         let lease = Lease { epoch: self.authority.next_epoch(on_ledger), holder: Holder(holder) };
         // Known before it is recorded: its block may be followed before the answer comes.
         self.authority.take(lease);
-        if let Some(first) = self.queues.first() {
-            first.push(Job::Input(Input::Lease(lease)));
-        }
+        self.queues.iter().for_each(|queue| queue.push(Job::Input(Input::Lease(lease))));
         let taken_in = matches!(self.answers.recv().await, Some(Ok(())));
         if taken_in {
             self.authority.taken_in();
         }
         taken_in
+    }
+
+    /// The newest height of the ledger: up to there it may have what another process put on it.
+    async fn newest(&self) -> Height {
+        loop {
+            match self.ledger.info().await {
+                Ok(info) => return info.tip.map(|tip| tip.header.height).unwrap_or_default(),
+                Err(error) => tracing::debug!(%error, "the ledger does not say how far it is"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until the shards have been given the block of that height.
+    async fn wait_followed(&mut self, height: Height) {
+        while *self.heights.borrow() < height && !self.authority.is_fenced() {
+            if self.heights.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits until the lease is held or never will be. False when a block refused it.

@@ -5,12 +5,14 @@ use settlement::proof::{CooperativeClose, Withdrawal};
 use settlement::reject::Code;
 use settlement::types::ChannelId;
 
+use super::slot::Slot;
 use super::state::Cx;
 use super::{Action, Shard};
 
 impl Shard {
     pub(super) fn on_withdraw(&mut self, wanted: &Withdrawal, ticket: u64, cx: &mut Cx<'_>) {
-        let agreed = self.quiet(wanted.channel, cx).and_then(|()| {
+        let agreed = self.check_signing().and_then(|()| self.quiet(wanted.channel, cx));
+        let agreed = agreed.and_then(|()| {
             let channel = self.channel(&wanted.channel).ok_or(Code::UnknownChannel)?;
             channel.agree_withdrawal(wanted, &self.now(cx.now_ms))
         });
@@ -21,7 +23,7 @@ impl Shard {
     /// the wallet, which has signed the close, would not take it any more.
     pub(super) fn on_close(&mut self, wanted: &CooperativeClose, ticket: u64, cx: &mut Cx<'_>) {
         self.settle_if_due(wanted.channel, cx);
-        let met = self.check_met(wanted.channel);
+        let met = self.check_signing().and_then(|()| self.check_met(wanted.channel));
         let slot = self.slots.get(&wanted.channel).ok_or(Code::UnknownChannel);
         let agreed = met.and(slot).and_then(|slot| {
             let due = slot.flush.then_some(Code::NotAgreed);
@@ -34,9 +36,14 @@ impl Shard {
         self.answer_request(wanted.channel, agreed, ticket, cx);
     }
 
+    /// Before this process may sign it is not known whether its journal is an old one.
+    fn check_signing(&self) -> Result<(), Code> {
+        if self.signing { Ok(()) } else { Err(Code::LedgerStalled) }
+    }
+
     /// Nothing is signed for the ledger on the ground of a state that may be an old one.
     fn check_met(&self, id: ChannelId) -> Result<(), Code> {
-        let met = self.slots.get(&id).is_none_or(|slot| slot.met);
+        let met = self.slots.get(&id).is_none_or(Slot::is_certain);
         if met { Ok(()) } else { Err(Code::NotAgreed) }
     }
 

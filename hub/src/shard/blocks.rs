@@ -23,6 +23,9 @@ impl Shard {
         if header.height != self.followed().0.after(1) {
             return;
         }
+        if self.is_shown_lost(block) {
+            self.on_lost(cx);
+        }
         let mut touched = BTreeSet::new();
         for event in &block.events {
             touched.extend(self.follow(event, header.height, cx));
@@ -48,6 +51,7 @@ impl Shard {
             let record = Record::Opened { terms: *terms, deposit: *deposit };
             self.open(&record);
             cx.out.records.push(record);
+            self.lose_new(id, cx);
             return Some(id);
         }
         let slot = self.slots.get_mut(&id)?;

@@ -101,7 +101,11 @@ impl Shard {
                 let code = *pair.gone.get_or_insert(super::outcome::upstream(*code));
                 let (incoming, outgoing) = (pair.incoming, (id, *own));
                 // An old lock may have been settled by a life of this hub that is forgotten.
-                slot.met.then_some(Pass::Outcome { incoming, outgoing, outcome: Err(code) })
+                slot.is_certain().then_some(Pass::Outcome {
+                    incoming,
+                    outgoing,
+                    outcome: Err(code),
+                })
             }
             Effect::SendFail { id: theirs, .. } => {
                 let route = slot.remove_route(*theirs)?;

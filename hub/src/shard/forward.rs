@@ -45,6 +45,9 @@ impl Shard {
         if slot.channel.usable().is_err() {
             return self.refuse_queue(id, cx);
         }
+        if !self.signing {
+            return;
+        }
         let free = slot.synced && slot.channel.outgoing().in_flight.is_none();
         let wanted = slot.flush || !slot.queue.is_empty() || slot.channel.owes_plain_update();
         if free && wanted {

@@ -31,7 +31,7 @@ use settlement::wire::Message;
 
 use super::slot::{NOBODY, Pair, Slot};
 use super::state::Cx;
-use super::{Action, Directory, Pairing, Pass, Record, Seek, Shard};
+use super::{Action, Directory, ME, Pairing, Pass, Record, Seek, Shard};
 
 /// Channels of which something was shown and the next `Sync` has not come.
 const SHOWN_MAX: usize = 256;
@@ -116,9 +116,10 @@ impl Shard {
     /// Takes what was shown, if it is what this hub has forgotten.
     pub(super) fn take_back(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
         let Some(shown) = self.shown.remove(&id) else { return };
+        self.look_for_loss(id, &shown, cx);
         let now = self.now(cx.now_ms);
         let Some(channel) = self.channel(&id) else { return };
-        match channel.check_snapshots(&shown, false, &now) {
+        match channel.check_snapshots(&shown, channel.is_recovering(), &now) {
             Adoption::Take(step) => {
                 self.commit(id, step, cx);
                 self.recovering.insert(id);
@@ -127,6 +128,20 @@ impl Shard {
             }
             Adoption::Close => self.on_close_alone(id, cx),
             Adoption::Nothing | Adoption::Wait => {}
+        }
+    }
+
+    /// A proof that this hub has signed, and would not have numbered so if it knew all that it had
+    /// signed: then no channel is known for certain.
+    fn look_for_loss(&mut self, id: ChannelId, shown: &[VerifiedSnapshot], cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let last = slot.channel.outgoing().last_seq;
+        let mut own = shown.iter().map(VerifiedSnapshot::proof).filter(|proof| proof.from == ME);
+        if own.any(|proof| proof.seq > last) {
+            // It is being answered.
+            slot.synced = false;
+            cx.out.lost = true;
+            self.on_lost(cx);
         }
     }
 
@@ -188,6 +203,7 @@ impl Shard {
         let leaps: Vec<_> = self.recovering.iter().filter_map(leap).collect();
         for (id, step) in leaps {
             self.recovering.remove(&id);
+            self.waiting_out.insert(id);
             self.commit(id, step, cx);
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             let asked = slot.lost.as_mut().and_then(|lost| lost.asked.take());
@@ -195,6 +211,7 @@ impl Shard {
                 self.on_sync(id, own, yours, directory, cx);
             }
         }
+        self.wait_out_all(cx);
     }
 
     /// The sides have met: what is held here is sought, and what is sought here is answered.

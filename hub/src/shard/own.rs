@@ -6,7 +6,7 @@
 //! has lost state. [`Own::lacks`] tells.
 
 use serde::{Deserialize, Serialize};
-use settlement::block::LedgerEvent;
+use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::liabilities::Liabilities;
 use settlement::tx::Lease;
 use settlement::types::{Height, PublicKey};
@@ -80,6 +80,26 @@ impl Own {
 }
 
 impl Shard {
+    /// Whether a block shows that the journal is not the newest one of this hub. Once it has the
+    /// lease of this process, all of the hub's own that follows is this process's.
+    pub(super) fn is_shown_lost(&mut self, block: &BlockEvents) -> bool {
+        let mut lost = false;
+        for event in &block.events {
+            if self.leased {
+                break;
+            }
+            if let LedgerEvent::Leased { hub, epoch, holder } = event
+                && *hub == self.config.hub
+                && self.lease == Some(Lease { epoch: *epoch, holder: *holder })
+            {
+                self.leased = true;
+            } else {
+                lost |= self.own.lacks(&self.config.hub, event).is_some();
+            }
+        }
+        lost
+    }
+
     /// What the hub has put on the ledger for itself, as the rows and records say.
     pub fn own(&self) -> &Own {
         &self.own
@@ -91,6 +111,7 @@ impl Shard {
     }
 
     pub(super) fn on_lease(&mut self, lease: Lease, cx: &mut Cx<'_>) {
+        self.lease = Some(lease);
         self.record_own(Record::Leased { lease }, Action::Lease(lease), cx);
     }
 

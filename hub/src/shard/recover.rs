@@ -95,6 +95,9 @@ impl Shard {
             if self.channel(&id).is_some_and(Channel::is_recovering) {
                 self.recovering.insert(id);
             }
+            if self.channel(&id).is_some_and(Channel::waits_out) {
+                self.waiting_out.insert(id);
+            }
         }
     }
 
@@ -120,7 +123,7 @@ impl Shard {
     pub(super) fn pass_again(&self, id: ChannelId, cx: &mut Cx<'_>) {
         let Some(slot) = self.slots.get(&id) else { return };
         for (own, pair) in slot.pairs.iter().filter(|(_, pair)| pair.incoming != NOBODY) {
-            let outcomes = [pair.secret.map(Ok), pair.gone.filter(|_| slot.met).map(Err)];
+            let outcomes = [pair.secret.map(Ok), pair.gone.filter(|_| slot.is_certain()).map(Err)];
             cx.out.passes.extend(outcomes.into_iter().flatten().map(|outcome| Pass::Outcome {
                 incoming: pair.incoming,
                 outgoing: (id, *own),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use settlement::block::SignedHeader;
 use settlement::channel::{Channel, Now, VerifiedSnapshot};
 use settlement::params::View;
+use settlement::tx::Lease;
 use settlement::types::{ChannelId, Height, LedgerId};
 
 use super::capacity::{Capacity, Load};
@@ -35,6 +36,13 @@ pub struct Shard {
     pub(super) recovering: BTreeSet<ChannelId>,
     /// Directions that wallets have shown, until their next `Sync`.
     pub(super) shown: HashMap<ChannelId, Vec<VerifiedSnapshot>>,
+    /// Channels that have leapt, and wait until nothing that is forgotten can be carried any more.
+    pub(super) waiting_out: BTreeSet<ChannelId>,
+    /// Whether something has shown that this hub started from state that is not its newest.
+    pub(super) lost: bool,
+    /// The lease of this process, and whether a block has shown it: what comes after is its own.
+    pub(super) lease: Option<Lease>,
+    pub(super) leased: bool,
     /// The height of the first fresh view since the start.
     pub(super) fresh_from: Option<Height>,
     /// Until when, by the own clock, wallets may meet it before it closes on what it holds of old.
@@ -101,6 +109,10 @@ impl Shard {
             waiting: BTreeSet::new(),
             recovering: BTreeSet::new(),
             shown: HashMap::new(),
+            waiting_out: BTreeSet::new(),
+            lost: false,
+            lease: None,
+            leased: false,
             fresh_from: None,
             meet_by_ms: 0,
             clock_ms: 0,
@@ -148,7 +160,8 @@ impl Shard {
             Input::Close { close, ticket, .. } => self.on_close(&close, ticket, cx),
             Input::CloseAlone(channel) => self.on_close_alone(channel, cx),
             Input::Drain => self.draining = true,
-            Input::Signing(may) => self.signing = may,
+            Input::Signing(may) => self.on_signing(may, cx),
+            Input::Lost => self.on_lost(cx),
             Input::Anchor { round, most } => self.on_anchor(round, most, cx),
             Input::Lease(lease) => self.on_lease(lease, cx),
             Input::State(liabilities) => self.on_state(liabilities, cx),

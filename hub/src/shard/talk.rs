@@ -115,6 +115,11 @@ impl Shard {
         if !slot.synced {
             return;
         }
+        // Not known yet: whether something that was forgotten would take it away.
+        if !self.signing && update.spends() {
+            return reject(id, seq, Code::StaleView, cx);
+        }
+        let was_certain = slot.is_certain();
         match slot.channel.check_update(update, &now) {
             Err(code) => reject(id, seq, code, cx),
             Ok(Received::Again) => {
@@ -126,6 +131,9 @@ impl Shard {
                     if let Effect::Received(change) = &effect {
                         self.route_change(id, change, directory, cx);
                     }
+                }
+                if !was_certain {
+                    self.pass_again(id, cx);
                 }
                 self.pump(id, cx);
             }

@@ -3,6 +3,8 @@
 mod agreeing;
 mod crash;
 mod deposits;
+mod forgotten;
+mod hidden;
 mod ledger;
 mod lost;
 mod moved;

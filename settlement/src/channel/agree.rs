@@ -6,18 +6,17 @@ use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
 use crate::types::{Height, Role};
 
-/// How far ahead of the own view such a signature may stay valid, in blocks.
-const VALID_BLOCKS_MAX: u64 = 10_000;
-
 impl Channel {
     /// Whether this side may sign a withdrawal: rule 5 holds with it counted, for the newest proof
     /// of either direction and every own one that is not retired.
     ///
     /// # Errors
-    /// Why the channel is not usable; [`Code::NotRising`], [`Code::TooLate`], [`Code::Overdraft`];
-    /// [`Code::NotAgreed`] while another withdrawal is pending.
+    /// Why the channel is not usable; [`Code::Recovering`] while one may be forgotten;
+    /// [`Code::NotRising`], [`Code::TooLate`], [`Code::Overdraft`]; [`Code::NotAgreed`] while another
+    /// withdrawal is pending.
     pub fn agree_withdrawal(&self, wanted: &Withdrawal, now: &Now<'_>) -> Result<Step, Code> {
         self.usable()?;
+        self.check_nothing_forgotten()?;
         check_valid_until(wanted.valid_until, now)?;
         let Withdrawal { channel, role, total_withdrawn: total, valid_until } = *wanted;
         let escrow = self.escrow.of(role);
@@ -57,10 +56,12 @@ impl Channel {
     /// The cooperative close that the newest state of both directions makes.
     ///
     /// # Errors
-    /// Why the channel is not usable; [`Code::NotAgreed`] while an update is unanswered, a lock is
-    /// not gone, or a withdrawal is pending.
+    /// Why the channel is not usable; [`Code::Recovering`] while something that was agreed may be
+    /// forgotten; [`Code::NotAgreed`] while an update is unanswered, a lock is not gone, or a
+    /// withdrawal is pending.
     pub fn close_terms(&self, valid_until: Height) -> Result<CooperativeClose, Code> {
         self.usable()?;
+        self.check_nothing_forgotten()?;
         // Paid, or expired: either way nothing of it is to come. A lock that was given up is not
         // gone before the proofs in which it stands are retired.
         let over = |(id, standing): (&u64, &super::Standing)| {
@@ -119,8 +120,9 @@ impl Channel {
     }
 }
 
+/// The asker's fresh view may be `lag` blocks ahead of this one.
 fn check_valid_until(valid_until: Height, now: &Now<'_>) -> Result<(), Code> {
-    let ahead = now.view.height.after(VALID_BLOCKS_MAX);
+    let ahead = now.view.height.after(now.policy.agreed_blocks(now.lag)).after(now.lag);
     let within = valid_until > now.view.height && valid_until <= ahead;
     if within { Ok(()) } else { Err(Code::TooLate) }
 }

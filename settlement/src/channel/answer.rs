@@ -107,17 +107,18 @@ impl Channel {
     }
 
     /// Whether a payee can still show a secret for this incoming lock without risk: the view is
-    /// fresh, the channel is not closing, and enough blocks are left to claim on the ledger if the
-    /// other side does not settle.
+    /// fresh, the channel is not closing nor to be closed by something that is forgotten, and enough
+    /// blocks are left to claim on the ledger if the other side does not settle.
     ///
     /// # Errors
-    /// [`Code::UnknownLock`], [`Code::ChannelClosing`], [`Code::LedgerStalled`],
-    /// [`Code::ExpiryTooSoon`].
+    /// [`Code::UnknownLock`], [`Code::ChannelClosing`], [`Code::Recovering`],
+    /// [`Code::LedgerStalled`], [`Code::ExpiryTooSoon`].
     pub fn claimable(&self, id: u64, now: &Now<'_>) -> Result<Lock, Code> {
         let lock = self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
         if !matches!(self.phase, Phase::Open) {
             return Err(Code::ChannelClosing);
         }
+        self.check_nothing_forgotten()?;
         if !now.is_fresh() {
             return Err(Code::LedgerStalled);
         }

@@ -81,6 +81,9 @@ pub enum Step {
         /// The height of the view.
         height: Height,
     },
+    /// After that again: what this side may have signed for the ledger and forgotten can't be
+    /// carried any more.
+    WaitedOut,
 }
 
 /// What follows from a step. The shell performs it once the step is durable.
@@ -172,10 +175,11 @@ impl Channel {
             }
             // A recovery ends with its leap alone.
             Step::Suspended { .. } | Step::Resumed if self.is_recovering() => {}
-            Step::Suspended { code } => self.suspended = Some(*code),
-            Step::Resumed => self.suspended = None,
+            Step::Suspended { code } => self.hold.suspended = Some(*code),
+            Step::Resumed => self.hold.suspended = None,
             Step::Adopted(adopted) => self.commit_adopted(adopted, &mut effects),
             Step::Leapt { height } => self.commit_leapt(*height),
+            Step::WaitedOut => self.hold.waits_out = false,
         }
         let spends = matches!(
             step,
@@ -321,8 +325,8 @@ impl Channel {
             out.drop_refused(&flight.changes);
         }
         out.refused.push(Refused { flight, code });
-        if out.refused.len() >= REFUSED_MAX && self.suspended.is_none() {
-            self.suspended = Some(code);
+        if out.refused.len() >= REFUSED_MAX && self.hold.suspended.is_none() {
+            self.hold.suspended = Some(code);
         }
         if out.refused.len() > REFUSED_MAX {
             out.refused.remove(0);

@@ -122,8 +122,8 @@ impl Channel {
             }
             _ => {}
         }
-        if self.suspended.is_none() && (!self.covered() || self.has_signed_more()) {
-            self.suspended = Some(Code::StateLost);
+        if self.hold.suspended.is_none() && (!self.covered() || self.has_signed_more()) {
+            self.hold.suspended = Some(Code::StateLost);
         }
     }
 

@@ -42,6 +42,11 @@ impl VerifiedUpdate {
     pub fn proof(&self) -> &BalanceProof {
         self.proof.value()
     }
+
+    /// Whether it commits more of its owner's money.
+    pub fn spends(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Pay { .. } | Op::Add { .. }))
+    }
 }
 
 /// What an accepted update changes.
@@ -125,6 +130,7 @@ impl Channel {
         let mut last_id = self.inc.last_lock_id;
         let mut hashes = HASHES_PER_MESSAGE;
         for op in ops {
+            self.check_spends(op)?;
             changes.push(match op {
                 Op::Pay { amount, memo } => {
                     after.pay(*amount)?;

@@ -13,11 +13,13 @@
 //!   was done about them. Their secrets are passed on as ever; else they end at their expiry.
 //! - Nothing is agreed before the [leap](Channel::leap): a proof that was signed and is kept back
 //!   has a lower `seq`, and the first acknowledgment of one that comes after retires it.
+//! - What was signed for the ledger and is forgotten is waited out (module `forgotten`).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::forgotten::Hold;
 use super::snapshot::{Taken, TakenLock, VerifiedSnapshot};
 use super::state::{IncomingLock, SentProof, Standing};
 use super::tally::Tally;
@@ -28,7 +30,7 @@ use crate::reject::Code;
 use crate::types::{Amount, Height, Role, Secret};
 
 /// A leap goes to this multiple of the height.
-const LEAP: u64 = 1 << 32;
+pub(super) const LEAP: u64 = 1 << 32;
 
 /// What was shown, as far as it is newer. A direction that is not stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +122,7 @@ impl Channel {
     /// of the first fresh view since the process started. By then a block that the process before
     /// it could have known is below: no two lives of this side ever use one number.
     pub fn leap(&self, fresh_from: Height, now: &Now<'_>) -> Option<Step> {
-        let due = self.suspended == Some(Code::Recovering)
+        let due = self.hold.suspended == Some(Code::Recovering)
             && now.view.fresh
             && now.view.height > fresh_from.after(now.lag);
         due.then_some(Step::Leapt { height: now.view.height })
@@ -128,7 +130,7 @@ impl Channel {
 
     /// Whether state was taken back, and the leap has not been made.
     pub fn is_recovering(&self) -> bool {
-        self.suspended == Some(Code::Recovering)
+        self.hold.suspended == Some(Code::Recovering)
     }
 
     /// Whether the ledger has shown a proof of this side's that it does not know of, or more
@@ -227,7 +229,7 @@ impl Channel {
         if let Some(theirs) = &adopted.theirs {
             self.adopt_theirs(theirs, effects);
         }
-        self.suspended = Some(Code::Recovering);
+        self.hold.suspended = Some(Code::Recovering);
         effects.push(Effect::PhaseChanged);
     }
 
@@ -285,7 +287,7 @@ impl Channel {
         let out = &mut self.out;
         out.last_seq = out.last_seq.max(below);
         out.last_lock_id = out.last_lock_id.max(below);
-        self.suspended = None;
+        self.hold = Hold { suspended: None, waits_out: true };
         // Said at once: the other side's acknowledgment retires what it did not show.
         self.inc.ack_wanted = true;
     }

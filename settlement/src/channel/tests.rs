@@ -7,6 +7,7 @@ mod answers;
 mod boundaries;
 mod codes;
 mod drafts;
+mod forgotten;
 mod gone;
 mod meet;
 mod model;

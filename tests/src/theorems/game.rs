@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use settlement::block::LedgerEvent;
-use settlement::channel::Channel;
+use settlement::channel::{Channel, Step};
 use settlement::crypto::{Signed, SigningKey, VerifyingKey, chain_step};
 use settlement::encoding::encode;
 use settlement::ledger::Ledger;
@@ -294,6 +294,20 @@ impl Game {
     /// The height of the newest block.
     pub fn height(&self) -> Height {
         self.ledger.tip().height
+    }
+
+    /// The honest side, as a copy of its disk would have it.
+    pub fn copy(&self) -> Channel {
+        self.me.clone()
+    }
+
+    /// The honest side starts on that copy, knows that it is an old one, is shown nothing by the
+    /// thief, and has leapt. No search does this: what is entitled to whom then is not in the history.
+    pub fn restore(&mut self, copy: Channel) {
+        self.me = copy;
+        let lost = self.me.lose();
+        let height = self.view.height;
+        lost.into_iter().chain([Step::Leapt { height }]).for_each(|step| self.commit(&step));
     }
 
     /// The first theorem that broke, and how.

@@ -103,6 +103,10 @@ impl Wallet {
             }
             Message::Update(update) if self.answers => self.hear_update(update, &mut said, now),
             Message::Ack { seq, .. } => self.commit(Step::Acked { seq }, &mut said, now),
+            Message::Reject { seq: 0, code: Code::Recovering, .. } => {
+                self.met = false;
+                return vec![self.sync()];
+            }
             Message::Reject { seq, code, .. } => {
                 self.rejected.push(code);
                 self.commit(Step::Rejected { seq, code }, &mut said, now);

@@ -178,7 +178,7 @@ impl World {
             Input::Passed(pass) => Some(pass.channel()),
             Input::Withdraw { withdrawal, .. } => Some(withdrawal.channel),
             Input::Close { close, .. } => Some(close.channel),
-            Input::Block(_) | Input::Tick | Input::Drain | Input::Signing(_) => None,
+            Input::Block(_) | Input::Tick | Input::Drain | Input::Signing(_) | Input::Lost => None,
             Input::Anchor { .. } | Input::Lease(_) | Input::State(_) => None,
         }
     }
@@ -205,6 +205,7 @@ impl World {
                     let input = match &input {
                         Input::Tick => Input::Tick,
                         Input::Signing(may) => Input::Signing(*may),
+                        Input::Lost => Input::Lost,
                         Input::Anchor { round, most } => {
                             Input::Anchor { round: *round, most: *most }
                         }
@@ -220,6 +221,12 @@ impl World {
     }
 
     pub(super) fn finish(&mut self, mut out: Output) {
+        if std::mem::take(&mut out.lost) {
+            let now_ms = self.now_ms;
+            for shard in &mut self.shards {
+                shard.handle(Input::Lost, now_ms, &self.directory, &mut out);
+            }
+        }
         let mut passes = VecDeque::from(std::mem::take(&mut out.passes));
         while let Some(pass) = passes.pop_front() {
             let now_ms = self.now_ms;
