@@ -65,6 +65,10 @@ impl Shard {
         for step in slot.channel.follow(event, block) {
             self.commit(id, step, cx);
         }
+        // On a lock of the hub's that it may have forgotten.
+        if let LedgerEvent::ClaimShown { from: ME, id: own, secret, .. } = event {
+            self.learn_again(id, *own, secret, cx);
+        }
         // Ten thousand channels may be anchored in one block, and nothing follows for one that is
         // open.
         let anchored =

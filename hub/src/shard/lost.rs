@@ -287,8 +287,9 @@ impl Shard {
         }
     }
 
-    /// A secret of an own lock that does not stand any more. It was settled; whoever it was made for
-    /// may not have been told, if that was forgotten.
+    /// A secret of an own lock that does not stand, as the wallet says it again or claims with it on
+    /// the ledger. It was settled, or is about to be; whoever it was made for may not have been told,
+    /// if that was forgotten.
     pub(super) fn learn_again(
         &mut self,
         id: ChannelId,
@@ -302,6 +303,10 @@ impl Shard {
             return;
         }
         if let Some(pair) = slot.pairs.get(&own).filter(|pair| pair.anchor == anchor) {
+            // Its money is back, and it is not known to have been paid by a life that is forgotten.
+            if pair.gone.is_some() {
+                return;
+            }
             let (incoming, outgoing, outcome) = (pair.incoming, (id, own), Ok(*secret));
             return cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
         }

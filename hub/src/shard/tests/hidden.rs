@@ -1,12 +1,14 @@
 //! A hub that starts on an old copy of its data and knows it, and wallets that hide what they have.
 
-use settlement::channel::Channel;
+use settlement::block::LedgerEvent;
+use settlement::channel::{Answer, Channel, Step};
 use settlement::reject::Code;
-use settlement::types::Amount;
+use settlement::types::{Amount, Role};
 
 use super::forgotten::{LIFE, Shown, sent, show};
 use super::wallet::Manner;
 use super::world::World;
+use crate::shard::*;
 
 /// What wallet 1 signs and shows here looks as if nothing had been lost.
 fn hides(world: &mut World, before: Channel) {
@@ -129,4 +131,65 @@ fn a_loss_that_was_waited_out_stops_nobody_again() {
     }
     world.blocks(LIFE + 60);
     assert!(!world.channel(2).waits_out() && world.channel(2).suspended().is_none());
+}
+
+/// ⚔ A payee that hides a lock of the hub's, and claims on it on the ledger, shows the secret there:
+/// the payer, whose lock the hub has taken back, is charged.
+#[test]
+fn a_claim_on_a_lock_that_is_forgotten_still_charges_its_payer() {
+    for shards in [1, 3] {
+        let mut world = World::with(super::world::config(), shards, 2);
+        let (copy, before) = (world.journal.len(), world.wallets[1].channel.clone());
+        world.wallets[1].manner = Manner::StaysSilent;
+        world.pay(0, 1, 1_000, 1);
+        world.run();
+        let kept = world.wallets[1].channel.incoming().clone();
+        (0..2).for_each(|at| world.set_online(at, false));
+        world.journal.truncate(copy);
+        world.restart();
+        hides(&mut world, before);
+        show(&mut world, Shown::Lease);
+        world.connect(0);
+        world.blocks(25);
+        world.idle();
+        assert_eq!(world.channel(0).incoming().locks.len(), 1, "taken back, and held");
+        let (channel, proofs_until) = (world.id(1), world.height().after(51));
+        let (proof, locks) = (kept.proof.unwrap().value, kept.tally.locks);
+        let (secret, from) = (super::world::secret(1).0, Role::Hub);
+        world.block(vec![
+            LedgerEvent::CloseStarted { channel, by: Role::Wallet, proofs_until },
+            LedgerEvent::ProofRecorded { proof, locks },
+            LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 1 },
+        ]);
+        world.run();
+        assert_eq!(world.wallets[0].secrets, [(1, secret)], "{shards} shards");
+    }
+}
+
+/// The money of a lock is back, and the process ended before the payer's channel had recorded that. A
+/// claim that comes then, on a proof that is void, charges nobody.
+#[test]
+fn a_claim_on_a_lock_whose_money_is_back_charges_nobody() {
+    let mut world = World::new(2);
+    world.wallets[1].manner = Manner::Fails(Code::InvoiceExpired);
+    world.pay(0, 1, 1_000, 1);
+    world.idle();
+    let failed = |record: &Record| {
+        let failed = |step: &Step| matches!(step, Step::Answered { answer: Answer::Failed(_), .. });
+        matches!(record, Record::Step { step, .. } if failed(step))
+    };
+    let at = world.journal.iter().position(failed).unwrap();
+    (0..2).for_each(|at| world.set_online(at, false));
+    world.journal.truncate(at);
+    world.restart();
+    assert_eq!(world.pairs(), 1);
+    let (channel, secret) = (world.id(1), super::world::secret(1).0);
+    let from = Role::Hub;
+    world.block(vec![LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 0 }]);
+    assert_eq!(world.channel(0).incoming().locks[&1].answer, None);
+    world.connect(1);
+    world.connect(0);
+    world.idle();
+    assert_eq!(world.wallets[0].secrets, []);
+    assert_eq!(world.channel(0).incoming().locks.len(), 0);
 }
