@@ -200,6 +200,15 @@ impl Hub {
         }
     }
 
+    /// What it can still pay or lock, with what waits counted.
+    pub(super) fn room(&self) -> u64 {
+        let waits = self.wanted.iter().map(|op| match op {
+            NewOp::Pay { amount, .. } => amount.0,
+            NewOp::Add { unit, steps, .. } => unit.0.saturating_mul(u64::from(*steps)),
+        });
+        self.channel.spendable().0.saturating_sub(waits.sum())
+    }
+
     pub(super) fn pump(&mut self) {
         let policy = Policy::development();
         let now = self.now(&policy);

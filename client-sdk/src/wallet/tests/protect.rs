@@ -206,14 +206,13 @@ impl Play {
                 let (channel, amount, memo) = (world.id(), Amount(amount), String::new());
                 world.command(Command::PayHub { channel, amount, memo });
             }
+            // It pays no more than it has.
+            Act::HubPays(amount) | Act::Paid(amount) if amount > world.hub.room() => {}
             Act::HubPays(amount) => world.hub_pays(amount),
             Act::Paid(amount) => {
-                let room = world.hub.channel.spendable().0;
-                if amount <= room {
-                    self.secrets.insert(number);
-                    world.command(invoice(number, amount));
-                    world.hub_adds(NewLock::of(number, amount));
-                }
+                self.secrets.insert(number);
+                world.command(invoice(number, amount));
+                world.hub_adds(NewLock::of(number, amount));
             }
             Act::GiveUp => {
                 let locks = world.hub.channel.incoming().locks.iter();
@@ -262,6 +261,13 @@ proptest! {
     ) {
         play(&acts);
     }
+}
+
+#[test]
+fn a_hub_that_has_paid_nearly_all_pays_no_more() {
+    let acts = [900, 900, 900, 900, 900, 400].map(Act::Paid);
+    let play = play(&[&acts[..], &[Act::HubPays(200)]].concat());
+    assert_eq!(play.world.hub.room(), 100);
 }
 
 fn play(acts: &[Act]) -> Play {
