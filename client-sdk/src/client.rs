@@ -70,9 +70,7 @@ pub use handle::{Events, WalletHandle};
 pub use protect::{Protections, Ranks};
 pub use status::{Status, StatusChannel};
 
-/// How long a client that ends waits for what is due to be settled with the hub.
-const SETTLE: Duration = Duration::from_secs(3);
-/// And then for the connections to say the last of it.
+/// How long a client that ends waits for its connections to say the last of what there is to say.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// How a client is opened.
@@ -275,12 +273,9 @@ impl Client {
     async fn settle(&self) {
         let wallets = self.wallets().into_iter();
         let connected = wallets.filter(|wallet| matches!(wallet.link(), Link::Up { .. }));
-        let settled = connected.map(|wallet| async move {
-            let _ = wallet.flush().await;
-            let _ = wallet.quiet(SETTLE).await;
-        });
+        let settled = connected.map(|wallet| async move { wallet.settle().await });
         // What takes longer goes on with the next start.
-        let _ = tokio::time::timeout(SETTLE, join_all(settled)).await;
+        let _ = tokio::time::timeout(handle::SETTLE, join_all(settled)).await;
     }
 
     /// Waits until the connections that are up have written what the committer has put out, and

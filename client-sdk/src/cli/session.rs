@@ -16,8 +16,6 @@ use crate::trust::Trust;
 
 /// How long the ledger may take to give all blocks since the last time.
 const CATCH_UP: Duration = Duration::from_secs(60);
-/// How long what is under way may take to be settled before the command ends.
-const SETTLE: Duration = Duration::from_secs(3);
 /// How long the ledger may take to give the newest blocks, and to take what they call for, before
 /// the command ends.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -84,8 +82,7 @@ impl Session {
     /// Gives what is under way a moment, so that balances are what they will be.
     pub(super) async fn settle(&self) {
         // What takes longer is told as locked.
-        let _ = self.wallet.flush().await;
-        let _ = self.wallet.quiet(SETTLE).await;
+        self.wallet.settle().await;
     }
 
     /// The asset with this number or code.

@@ -17,6 +17,9 @@ use super::{ClientError, Shared, Status, StatusChannel};
 use crate::invoice::{CheckedInvoice, InvoiceError};
 use crate::wallet::{Command, Event, Payment, PaymentState, Wallet};
 
+/// How long what is under way may take to be settled before a client ends or balances are shown.
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
+
 /// A wallet. Clones are the same wallet.
 #[derive(Clone)]
 pub struct WalletHandle {
@@ -250,6 +253,13 @@ impl WalletHandle {
     /// When the client has been shut down; [`Code::Unanswered`] after `patience`.
     pub async fn quiet(&self, patience: Duration) -> Result<(), ClientError> {
         self.within(patience, self.until(|wallet| is_quiet(wallet).then_some(()))).await
+    }
+
+    /// Gives what is under way a moment to be settled with the hub: at most [`SETTLE`].
+    pub(crate) async fn settle(&self) {
+        // What takes longer goes on later.
+        let _ = self.flush().await;
+        let _ = self.quiet(SETTLE).await;
     }
 
     /// Waits until the wallet has followed what is the ledger's newest block now.
