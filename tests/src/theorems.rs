@@ -25,3 +25,17 @@ pub mod history;
 pub mod model;
 pub mod pair;
 pub mod search;
+
+use settlement::tx::Transaction;
+use settlement::types::Height;
+
+/// What a block takes of all that an honest side waits for: all of it if the ledger is willing, else
+/// what it has to take by this height. The rest goes on waiting.
+fn take_waiting(
+    waiting: &mut Vec<(Transaction, Height)>,
+    willing: bool,
+    height: Height,
+) -> Vec<Transaction> {
+    let taken = waiting.extract_if(.., |(_, latest)| willing || *latest <= height);
+    taken.map(|(tx, _)| tx).collect()
+}

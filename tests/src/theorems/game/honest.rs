@@ -11,6 +11,7 @@ use settlement::types::{Amount, Anchor, Hash, Role, Salt};
 use settlement::update::{Destination, Memo, Payload};
 
 use super::{Chain, DEPOSIT, EUR, Game, Taken, Theorem, count};
+use crate::theorems::take_waiting;
 
 /// What a direct payment is worth.
 pub const PAYMENT: u64 = 7;
@@ -228,11 +229,7 @@ impl Game {
     pub(super) fn block(&mut self, ours: bool, seen: bool) -> bool {
         let height = self.height().after(1);
         let mut txs = std::mem::take(&mut self.brought);
-        let waiting = std::mem::take(&mut self.waiting);
-        let (now, later): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(_, latest)| ours || *latest <= height);
-        self.waiting = later;
-        let now: Vec<_> = now.into_iter().map(|(tx, _)| tx).collect();
+        let now = take_waiting(&mut self.waiting, ours, height);
         self.judge_monotone(&txs, &now);
         txs.extend(now);
         self.block_of(txs);

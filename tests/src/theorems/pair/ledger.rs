@@ -9,6 +9,7 @@ use settlement::tx::{AccountAction, Anchoring};
 use settlement::types::{Amount, Hash, Height, Signature};
 
 use super::{BLOCK_MS, EUR, LAG, NIGHT, Pair};
+use crate::theorems::take_waiting;
 
 impl Pair {
     /// A block: all that the wallets have brought first, then what the hub has handed in, if the
@@ -16,11 +17,7 @@ impl Pair {
     pub(super) fn block(&mut self, ours: bool, seen: bool) -> bool {
         let height = self.height().after(1);
         let mut txs = std::mem::take(&mut self.brought);
-        let waiting = std::mem::take(&mut self.waiting);
-        let (now, later): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(_, latest)| ours || *latest <= height);
-        self.waiting = later;
-        txs.extend(now.into_iter().map(|(tx, _)| tx));
+        txs.extend(take_waiting(&mut self.waiting, ours, height));
         let verified: Vec<_> =
             txs.into_iter().filter_map(|tx| self.ledger.verify_tx(tx).ok()).collect();
         let time = self.now_ms().max(1_000_000) + BLOCK_MS;
