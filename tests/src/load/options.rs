@@ -14,10 +14,6 @@ pub enum Profile {
     Spread,
     /// Many payments per signature.
     Batch,
-    /// Streams of payments without signatures.
-    Stream,
-    /// Single payments, batches, and some that fail, while channels open and close.
-    Mixed,
 }
 
 impl Profile {
@@ -26,8 +22,6 @@ impl Profile {
         match self {
             Profile::Spread => "spread",
             Profile::Batch => "batch",
-            Profile::Stream => "stream",
-            Profile::Mixed => "mixed",
         }
     }
 }
@@ -107,11 +101,6 @@ impl Options {
     /// # Errors
     /// The sentence says what to change.
     pub fn check(&self) -> Result<()> {
-        match self.profile {
-            Profile::Spread | Profile::Batch => {}
-            Profile::Stream => bail!("this hub has no streams yet: take another --profile"),
-            Profile::Mixed => bail!("--profile mixed is not there yet: take another one"),
-        }
         let threads = self.generator_threads;
         if threads == 0 || self.connections < threads || self.wallets < threads.saturating_mul(2) {
             bail!("each of the --generator-threads needs a connection and two wallets");
