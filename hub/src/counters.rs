@@ -23,6 +23,8 @@ pub struct Counters {
     pub height: AtomicU64,
     /// That block's time, in milliseconds since 1970.
     pub block_time_ms: AtomicU64,
+    /// Channels that are not paid out.
+    pub channels: AtomicU64,
     /// Connections that stand.
     pub connections: AtomicU64,
     /// Frames from wallets.

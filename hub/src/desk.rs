@@ -12,6 +12,7 @@
 
 mod account;
 mod handed;
+mod purse;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -183,6 +183,8 @@ impl Follower {
         // After the shards, so that no message about a channel arrives before its opening.
         block.events.iter().for_each(|event| self.router.follow(event));
         let header = &block.header.header;
+        let channels = u64::try_from(self.router.channel_count()).unwrap_or(u64::MAX);
+        self.counters.channels.store(channels, Relaxed);
         self.counters.blocks.fetch_add(1, Relaxed);
         self.counters.height.store(header.height.0, Relaxed);
         self.counters.block_time_ms.store(header.time_ms, Relaxed);

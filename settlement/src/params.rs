@@ -46,6 +46,9 @@ pub struct Fees {
 /// More bytes than a transaction has that brings one claim: envelope, proof, lock and secret.
 const CLAIM_BYTES: usize = 1_024;
 
+/// More than a transaction has that answers a close: envelope, proof, and eight locks with claims.
+const ANSWER_BYTES: usize = 2_048;
+
 impl Fees {
     /// Whether everything is free. Then transactions on channels need no envelope either.
     pub fn is_free(&self) -> bool {
@@ -64,6 +67,12 @@ impl Fees {
     /// claiming.
     pub fn of_claim(&self) -> Amount {
         self.of(CLAIM_BYTES, u64::from(STEPS_MAX))
+    }
+
+    /// What bringing a close, or the answer to one, costs: what a side has to have on its account for
+    /// each of its channels, or it can't defend what is in there.
+    pub fn of_answer(&self) -> Amount {
+        self.of(ANSWER_BYTES, 1_000)
     }
 }
 

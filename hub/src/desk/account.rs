@@ -5,6 +5,9 @@
 //! room or does not answer: what was handed in then is handed in again as it is, and if somebody
 //! else has had its nonce meanwhile, it is made anew.
 //!
+//! Where the ledger takes fees, a part of the account is kept back for what defends the hub
+//! ([`purse`](super::purse)): nothing else is handed in that would take it.
+//!
 //! What is refused is not tried here for ever: a shard asks again for a deposit some blocks later,
 //! for as long as the channel needs it, whoever anchors has what is missing in the next round, and a
 //! lease is taken anew. So an account that was empty works as soon as somebody has filled it.
@@ -19,6 +22,7 @@ use settlement::tx::{AccountAction, AccountTx, Anchoring, Lease, Transaction};
 use settlement::types::{Amount, AssetId, ChannelId, Role, TxId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::purse::{Purse, fee, kept_back};
 use super::{Clerk, PAUSE, What};
 
 /// How often something is tried whose nonce was taken.
@@ -51,11 +55,18 @@ impl Spend {
     }
 }
 
+/// What goes to the ledger one after the other.
+#[derive(Default)]
+struct Line {
+    /// The nonce after the last one that was taken in, if the ledger does not know better.
+    next: u64,
+    purse: Purse,
+}
+
 /// What is known about the account beside the ledger.
 #[derive(Default)]
 pub(super) struct Account {
-    /// The nonce after the last one that was taken in, if the ledger does not know better.
-    next: tokio::sync::Mutex<u64>,
+    line: tokio::sync::Mutex<Line>,
     /// Deposits that wait or are on their way: a shard that hears nothing asks again, and two would
     /// be twice the money.
     depositing: Mutex<HashSet<ChannelId>>,
@@ -121,6 +132,11 @@ impl Clerk {
                     tracing::debug!(?what, "the account's nonce has moved");
                     tokio::time::sleep(PAUSE).await;
                 }
+                // How much is left is not known now. What may be tried is tried until it is.
+                Err(problem) if problem.code == Code::LedgerUnavailable => {
+                    left = left.saturating_add(1);
+                    tokio::time::sleep(PAUSE).await;
+                }
                 other => return other,
             }
         }
@@ -135,41 +151,74 @@ impl Clerk {
     /// One try, with the nonce after the last one or, if the ledger knows better, that one.
     async fn spend_once(&self, action: &AccountAction, what: What) -> Result<TxId, Problem> {
         let (nonce, transaction) = {
-            let mut next = self.account.next.lock().await;
-            let transaction = self.signed(action.clone(), &mut next).await;
-            let nonce = *next;
+            let mut line = self.account.line.lock().await;
+            let transaction = self.signed(action.clone(), &mut line).await?;
+            let nonce = line.next;
             if let Some(answer) = self.attempt(&transaction, what).await {
-                self.note(&answer, nonce, &mut next);
+                self.note(&answer, nonce, &mut line);
                 return answer;
             }
             (nonce, transaction)
         };
         tokio::time::sleep(PAUSE).await;
         let answer = self.bring(&transaction, what).await;
-        let mut next = self.account.next.lock().await;
-        self.note(&answer, nonce, &mut next);
+        let mut line = self.account.line.lock().await;
+        self.note(&answer, nonce, &mut line);
         answer
     }
 
     /// What was handed in with this nonce was taken, or never will be.
-    fn note(&self, answer: &Result<TxId, Problem>, nonce: u64, next: &mut u64) {
+    fn note(&self, answer: &Result<TxId, Problem>, nonce: u64, line: &mut Line) {
         match answer {
             Ok(_) => {
-                *next = nonce.saturating_add(1).max(*next);
+                line.next = nonce.saturating_add(1).max(line.next);
                 self.account.told.store(false, Relaxed);
             }
             // What was handed in before may have been refused: the ledger counts.
-            Err(_) => *next = 0,
+            Err(_) => line.next = 0,
         }
     }
 
-    async fn signed(&self, action: AccountAction, next: &mut u64) -> Transaction {
+    /// # Errors
+    /// [`Code::InsufficientFunds`] when it would take what is kept back, [`Code::LedgerUnavailable`]
+    /// when that can't be told.
+    async fn signed(&self, action: AccountAction, line: &mut Line) -> Result<Transaction, Problem> {
         let account = self.key.public();
-        if let Ok(view) = self.ledger.account(&account).await {
-            *next = view.nonce.max(*next);
+        let view = self.ledger.account(&account).await;
+        if let Ok(view) = &view {
+            line.next = view.nonce.max(line.next);
         }
-        let body = AccountTx { ledger: self.id, account, nonce: *next, action };
-        Transaction::account(&self.key, body)
+        let nonce = line.next;
+        let keeps = kept_back(&self.fees, &action, self.counters.channels.load(Relaxed));
+        let moved = self.moved_by(&action).await;
+        let body = AccountTx { ledger: self.id, account, nonce, action };
+        let transaction = Transaction::account(&self.key, body);
+        if self.fees.is_free() {
+            return Ok(transaction);
+        }
+        let takes = moved.saturating_add(fee(&self.fees, &transaction).wide());
+        if let Some(keeps) = keeps {
+            let view =
+                view.map_err(|error| Problem::new(Code::LedgerUnavailable, error.to_string()))?;
+            let left = line.purse.left(&view, self.fees.asset).saturating_sub(takes);
+            if left < keeps {
+                let detail = format!("{keeps} of the account is kept for answers to closes");
+                return Err(Problem::new(Code::InsufficientFunds, detail));
+            }
+        }
+        line.purse.take(nonce, takes);
+        Ok(transaction)
+    }
+
+    /// What this moves out of the account beside its fee, of the asset that fees are in.
+    async fn moved_by(&self, action: &AccountAction) -> i128 {
+        let AccountAction::Deposit { channel, amount, .. } = action else { return 0 };
+        if self.fees.is_free() {
+            return 0;
+        }
+        let of = self.ledger.channel(channel).await;
+        let other = of.is_ok_and(|view| view.terms.asset != self.fees.asset);
+        if other { 0 } else { amount.wide() }
     }
 
     /// Tells the operator what to do, once until something goes through again.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
@@ -86,7 +86,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     // Nothing is to be signed before the lease is held.
     queues.iter().for_each(|queue| queue.push(Job::Input(Input::Signing(false))));
     let followed = shards.iter().map(|shard| shard.followed().0).min().unwrap_or_default();
-    shards.iter().flat_map(Shard::channels).for_each(|channel| router.restore(channel));
+    route(&shards, &router, &counters);
     let shards = recover(shards, &shared);
     let (committer, outbox) = start_committing(journal, &shared, outbox, &counters)?;
     let shards = start_shards(shards, &shared)?;
@@ -135,6 +135,12 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
         lock,
     };
     Ok((hub, opened))
+}
+
+/// Takes in where every channel of the shards is.
+fn route(shards: &[Shard], router: &Router, counters: &Counters) {
+    shards.iter().flat_map(Shard::channels).for_each(|channel| router.restore(channel));
+    counters.channels.store(router.channel_count() as u64, Relaxed);
 }
 
 /// Lets every shard do what a crash kept it from, and delivers what they have to say to each other.
