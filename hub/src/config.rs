@@ -116,7 +116,8 @@ pub struct Connections {
     pub keys: usize,
     /// Bytes that one may owe its reader before it is closed as too slow.
     pub out_bytes: usize,
-    /// How long one may take to sign in, or to send the head of a request, in milliseconds.
+    /// How long one may take to sign in, to send the head of a request, or to read 64 KiB of an
+    /// answer, in milliseconds.
     pub sign_in_ms: u64,
 }
 

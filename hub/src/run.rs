@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use settlement::ledger::serve::{Bounds, serve};
+use settlement::ledger::serve::{ANSWERS_BYTES, Bounds, serve};
 use settlement::ledger::service::LedgerHandle;
 use settlement::types::{Height, LedgerId, PublicKey};
 use tokio::net::TcpListener;
@@ -64,6 +64,7 @@ pub async fn start(config: Config) -> Result<RunningHub> {
         // Requests come beside the connections that stay.
         sockets: hub.config.connections.most.saturating_add(256),
         head: Duration::from_millis(hub.config.connections.sign_in_ms),
+        answers: ANSWERS_BYTES,
     };
     let routes = api::routes(hub.clone(), opened.ledger_routes());
     let admin_routes = admin::routes(hub.clone());

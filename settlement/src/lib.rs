@@ -7,7 +7,7 @@
 //!
 //! Pure by default: no clock, randomness, thread, socket or file. The feature `journal` adds the
 //! append-only journal and the index behind it, `ledger` the settlement ledger as a state machine
-//! with its store, `http` its routes and binary.
+//! with its store, `http` its routes and binary, `socket` what bounds the sockets of whatever listens.
 
 pub mod api;
 pub mod block;
@@ -26,6 +26,8 @@ pub mod params;
 pub mod proof;
 pub mod reject;
 pub mod rules;
+#[cfg(feature = "socket")]
+pub mod socket;
 pub mod state_proof;
 pub mod tx;
 pub mod types;

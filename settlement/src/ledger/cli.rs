@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::home::{Home, read_genesis};
 use super::http::{no_route, routes};
 use super::producer::ProducerConfig;
-use super::serve::{Bounds, check_address, serve};
+use super::serve::{ANSWERS_BYTES, Bounds, check_address, serve};
 use super::service::{Pace, Service};
 use crate::types::LedgerId;
 
@@ -69,7 +69,8 @@ struct Run {
     /// The most sockets at once; when there are more, the one that has been there longest is closed.
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     sockets: u32,
-    /// How long the head of a request may take, and a connection idle between two: milliseconds.
+    /// How long the head of a request may take, a connection idle between two, and take next to
+    /// nothing of its answer: milliseconds.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
     head_ms: u64,
 }
@@ -77,7 +78,8 @@ struct Run {
 impl Run {
     fn bounds(&self) -> Bounds {
         let sockets = usize::try_from(self.sockets).unwrap_or(usize::MAX);
-        Bounds { sockets, head: Duration::from_millis(self.head_ms) }
+        let head = Duration::from_millis(self.head_ms);
+        Bounds { sockets, head, answers: ANSWERS_BYTES }
     }
 }
 

@@ -1,10 +1,14 @@
 //! How a ledger and a hub listen: which addresses they take, and the accept loop with its bounds on
-//! connections and on how long the head of a request may take.
+//! connections, on how long the head of a request may take, and on answers that nobody reads.
 //!
 //! A socket that sends its request byte by byte is closed when the time for it is over. When there
 //! are too many all the same, the one that has been here longest makes room for the next, whatever
-//! it is doing: sockets that cost nothing keep nobody out. WebSockets are not counted here any more
-//! once they are one.
+//! it is doing: sockets that cost nothing keep nobody out. A socket that does not read its answer is
+//! closed as [`Impatient`] says, and when the answers that wait take too much memory together, the
+//! one that has waited longest goes with its connection. WebSockets are not counted here any more
+//! once they are one, and nothing of this bounds them: their own protocol does.
+
+mod answers;
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,15 +19,18 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tower::ServiceExt;
+use tower::Service;
+
+use crate::socket::{Impatient, Release};
+use answers::Answers;
 
 /// How long to wait when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -48,8 +55,22 @@ pub fn check_address(key: &str, address: SocketAddr, allow_public: bool) -> Resu
 pub struct Bounds {
     /// The most sockets at once.
     pub sockets: usize,
-    /// How long the head of a request may take, and how long a connection may idle between two.
+    /// How long the head of a request may take, how long a connection may idle between two, and
+    /// how long it may take no [`TAKEN_MIN`](crate::socket::TAKEN_MIN) bytes of an answer.
     pub head: Duration,
+    /// The most bytes that answers may take together until they are read.
+    pub answers: usize,
+}
+
+/// For [`Bounds::answers`]: 256 MiB.
+pub const ANSWERS_BYTES: usize = 256 << 20;
+
+/// What all connections of a listener share.
+#[derive(Clone)]
+struct Shared {
+    routes: Router,
+    head: Duration,
+    answers: Arc<Answers>,
 }
 
 /// Serves until `stop` changes; then takes no more sockets, and gives requests that are being
@@ -62,6 +83,7 @@ pub async fn serve(
     grace: Duration,
 ) {
     let places = Arc::new(Semaphore::new(bounds.sockets));
+    let shared = Shared { routes, head: bounds.head, answers: Answers::new(bounds.answers) };
     let mut connections = JoinSet::new();
     let mut oldest = VecDeque::new();
     loop {
@@ -77,7 +99,7 @@ pub async fn serve(
                     close_first(&mut oldest);
                 }
                 let Ok(place) = places.clone().acquire_owned().await else { break };
-                let connection = connection(socket, routes.clone(), bounds.head, stop.clone());
+                let connection = connection(socket, shared.clone(), stop.clone());
                 let task = connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended");
@@ -115,24 +137,42 @@ fn forget_ended(oldest: &mut VecDeque<AbortHandle>, sockets: usize) {
 
 async fn connection(
     socket: TcpStream,
-    routes: Router,
-    head: Duration,
+    shared: Shared,
     mut stop: watch::Receiver<bool>,
 ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     no_delay(&socket)?;
-    let service = routes.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let (released, close) = (Release::default(), Arc::new(Notify::new()));
+    let socket = Impatient::new(socket, shared.head, released.clone());
+    let (room, holder) = (shared.answers.clone(), close.clone());
+    let service = tower::service_fn(move |request: Request<Incoming>| {
+        let (mut routes, released) = (shared.routes.clone(), released.clone());
+        let (room, holder) = (room.clone(), holder.clone());
+        async move {
+            let answer = routes.call(request.map(Body::new)).await?;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                released.now();
+            }
+            Ok::<_, std::convert::Infallible>(room.hold(answer, &holder).await)
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
+        .header_read_timeout(shared.head)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service))
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let served = async move {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
     tokio::select! {
-        ended = connection.as_mut() => return Ok(ended?),
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        served = served => Ok(served?),
+        () = close.notified() => Err("others need the memory that its answer takes".into()),
     }
-    Ok(connection.await?)
 }
 
 /// Frames are written together already: waiting for more would only delay them.
