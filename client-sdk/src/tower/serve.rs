@@ -6,8 +6,8 @@
 //! | `GET /v1/tower` | `{"ledger": "<id>"}` |
 //!
 //! A refusal is an RFC 9457 problem with the numbered code. What a tower holds is shown to nobody.
-//! Connections, the time for a request, and its size are bounded. Whoever holds an answer may hand
-//! it in: it carries the wallet's signature.
+//! Connections, the time for a request, its size, and the time in which an answer is taken are
+//! bounded. Whoever holds an answer may hand it in: it carries the wallet's signature.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,7 +25,9 @@ use serde::Serialize;
 use serde_json::json;
 use settlement::api::Problem;
 use settlement::reject::Code;
-use tokio::net::{TcpListener, TcpStream};
+use settlement::socket::{Impatient, Release};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -34,7 +36,7 @@ use crate::watchtower::{Export, NoAnswer};
 
 /// The most connections at once; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// How long the head of a request, and then its body, may take.
+/// How long the head of a request, and then its body, may take, and how long nobody reads an answer.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -51,7 +53,9 @@ pub(super) async fn serve(listener: TcpListener, ground: Ground, desk: mpsc::Sen
             Ok((socket, _)) => {
                 let connection = connection(socket, ground.clone(), desk.clone());
                 connections.spawn(async move {
-                    connection.await;
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "a connection ended");
+                    }
                     drop(place);
                 });
             }
@@ -63,20 +67,25 @@ pub(super) async fn serve(listener: TcpListener, ground: Ground, desk: mpsc::Sen
     }
 }
 
-async fn connection(socket: TcpStream, ground: Ground, desk: mpsc::Sender<HandIn>) {
+pub(super) async fn connection<S>(
+    socket: S,
+    ground: Ground,
+    desk: mpsc::Sender<HandIn>,
+) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let service = service_fn(|request| {
         let (ground, desk) = (ground.clone(), desk.clone());
         async move { Ok::<_, Infallible>(answer(request, ground, desk).await) }
     });
-    let served = http1::Builder::new()
+    let socket = Impatient::new(socket, REQUEST_TIME, Release::default());
+    http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIME)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(socket), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended");
-    }
+        .await
 }
 
 type Answer = Response<Full<Bytes>>;

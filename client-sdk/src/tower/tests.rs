@@ -11,6 +11,7 @@ use settlement::params::Fees;
 use settlement::state_proof::{ChannelLeaf, StateProof};
 use settlement::tx::{AccountAction, Transaction};
 use settlement::types::{AccountId, AssetId};
+use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::timeout;
 
 use super::*;
@@ -374,4 +375,17 @@ async fn what_lies_in_the_inbox_is_taken_and_what_is_none_is_put_aside() {
     };
     timeout(PATIENCE, settled).await.unwrap_or_else(|_| panic!("{:?}", left()));
     tower.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_asks_and_never_reads_is_closed() {
+    let ground = ground(Arc::new(ledger())).await.unwrap();
+    let (served, mut asks) = duplex(64);
+    let (desk, _kept) = mpsc::channel(1);
+    asks.write_all(b"GET /v1/tower HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // The clock moves on when nobody has anything to do, so this takes no time.
+    let ended = timeout(PATIENCE * 100, serve::connection(served, ground, desk)).await;
+    let error = ended.expect("it is held for ever").unwrap_err();
+    let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(why.contains("does not read"), "{error}: {why}");
 }
