@@ -23,6 +23,7 @@ mod error;
 mod feed;
 mod flows;
 mod handle;
+mod kept;
 mod members;
 mod pipe;
 mod protect;

@@ -1,6 +1,11 @@
 //! On a ledger that takes fees, nobody runs out of what it needs to defend itself: what pays for a
 //! close, a proof or a claim goes into no channel.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by a panic"
+)]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +16,7 @@ use settlement::api::{SubmitAnswer, SubmitRequest};
 use settlement::crypto::SigningKey;
 use settlement::encoding::encode;
 use settlement::params::{Allocation, Fees, Genesis, Policy};
+use settlement::reject::Code;
 use settlement::tx::{AccountAction, AccountTx, Transaction};
 use settlement::types::{Amount, AssetId, PublicKey};
 use tests::process::hub::Hub;
@@ -135,4 +141,31 @@ fn a_hub_that_is_asked_for_all_its_money_keeps_what_its_answers_cost() {
     let paid_out = || town.ledger.http.channel(&channel).paid;
     let paid = eventually("the payout", BLOCKS_PATIENCE, paid_out);
     assert_eq!(paid.wallet, Amount(DEPOSIT - cost));
+}
+
+/// Its hub is gone for good.
+#[test]
+fn a_wallet_puts_nothing_into_a_channel_that_it_could_not_close_then() {
+    let mut town = Town::found();
+    let mut alice = town.wallet("alice", 1_000);
+    let all = 1_000 - FEES.of(1, 0).0;
+    let refused = alice.run(&["open", "--deposit", &all.to_string()]);
+    assert_eq!(refused.error(1), u64::from(Code::InsufficientFunds.number()));
+    let most = most_in(&refused.said[0]);
+    assert!((900..all).contains(&most), "{most}");
+    opened(&alice, most - 100);
+    let left = 100 - FEES.of(1, 0).0;
+    for (more, code) in [(left + 1, 1), (left, 0)] {
+        assert_eq!(alice.run(&["deposit", &more.to_string()]).code, code, "{more}");
+    }
+    town.hub.process.kill();
+    alice.use_hub(NO_HUB);
+    alice.ok(&["--ledger", &town.ledger.url, "close", "--unilateral"]);
+}
+
+/// The last number of a refusal: what it says may go in.
+fn most_in(refusal: &Value) -> u64 {
+    let detail = refusal["error"]["detail"].as_str().unwrap();
+    let last = detail.split(' ').filter_map(|word| word.parse().ok()).next_back();
+    last.unwrap_or_else(|| panic!("{detail}"))
 }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::ClientError;
 use super::core::CoreInput;
 use super::handle::WalletHandle;
+use super::kept;
 use crate::wallet::{Command, Wallet};
 
 /// How long something may take that needs a block or two.
@@ -61,7 +62,7 @@ impl WalletHandle {
     ) -> Result<Opened, ClientError> {
         let member = self.shared.members.get(self.index).ok_or_else(ClientError::stopped)?;
         let _turn = member.account.lock().await;
-        let nonce = self.account().await?.nonce;
+        let nonce = self.paying_into(asset, deposit, 1).await?;
         let info = &self.shared.info;
         let terms = OpenTerms {
             ledger: info.ledger,
@@ -100,7 +101,8 @@ impl WalletHandle {
         let before = self.of_channel(channel, deposited).await?;
         let after = before.checked_add(amount);
         let after = after.ok_or_else(|| ClientError::new(Code::TxOverflow, "too much"))?;
-        let nonce = self.account().await?.nonce;
+        let asset = self.of_channel(channel, |channel| channel.terms().asset).await?;
+        let nonce = self.paying_into(asset, amount, 0).await?;
         let action = AccountAction::Deposit { channel, role: Role::Wallet, amount };
         let transaction = self.account_tx(nonce, action);
         let (refused, refusal) = oneshot::channel();
@@ -116,6 +118,21 @@ impl WalletHandle {
             arrived = self.in_blocks(arrived) => arrived,
             Ok(code) = refusal => Err(ClientError::new(code, code.title())),
         }
+    }
+
+    /// The account's next nonce, if it can put so much into a channel, one of `new` ones or one that
+    /// stands, and keep what closing costs.
+    async fn paying_into(
+        &self,
+        asset: AssetId,
+        amount: Amount,
+        new: usize,
+    ) -> Result<u64, ClientError> {
+        let channels = self.until(|wallet| Some(kept::standing(wallet))).await?;
+        let view = self.account().await?;
+        let fees = &self.shared.genesis.fees;
+        kept::check_left(fees, &view, (asset, amount), channels.saturating_add(new))?;
+        Ok(view.nonce)
     }
 
     /// Takes money out of an open channel into the wallet's account, with the hub's signature, and
