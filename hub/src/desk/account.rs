@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use client_sdk::ledger_client::LedgerError;
 use settlement::api::Problem;
 use settlement::reject::Code;
 use settlement::tx::{AccountAction, AccountTx, Anchoring, Lease, Transaction};
@@ -148,7 +149,7 @@ impl Clerk {
         judged || self.authority.may_sign()
     }
 
-    /// One try, with the nonce after the last one or, if the ledger knows better, that one.
+    /// One try, with the nonce after the last one or, if the ledger is asked and knows better, that one.
     async fn spend_once(&self, action: &AccountAction, what: What) -> Result<TxId, Problem> {
         let (nonce, transaction) = {
             let mut line = self.account.line.lock().await;
@@ -184,12 +185,17 @@ impl Clerk {
     /// when that can't be told.
     async fn signed(&self, action: AccountAction, line: &mut Line) -> Result<Transaction, Problem> {
         let account = self.key.public();
-        let view = self.ledger.account(&account).await;
-        if let Ok(view) = &view {
+        let keeps = kept_back(&self.fees, &action, self.counters.channels.load(Relaxed));
+        // What defends the hub asks no more often than it must: on the day on which everybody closes
+        // each question is as long as an answer.
+        let view = match (keeps, line.next) {
+            (None, 1..) => None,
+            _ => Some(self.ledger.account(&account).await),
+        };
+        if let Some(Ok(view)) = &view {
             line.next = view.nonce.max(line.next);
         }
         let nonce = line.next;
-        let keeps = kept_back(&self.fees, &action, self.counters.channels.load(Relaxed));
         let moved = self.moved_by(&action).await;
         let body = AccountTx { ledger: self.id, account, nonce, action };
         let transaction = Transaction::account(&self.key, body);
@@ -197,11 +203,11 @@ impl Clerk {
             return Ok(transaction);
         }
         let takes = moved.saturating_add(fee(&self.fees, &transaction).wide());
-        if let Some(keeps) = keeps {
-            let view =
-                view.map_err(|error| Problem::new(Code::LedgerUnavailable, error.to_string()))?;
-            let left = line.purse.left(&view, self.fees.asset).saturating_sub(takes);
-            if left < keeps {
+        if let (Some(keeps), Some(view)) = (keeps, view) {
+            let unknown =
+                |error: LedgerError| Problem::new(Code::LedgerUnavailable, error.to_string());
+            let left = line.purse.left(&view.map_err(unknown)?, self.fees.asset);
+            if left.saturating_sub(takes) < keeps {
                 let detail = format!("{keeps} of the account is kept for answers to closes");
                 return Err(Problem::new(Code::InsufficientFunds, detail));
             }

@@ -1,4 +1,4 @@
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use client_sdk::ledger_client::Answer;
 use settlement::api::{AccountView, ChannelView, LedgerInfo};
@@ -17,6 +17,8 @@ struct Scripted {
     answers: Mutex<std::collections::VecDeque<Result<(), Code>>>,
     came: mpsc::UnboundedSender<Transaction>,
     nonce: u64,
+    /// How often it was asked about the account.
+    asked: Arc<AtomicU64>,
 }
 
 impl LedgerClient for Scripted {
@@ -34,6 +36,7 @@ impl LedgerClient for Scripted {
         Box::pin(std::future::pending())
     }
     fn account(&self, account: &AccountId) -> Answer<'_, AccountView> {
+        self.asked.fetch_add(1, Relaxed);
         let view =
             AccountView { account: *account, nonce: self.nonce, balances: Vec::new(), lease: None };
         Box::pin(async move { Ok(view) })
@@ -54,6 +57,7 @@ struct Scene {
     counters: Arc<Counters>,
     came: mpsc::UnboundedReceiver<Transaction>,
     blocks: broadcast::Sender<Arc<BlockEvents>>,
+    asked: Arc<AtomicU64>,
 }
 
 const CHANNEL: ChannelId = ChannelId([3; 32]);
@@ -61,22 +65,27 @@ const LEDGER: LedgerId = LedgerId([1; 32]);
 
 impl Scene {
     fn set(answers: &[Result<(), Code>]) -> Scene {
+        Scene::with_fees(answers, Fees::default())
+    }
+
+    fn with_fees(answers: &[Result<(), Code>], fees: Fees) -> Scene {
+        let asked = Arc::new(AtomicU64::new(0));
         let (came, coming) = mpsc::unbounded_channel();
         let answers = Mutex::new(answers.iter().copied().collect());
-        let ledger = Arc::new(Scripted { answers, came, nonce: 7 });
+        let ledger = Arc::new(Scripted { answers, came, nonce: 7, asked: asked.clone() });
         let key = Arc::new(SigningKey::from_bytes([1; 32]).unwrap());
         let counters = Arc::new(Counters::default());
         let clerk = Clerk::new(Office {
             ledger,
             id: LEDGER,
-            fees: Fees::default(),
+            fees,
             key,
             counters: counters.clone(),
             authority: crate::lease::fixture::held(),
             leases: mpsc::unbounded_channel().0,
         });
         let (blocks, followed) = broadcast::channel(16);
-        Scene { desk: Desk::open(clerk, followed), counters, came: coming, blocks }
+        Scene { desk: Desk::open(clerk, followed), counters, came: coming, blocks, asked }
     }
 
     async fn next(&mut self) -> Transaction {
@@ -213,4 +222,25 @@ async fn a_deposit_that_is_asked_for_again_while_it_waits_is_made_once() {
     let other = ChannelId([4; 32]);
     scene.desk.give(Errand::Deposit { channel: other, amount: Amount(5) });
     assert_eq!(deposited(&scene.next().await), (8, other), "none of the first came between");
+}
+
+/// On the day on which everybody closes: one request for each envelope.
+#[tokio::test]
+async fn answers_follow_each_other_without_asking_for_the_nonce_again() {
+    let fees = Fees { flat: Amount(1), ..Fees::default() };
+    let mut scene = Scene::with_fees(&[Ok(()), Ok(()), Err(Code::BadNonce)], fees);
+    let of = |number| {
+        let body = Submission::close_with_nothing(ChannelId([number; 32]), Role::Hub);
+        Errand::Submit(Box::new(body))
+    };
+    for (number, nonce, asked) in [(1, 7, 1), (2, 8, 1), (3, 9, 1), (3, 7, 2), (4, 8, 2)] {
+        if (number, asked) != (3, 2) {
+            scene.desk.give(of(number));
+        }
+        match scene.next().await {
+            Transaction::Account { body, .. } => assert_eq!(body.nonce, nonce, "{number}"),
+            other => panic!("{other:?} is in no envelope"),
+        }
+        assert_eq!(scene.asked.load(Relaxed), asked, "{number}");
+    }
 }
