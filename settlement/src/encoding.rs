@@ -1,5 +1,6 @@
 //! The one codec: postcard with nothing left over and one way to write each value.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +22,8 @@ pub enum DecodeError {
 ///
 /// Encoding into memory fails for no type of this project: none has a sequence of unknown length.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).unwrap_or_default()
+    // Nearly every message is shorter: its buffer never grows.
+    postcard::to_extend(value, Vec::with_capacity(512)).unwrap_or_default()
 }
 
 /// The value that `bytes` encode.
@@ -34,8 +36,30 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, Decode
         return Err(DecodeError::TrailingBytes);
     }
     // Postcard takes `80 00` for 0. A value has one digest only if it has one encoding.
-    if encode(&value) != bytes {
-        return Err(DecodeError::NotCanonical);
+    let canonical = postcard::serialize_with_flavor(&value, Same { left: bytes });
+    if matches!(canonical, Ok(true)) { Ok(value) } else { Err(DecodeError::NotCanonical) }
+}
+
+/// Encodes into nothing: compares with the bytes that are expected, up to the first difference.
+struct Same<'a> {
+    left: &'a [u8],
+}
+
+impl Flavor for Same<'_> {
+    /// Whether nothing more was expected.
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
     }
-    Ok(value)
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        let left = self.left.strip_prefix(bytes);
+        self.left = left.ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.left.is_empty())
+    }
 }

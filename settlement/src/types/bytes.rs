@@ -64,7 +64,7 @@ fn read<'de, const N: usize, D: Deserializer<'de>>(d: D) -> Result<[u8; N], D::E
 macro_rules! byte_type {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name(pub [u8; $len]);
 
         impl $name {
@@ -74,6 +74,13 @@ macro_rules! byte_type {
             /// The bytes as a slice.
             pub fn as_slice(&self) -> &[u8] {
                 &self.0
+            }
+        }
+
+        /// The bytes alone: their number is the same for all.
+        impl std::hash::Hash for $name {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                state.write(&self.0);
             }
         }
 
