@@ -11,12 +11,12 @@
 //! While this process may not sign ([`crate::lease`]), the newest update of each channel is held
 //! back; everything that carries no signature goes. A commit with the next block lets them out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::thread::{Builder, JoinHandle};
 
+use foldhash::{HashMap, HashMapExt};
 use settlement::channel::Taken;
 use settlement::crypto::{BATCH_MAX, MerklePath, Signable, Signed, SigningKey, sign_batch};
 use settlement::liabilities::Liabilities;

@@ -5,10 +5,10 @@
 //! comes or goes, the shard is told ([`Job::Attach`], [`Job::Detach`]) under the same lock under
 //! which the maps change: shard, outbox and maps see the same order.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::HashMap;
 use settlement::block::LedgerEvent;
 use settlement::channel::{Channel, Phase};
 use settlement::crypto::VerifyingKey;

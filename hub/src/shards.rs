@@ -5,13 +5,14 @@
 //! Only then are messages to other shards delivered, so that what follows from them is recorded
 //! after what led to them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt};
 use settlement::index::Change;
 use settlement::types::ChannelId;
 use tokio::sync::oneshot;

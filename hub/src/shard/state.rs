@@ -1,7 +1,8 @@
 //! The shard itself: what it holds, the one door for inputs, and what can be asked of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use foldhash::{HashMap, HashMapExt};
 use settlement::block::SignedHeader;
 use settlement::channel::{Channel, Now, VerifiedSnapshot};
 use settlement::params::View;
