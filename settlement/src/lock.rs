@@ -3,7 +3,11 @@
 //! A lock is worth `unit × k` to whoever shows the 32 bytes that `k` applications of SHA-256 turn
 //! into `anchor`. One step is the ordinary hash lock; many steps are a stream of payments.
 
+mod by_lock;
+
 use serde::{Deserialize, Serialize};
+
+pub use by_lock::ByLock;
 
 use crate::crypto::{Tag, chain_step, chain_to, digest};
 use crate::types::{Amount, Anchor, Hash, Height, Secret};

@@ -1,6 +1,7 @@
 //! Updates: what the owner of a direction asks its receiver to accept.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,9 +21,10 @@ pub const MEMO_MAX: usize = 256;
 /// The most bytes of a lock's payload.
 pub const PAYLOAD_MAX: usize = 512;
 
-/// Bytes with a most length that decoding enforces.
+/// Bytes with a most length that decoding enforces. A clone shares them: a payload is in the update
+/// that brings it, in the state, in the record and in the update that passes it on.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Hash)]
-pub struct Bounded<const MAX: usize>(Vec<u8>);
+pub struct Bounded<const MAX: usize>(Option<Arc<[u8]>>);
 
 /// Bytes beyond the length that their place allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,21 +43,26 @@ impl<const MAX: usize> Bounded<MAX> {
     /// [`TooLong`] above `MAX` bytes.
     pub fn new(bytes: Vec<u8>) -> Result<Self, TooLong> {
         let got = bytes.len();
-        if got > MAX { Err(TooLong { got, max: MAX }) } else { Ok(Bounded(bytes)) }
+        if got > MAX { Err(TooLong { got, max: MAX }) } else { Ok(Bounded::of(&bytes)) }
+    }
+
+    /// Of no byte there is nothing to share, and one way to say so.
+    fn of(bytes: &[u8]) -> Self {
+        Bounded((!bytes.is_empty()).then(|| bytes.into()))
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl<const MAX: usize> Serialize for Bounded<MAX> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         if s.is_human_readable() {
-            s.serialize_str(&hex::encode(&self.0))
+            s.serialize_str(&hex::encode(self.as_slice()))
         } else {
-            s.serialize_bytes(&self.0)
+            s.serialize_bytes(self.as_slice())
         }
     }
 }
@@ -73,7 +80,7 @@ impl<const MAX: usize> Visitor<'_> for BoundedVisitor<MAX> {
         if bytes.len() > MAX {
             return Err(E::invalid_length(bytes.len(), &self));
         }
-        Ok(Bounded(bytes.to_vec()))
+        Ok(Bounded::of(bytes))
     }
 }
 

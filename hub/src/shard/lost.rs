@@ -74,7 +74,7 @@ impl Slot {
         }
         for TakenLock { lock, .. } in &own.locks {
             let pair = Pair { incoming: NOBODY, anchor: lock.anchor, secret: None, gone: None };
-            self.pairs.entry(lock.id).or_insert(pair);
+            self.pairs.or_insert(lock.id, pair);
         }
     }
 
@@ -219,7 +219,7 @@ impl Shard {
         self.pass_again(id, cx);
         let Some(slot) = self.slots.get(&id) else { return };
         let asset = slot.channel.terms().asset;
-        for (lock, known) in &slot.channel.incoming().locks {
+        for (lock, known) in slot.channel.incoming().locks.iter() {
             let found = slot.route(*lock).is_some_and(|route| route.outgoing.is_some());
             if known.answer != Some(Answer::Held) || found {
                 continue;

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use settlement::channel::Channel;
 use settlement::encoding::encode;
 use settlement::index::MAX_VALUE_BYTES;
+use settlement::lock::ByLock;
 use settlement::types::{Amount, ChannelId, Height};
 
 use super::slot::{Pair, Slot};
@@ -38,7 +39,7 @@ pub struct BadRow {
 
 /// A channel's parts in order, keyed by id.
 type Parts = BTreeMap<ChannelId, Vec<(u16, Vec<u8>)>>;
-type Pairs = BTreeMap<u64, Pair>;
+type Pairs = ByLock<Pair>;
 
 impl Shard {
     /// The rows that have changed since the last call: new values, or `None` to delete. They belong

@@ -1,9 +1,10 @@
 //! One channel with what the hub knows beside it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use settlement::channel::{Answer, Channel, Now, Phase};
+use settlement::lock::ByLock;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
@@ -51,16 +52,14 @@ pub(super) struct Slot {
     // What records make.
     pub(super) channel: Channel,
     /// By the hub's lock in this channel.
-    pub(super) pairs: BTreeMap<u64, Pair>,
+    pub(super) pairs: ByLock<Pair>,
     /// What the ledger says that the hub has certainly paid: anchored, or acknowledged in a proof
     /// that is recorded.
     pub(super) floor: Amount,
 
     // What is made anew after a start.
     /// By the payer's lock in this channel: passed on, and neither failed nor out of the tally.
-    routes: BTreeMap<u64, Route>,
-    /// The same by what makes two payments one.
-    pending: BTreeMap<(Anchor, PublicKey), u64>,
+    routes: ByLock<Route>,
     pub(super) queue: VecDeque<Queued>,
     /// Whether the shard will look at the queue's oldest.
     pub(super) watched: bool,
@@ -96,10 +95,9 @@ impl Slot {
     pub(super) fn new(channel: Channel) -> Slot {
         Slot {
             channel,
-            pairs: BTreeMap::new(),
+            pairs: ByLock::default(),
             floor: Amount::ZERO,
-            routes: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            routes: ByLock::default(),
             queue: VecDeque::new(),
             watched: false,
             connected: false,
@@ -120,7 +118,6 @@ impl Slot {
     }
 
     pub(super) fn add_route(&mut self, id: u64, route: Route) {
-        self.pending.insert((route.anchor, route.payee), id);
         self.routes.insert(id, route);
     }
 
@@ -140,12 +137,7 @@ impl Slot {
     }
 
     pub(super) fn remove_route(&mut self, id: u64) -> Option<Route> {
-        let route = self.routes.remove(&id)?;
-        let key = (route.anchor, route.payee);
-        if self.pending.get(&key) == Some(&id) {
-            self.pending.remove(&key);
-        }
-        Some(route)
+        self.routes.remove(&id)
     }
 
     /// Takes out the routes of locks that do not stand any more: the hub's own locks of them.
@@ -155,8 +147,10 @@ impl Slot {
         stale.iter().filter_map(|id| self.remove_route(*id)?.outgoing).collect()
     }
 
+    /// Whether such a payment is on its way: anchor and payee make two payments one. There are at
+    /// most [`settlement::lock::LOCKS_MAX`] to look at.
     pub(super) fn is_pending(&self, anchor: Anchor, payee: PublicKey) -> bool {
-        self.pending.contains_key(&(anchor, payee))
+        self.routes.values().any(|route| (route.anchor, route.payee) == (anchor, payee))
     }
 
     /// Whether nothing more can come of a payer's lock in this channel: it is out of the tally, was

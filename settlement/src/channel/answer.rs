@@ -78,8 +78,10 @@ impl Channel {
     /// [`HASHES_PER_MESSAGE`] in one message, takes in a secret of this depth, as one that was
     /// claimed with on the ledger. Just the secret when it does not fit.
     pub fn strides_to(&self, id: u64, secret: &Secret) -> Vec<Secret> {
-        let redeemed = self.inc.tally.lock(id).and_then(|lock| lock.redeem(secret));
-        let steps = redeemed.map_or(0, |redeemed| redeemed.steps);
+        let lock = self.inc.tally.lock(id);
+        // Nothing needs to be measured of one that no message is too small for.
+        let long = lock.filter(|lock| lock.steps > HASHES_PER_MESSAGE);
+        let steps = long.and_then(|lock| lock.redeem(secret)).map_or(0, |redeemed| redeemed.steps);
         Lock::strides(secret, steps, HASHES_PER_MESSAGE)
     }
 

@@ -1,5 +1,7 @@
 //! Making a checked step: the point of no return. Nothing here can fail.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::send::Flight;
@@ -17,7 +19,7 @@ pub enum Step {
     /// An update of the other side's is accepted.
     Received(Box<ReceivedUpdate>),
     /// An update of one's own is made.
-    Sent(Box<Flight>),
+    Sent(Arc<Flight>),
     /// The other side accepted the update with this seq.
     Acked {
         /// Which update.
@@ -241,22 +243,23 @@ impl Channel {
         }
         out.retired_below = seq;
         out.sent.retain(|proof| proof.seq >= seq);
-        let (retired, kept) =
-            std::mem::take(&mut out.standing).into_iter().partition(|(_, s)| s.last_seq < seq);
-        out.standing = kept;
-        let retired: std::collections::BTreeMap<u64, Standing> = retired;
-        for (id, standing) in retired {
+        let refused = &out.refused;
+        out.standing.retain(|id, standing| {
+            if standing.last_seq >= seq {
+                return true;
+            }
             let code = match standing.answer {
-                Some(Answer::Known { .. } | Answer::Expired) => continue,
+                Some(Answer::Known { .. } | Answer::Expired) => return false,
                 Some(Answer::Failed(code)) => code,
-                Some(Answer::Held) | None => out.refusal_of(id),
+                Some(Answer::Held) | None => refusal_of(refused, *id),
             };
-            effects.push(Effect::LockGone { id, code });
-        }
+            effects.push(Effect::LockGone { id: *id, code });
+            false
+        });
         out.refused.retain(|refused| refused.flight.proof.seq >= seq);
     }
 
-    fn commit_sent(&mut self, flight: &Flight, effects: &mut Vec<Effect>) {
+    fn commit_sent(&mut self, flight: &Arc<Flight>, effects: &mut Vec<Effect>) {
         let proof = &flight.proof;
         let out = &mut self.out;
         out.last_seq = proof.seq;
@@ -268,7 +271,9 @@ impl Channel {
         });
         for lock in &flight.after.locks {
             let standing = Standing { lock: *lock, last_seq: proof.seq, answer: None };
-            out.standing.entry(lock.id).or_insert(standing).last_seq = proof.seq;
+            if let Some(standing) = out.standing.or_insert(lock.id, standing) {
+                standing.last_seq = proof.seq;
+            }
             out.last_lock_id = out.last_lock_id.max(lock.id);
         }
         out.in_flight = Some(flight.clone());
@@ -294,6 +299,8 @@ impl Channel {
             Some(accepted)
         });
         let Some(flight) = flight else { return };
+        // Its record is written by now, so nothing is copied.
+        let flight = Arc::unwrap_or_clone(flight);
         out.mark_refused(seq, false);
         for lock in &flight.after.locks {
             if let Some(standing) = out.standing.get_mut(&lock.id) {
@@ -387,9 +394,10 @@ impl super::Outgoing {
             proof.refused = refused;
         }
     }
+}
 
-    fn refusal_of(&self, id: u64) -> Code {
-        let with_lock = |r: &&Refused| r.flight.after.lock(id).is_some();
-        self.refused.iter().find(with_lock).map_or(Code::RefusedByHub, |refused| refused.code)
-    }
+/// Why the update was refused that would have added the lock.
+fn refusal_of(refused: &[Refused], id: u64) -> Code {
+    let with_lock = |r: &&Refused| r.flight.after.lock(id).is_some();
+    refused.iter().find(with_lock).map_or(Code::RefusedByHub, |refused| refused.code)
 }

@@ -4,6 +4,8 @@
 //! makes batches under load and single updates when idle, and keeps the state that has to be
 //! remembered small.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::receive::check_new_lock;
@@ -121,7 +123,7 @@ impl Channel {
         };
         let outcomes = wanted.iter().map(&mut want).collect();
         let step = (!changes.is_empty() || self.owes_plain_update())
-            .then(|| Step::Sent(Box::new(self.flight(changes, after))));
+            .then(|| Step::Sent(Arc::new(self.flight(changes, after))));
         Proposal { step, outcomes }
     }
 
@@ -138,7 +140,7 @@ impl Channel {
     /// has acknowledged nothing for so long that no more is made.
     pub fn acknowledge(&self) -> Option<Step> {
         let flight = || self.flight(Vec::new(), self.out.accepted.clone());
-        (self.usable().is_ok() && self.may_send()).then(|| Step::Sent(Box::new(flight())))
+        (self.usable().is_ok() && self.may_send()).then(|| Step::Sent(Arc::new(flight())))
     }
 
     /// No update is unanswered. Plain updates are made beyond [`UNACKNOWLEDGED_MAX`], so that two

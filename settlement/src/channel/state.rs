@@ -1,13 +1,14 @@
 //! What one side remembers of the two directions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::send::Flight;
 use super::tally::{Change, Tally};
 use crate::crypto::Signed;
-use crate::lock::Lock;
+use crate::lock::{ByLock, Lock};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
 use crate::types::{Amount, Secret};
@@ -85,7 +86,7 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The update.
-    pub flight: Flight,
+    pub flight: Arc<Flight>,
     /// Why.
     pub code: Code,
 }
@@ -98,13 +99,13 @@ pub struct Outgoing {
     /// The newest accepted proof.
     pub accepted_proof: Option<BalanceProof>,
     /// The one update that is signed and unanswered.
-    pub in_flight: Option<Flight>,
+    pub in_flight: Option<Arc<Flight>>,
     /// Updates that were refused and are not retired: an acknowledgment may still come and win.
     pub refused: Vec<Refused>,
     /// Every signed proof that is not retired, oldest first.
     pub sent: VecDeque<SentProof>,
     /// Every lock that is neither gone nor paid in full, by id.
-    pub standing: BTreeMap<u64, Standing>,
+    pub standing: ByLock<Standing>,
     /// The highest seq ever signed.
     pub last_seq: u64,
     /// The highest lock id ever used.
@@ -187,7 +188,7 @@ pub struct Incoming {
     /// The newest accepted proof: the money.
     pub proof: Option<Signed<BalanceProof>>,
     /// What is known of each pending lock, by id.
-    pub locks: BTreeMap<u64, IncomingLock>,
+    pub locks: ByLock<IncomingLock>,
     /// The highest lock id ever accepted.
     pub last_lock_id: u64,
     /// How many accepted proofs this side has not acknowledged with a proof of its own.

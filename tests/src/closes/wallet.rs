@@ -125,7 +125,13 @@ impl Wallet {
         self.held.push(Held { proof, locks: locks.clone() });
         for lock in locks {
             let known = self.secrets.iter().find(|(anchor, _)| *anchor == lock.anchor);
-            let answered = self.channel.incoming().locks[&lock.id].answer.is_some();
+            let answered = self
+                .channel
+                .incoming()
+                .locks
+                .get(&lock.id)
+                .and_then(|known| known.answer)
+                .is_some();
             let Some((_, secret)) = known.filter(|_| !answered).copied() else { continue };
             let step = self.channel.reveal(lock.id, &secret).expect("it fits");
             step.iter().for_each(|step| self.commit(step, said));

@@ -54,7 +54,7 @@ fn the_lock_is_worth_amount_and_fee_and_lives_as_the_policy_says() {
     assert_eq!((lock.unit, lock.steps, lock.anchor), (Amount(501), 1, anchor_of(7)));
     let life = Policy::development().lock_life;
     assert_eq!(lock.expiry, world.wallet.height().after(life));
-    let to = world.hub.channel.incoming().locks[&lock.id].to;
+    let to = world.hub.channel.incoming().locks.get(&lock.id).unwrap().to;
     assert_eq!((to.hub, to.wallet), (None, key(3).public()));
 }
 
@@ -336,7 +336,7 @@ fn sending_unasked_seals_the_secret_for_the_payee() {
     world.command(send(7, key(3).public(), 500));
     world.run();
     let id = world.hub.only_lock();
-    let payload = world.hub.channel.incoming().locks[&id].payload.clone();
+    let payload = world.hub.channel.incoming().locks.get(&id).unwrap().payload.clone();
     let (payer, content) = crate::payload::open(&payload, &key(3), &genesis().ledger_id()).unwrap();
     assert_eq!(payer, key(1).public());
     assert_eq!(content.key, crate::payload::ContentKey::Secret(Secret([7; 32])));

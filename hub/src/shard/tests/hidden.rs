@@ -186,7 +186,7 @@ fn a_claim_on_a_lock_whose_money_is_back_charges_nobody() {
     let (channel, secret) = (world.id(1), super::world::secret(1).0);
     let from = Role::Hub;
     world.block(vec![LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 0 }]);
-    assert_eq!(world.channel(0).incoming().locks[&1].answer, None);
+    assert_eq!(world.channel(0).incoming().locks.get(&1).unwrap().answer, None);
     world.connect(1);
     world.connect(0);
     world.idle();

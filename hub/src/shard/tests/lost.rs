@@ -117,7 +117,7 @@ fn a_secret_that_was_forgotten_with_its_lock_still_reaches_the_payer() {
 fn what_was_taken_back_is_neither_failed_nor_passed_on() {
     let mut world = passed_on_and_forgotten(1);
     come_back(&mut world, 0);
-    assert_eq!(world.channel(0).incoming().locks[&1].answer, Some(Answer::Held));
+    assert_eq!(world.channel(0).incoming().locks.get(&1).unwrap().answer, Some(Answer::Held));
     assert_eq!(world.channel(1).outgoing().tip().locks, []);
     assert_eq!((world.wallets[0].failed.len(), world.not_completed), (0, 0));
     // Its payee is not asked about it any more: it ends at its expiry.

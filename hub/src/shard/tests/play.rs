@@ -149,17 +149,13 @@ impl World {
 
 fn net_of(channel: &Channel) -> i128 {
     let (out, incoming) = (channel.outgoing(), channel.incoming());
-    let owed_locks = incoming
-        .tally
-        .locks
-        .iter()
-        .filter(|lock| matches!(incoming.locks[&lock.id].answer, Some(Answer::Known { .. })));
+    let owed_locks = incoming.tally.locks.iter().filter(|lock| {
+        matches!(incoming.locks.get(&lock.id).unwrap().answer, Some(Answer::Known { .. }))
+    });
     let owed: i128 = owed_locks.map(|lock| lock.value().unwrap().wide()).sum();
-    let due_locks = out
-        .tip()
-        .locks
-        .iter()
-        .filter(|lock| matches!(out.standing[&lock.id].answer, Some(Answer::Known { .. })));
+    let due_locks = out.tip().locks.iter().filter(|lock| {
+        matches!(out.standing.get(&lock.id).unwrap().answer, Some(Answer::Known { .. }))
+    });
     let due: i128 = due_locks.map(|lock| lock.value().unwrap().wide()).sum();
     incoming.tally.transferred.wide() + owed - out.tip().transferred.wide() - due
 }

@@ -177,7 +177,7 @@ impl Wallet {
     pub(super) fn act_on_locks(&mut self, said: &mut Vec<Input>, now: &Now<'_>) {
         let locks = self.channel.incoming().tally.locks.clone();
         for lock in locks {
-            let answered = self.channel.incoming().locks[&lock.id].answer.is_some();
+            let answered = self.channel.incoming().locks.get(&lock.id).unwrap().answer.is_some();
             let secret = self.known.get(&lock.anchor).copied();
             let step = match (self.manner, secret) {
                 _ if answered => None,

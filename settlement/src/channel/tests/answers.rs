@@ -98,7 +98,10 @@ fn a_claim_shown_after_the_money_is_back_changes_nothing() {
     pair.wallet.follow(&late);
     let learned = |effect: &Effect| matches!(effect, Effect::SecretLearned { .. });
     assert!(!pair.wallet.effects.iter().any(learned));
-    assert_eq!(pair.wallet.channel.outgoing().standing[&1].answer, Some(Answer::Expired));
+    assert_eq!(
+        pair.wallet.channel.outgoing().standing.get(&1).unwrap().answer,
+        Some(Answer::Expired)
+    );
 }
 
 /// Both sides learn secrets from claims on the ledger, for their own direction alone.
@@ -108,7 +111,7 @@ fn a_claim_on_the_ledger_teaches_its_secret() {
     let secret = secret(1, 1, 1);
     let (channel, from) = (pair.id(), WALLET);
     pair.wallet.follow(&LedgerEvent::ClaimShown { channel, from: HUB, id: 1, secret, steps: 1 });
-    assert_eq!(pair.wallet.channel.outgoing().standing[&1].answer, None);
+    assert_eq!(pair.wallet.channel.outgoing().standing.get(&1).unwrap().answer, None);
     pair.wallet.follow(&LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 1 });
     assert!(pair.wallet.effects.contains(&Effect::SecretLearned { id: 1, secret }));
 }

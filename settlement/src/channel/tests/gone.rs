@@ -115,7 +115,7 @@ fn happen(pair: &mut Pair, event: Event, book: &mut Book) -> Option<()> {
         }
         Reveal => pair.wallet.hear_reveal(ID, &secret(1, 1, 1)).ok()?.then_some(())?,
     }
-    book.note(event, sent.as_ref(), &pair.wallet.effects[before..]);
+    book.note(event, sent.as_deref(), &pair.wallet.effects[before..]);
     Some(())
 }
 

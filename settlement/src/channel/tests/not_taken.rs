@@ -214,12 +214,12 @@ fn adopted_locks_are_held() {
     pair.restore(HUB, backup);
     let locks = &pair.hub.channel.incoming().locks;
     assert_eq!(
-        locks[&1].answer,
+        locks.get(&1).unwrap().answer,
         Some(Answer::Held),
         "what was said before it was lost may be taken back"
     );
-    assert!(matches!(locks[&2].answer, Some(Answer::Known { .. })));
-    assert_eq!(locks[&3].answer, Some(Answer::Held));
+    assert!(matches!(locks.get(&2).unwrap().answer, Some(Answer::Known { .. })));
+    assert_eq!(locks.get(&3).unwrap().answer, Some(Answer::Held));
     assert!(pair.hub.channel.to_resend().iter().all(|e| !matches!(e, Effect::SendFail { .. })));
     assert!(pair.hub.channel.hold(3).is_none());
     let step = pair.hub.channel.reveal(3, &secret(3, 1, 1)).unwrap();

@@ -300,7 +300,7 @@ impl World {
             assert_eq!(self.pair.of(role).channel.outgoing().accepted, tally);
             assert_eq!(self.pair.of(role).channel.outgoing().refused, []);
             // No money waits for ever: what has no answer stands in the newest state.
-            for (id, standing) in &self.pair.of(role).channel.outgoing().standing {
+            for (id, standing) in self.pair.of(role).channel.outgoing().standing.iter() {
                 let known = matches!(standing.answer, Some(Answer::Known { .. } | Answer::Expired));
                 assert!(known || tally.lock(*id).is_some(), "lock {id} waits for ever");
             }

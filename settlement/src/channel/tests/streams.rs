@@ -19,7 +19,7 @@ fn streaming(steps: u32) -> Pair {
 }
 
 fn known(pair: &mut Pair, role: Role) -> Option<u32> {
-    match pair.of(role).channel.incoming().locks[&1].answer {
+    match pair.of(role).channel.incoming().locks.get(&1).unwrap().answer {
         Some(Answer::Known { steps, .. }) => Some(steps),
         _ => None,
     }
@@ -171,7 +171,7 @@ fn a_claim_on_the_ledger_is_learned_however_deep() {
     let secret = secret(1, LONG, 10_000);
     let (channel, from) = (pair.id(), WALLET);
     pair.wallet.follow(&LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps: 10_000 });
-    let answer = pair.wallet.channel.outgoing().standing[&1].answer;
+    let answer = pair.wallet.channel.outgoing().standing.get(&1).unwrap().answer;
     assert_eq!(answer, Some(Answer::Known { secret, steps: 10_000 }));
     pair.at(START + 10_000);
     assert_eq!(pair.wallet.expire(), 0, "money that was claimed is not back");

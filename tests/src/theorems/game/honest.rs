@@ -51,7 +51,7 @@ impl Game {
             self.break_theorem(Theorem::HonestNeverLoses, how);
         }
         let proof = Signed::alone(self.key(self.stage.honest), flight.proof, Salt([7; 16]));
-        self.taken.push(Taken { proof, locks: flight.after.locks, refused: false });
+        self.taken.push(Taken { proof, locks: flight.after.locks.clone(), refused: false });
     }
 
     pub(super) fn now(&self) -> (View, u64) {
