@@ -1,11 +1,14 @@
 //! Paying an invoice, or somebody who has not asked.
 //!
+//! A wallet that has lost state pays no invoice before its hub has signed that it holds what came after,
+//! in every channel: a lock for the same anchor may stand in what is forgotten.
+//!
 //! A payment is recorded before its lock is asked for, and ends only when the lock is gone: until
 //! then its anchor can't be paid again, whatever the hub says.
 
 use std::collections::VecDeque;
 
-use settlement::channel::{Channel, NewOp};
+use settlement::channel::{Channel, NewOp, Phase};
 use settlement::crypto::chain_step;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
@@ -98,8 +101,23 @@ impl Wallet {
             let detail = format!("it could be paid until height {expires}");
             return refusal(Code::InvoiceExpired, detail);
         }
+        self.check_nothing_hidden()?;
         let order = Order { payee, asset, amount, anchor, memo, expires };
         self.order(turn, order, |_| Ok(Payload::default()))
+    }
+
+    /// A wallet that has lost state may have locked money for this invoice before, in a proof that its
+    /// hub keeps back, and would lock it a second time in another channel.
+    fn check_nothing_hidden(&self) -> Result<(), Refusal> {
+        let paid_out = |channel: &Channel| matches!(channel.phase(), Phase::Closed { .. });
+        let mut channels = self.channels().filter(|channel| !paid_out(channel));
+        let Some(channel) = channels.find(|channel| !channel.is_certain()) else { return Ok(()) };
+        let detail = format!(
+            "this wallet has lost state, and its hub has not signed yet that it holds what came after \
+             on channel {}: the invoice may be paid from there already",
+            channel.id()
+        );
+        refusal(Code::Recovering, detail)
     }
 
     pub(super) fn send(

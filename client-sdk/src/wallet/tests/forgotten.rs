@@ -174,6 +174,42 @@ fn a_forgotten_withdrawal_of_the_hubs_takes_nothing() {
     assert_eq!(world.channel().suspended(), None, "nobody has overdrawn");
 }
 
+/// ⚔ The invoice is being paid, and the wallet has forgotten it. In another channel it would be locked
+/// a second time, while the hub keeps the proof with the first lock.
+#[test]
+fn no_invoice_is_paid_while_a_lock_for_it_may_be_forgotten() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.hub.script.mute = true;
+    from_its_words(&mut world);
+    world.pass(LEAP);
+    world.run();
+    let other = OpenTerms { nonce: 1, ..terms() };
+    let deposit = Amount(2 * WALLET_DEPOSIT);
+    world.block(vec![LedgerEvent::Opened { terms: other, deposit }]);
+    world.forget_unsent();
+    world.command(pay(3, 9, 10));
+    assert_eq!(world.refused(), Some((Code::Recovering, Some(anchor_of(9)))));
+    assert_eq!(world.state_of(9), None);
+
+    // The hub signs that it holds what came after: an older proof counts no more.
+    world.hub.script.mute = false;
+    world.hub.script.secrets.insert(anchor_of(9), Secret([9; 32]));
+    world.block(vec![LedgerEvent::CloseStarted {
+        channel: other.channel_id(),
+        by: Role::Wallet,
+        proofs_until: world.wallet.height().after(1_000),
+    }]);
+    world.forget_unsent();
+    world.reconnect();
+    world.run();
+    world.command(pay(3, 9, 10));
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+}
+
 /// A lock of which the copy knows and which it had not answered: the secret may be out, and paid for.
 #[test]
 fn while_it_waits_a_wallet_neither_shows_a_secret_nor_gives_a_lock_up() {
