@@ -3,7 +3,8 @@
 //! One task serves a connection. Reading: frames about channels go to the verifiers, in order per
 //! channel; a full lane stops the reading, and so the wallet. Writing: everything that waits is put
 //! into one write. A connection that does not read is closed, and so is one that sends what can't be
-//! decoded; what was said before on it stays as it is.
+//! decoded; what was said before on it stays as it is. When a wallet ends a connection, all that it has
+//! said is handed on first.
 
 mod sign_in;
 
@@ -33,6 +34,8 @@ use sign_in::SigningIn;
 const WRITE: Duration = Duration::from_secs(20);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the verifiers may take for what was said on a connection that its wallet has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Bytes of a frame beyond the allowed that are still read, so that its sender can be told why.
 const SLACK: usize = 1_024;
 
@@ -80,8 +83,9 @@ async fn serve(hub: &Arc<Hub>, peer: &Arc<Peer>, socket: WebSocket) {
     let mut writing = std::pin::pin!(write(peer, sink));
     tokio::select! {
         // The wallet went away, or was told to.
-        () = &mut writing => {}
+        () = &mut writing => hear_all(peer).await,
         () = &mut reading => {
+            hear_all(peer).await;
             // What waits for it, a goodbye above all, is still written.
             peer.close(Code::HubUnavailable);
             let _ = tokio::time::timeout(GOODBYE, writing).await;
@@ -89,6 +93,12 @@ async fn serve(hub: &Arc<Hub>, peer: &Arc<Peer>, socket: WebSocket) {
         // Told to go, and does not read it: it keeps no socket for that.
         () = given_up(peer) => {}
     }
+}
+
+/// What a wallet has said counts, though it has gone since: its last acknowledgment above all, without
+/// which nothing is anchored of what it got last. Of one that was told to go nothing more counts.
+async fn hear_all(peer: &Peer) {
+    let _ = tokio::time::timeout(LAST_WORDS, peer.handed_on()).await;
 }
 
 async fn given_up(peer: &Peer) {
@@ -131,7 +141,10 @@ async fn read(hub: &Arc<Hub>, peer: &Arc<Peer>, mut stream: SplitStream<WebSocke
             Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
             Some(Ok(Frame::Text(_))) => return peer.close(Code::MalformedFrame),
             Some(Ok(Frame::Close(_))) | None => return,
-            Some(Err(error)) => return broken(peer, &error),
+            Some(Err(error)) => {
+                hear_all(peer).await;
+                return broken(peer, &error);
+            }
         };
         add(&hub.counters.frames_in, 1);
         if peer.is_closing() {
@@ -174,7 +187,10 @@ async fn about_the_connection(
             peer.send(&Message::Ping { number, pong: true });
             Ok(())
         }
-        Message::Goodbye { .. } => Err(Code::HubUnavailable),
+        Message::Goodbye { .. } => {
+            hear_all(peer).await;
+            Err(Code::HubUnavailable)
+        }
         Message::Ping { .. } | Message::Relay { .. } => Ok(()),
         _ => Err(Code::NotSignedIn),
     }

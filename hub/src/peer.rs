@@ -217,7 +217,26 @@ impl Peer {
         let Some(lane) = self.lanes.get(lane) else { return Scheduling::Done };
         let mut waiting = lock(&lane.waiting);
         waiting.scheduled = !waiting.frames.is_empty();
-        if waiting.scheduled { Scheduling::Needed } else { Scheduling::Done }
+        if waiting.scheduled {
+            return Scheduling::Needed;
+        }
+        drop(waiting);
+        lane.room.notify_one();
+        Scheduling::Done
+    }
+
+    /// Until workers have handed on all that came in. For whoever reads the socket, and has put the
+    /// last frame into its lane.
+    pub(crate) async fn handed_on(&self) {
+        for lane in &self.lanes {
+            loop {
+                let released = lane.room.notified();
+                if !lock(&lane.waiting).scheduled {
+                    break;
+                }
+                released.await;
+            }
+        }
     }
 }
 
@@ -266,6 +285,25 @@ mod tests {
         peer.send(&ack(2));
         let out = peer.next_out().await;
         assert_eq!((out.ends.len(), out.closing), (1, Some(Code::Replaced)));
+    }
+
+    #[tokio::test]
+    async fn all_that_came_in_is_handed_on_once_no_worker_has_a_lane() {
+        let peer = std::sync::Arc::new(Peer::new(1, 3, 1 << 20));
+        peer.handed_on().await;
+        for lane in [0, 2] {
+            peer.accept(lane, Bytes::from_static(b"x")).await;
+        }
+        let reader = peer.clone();
+        let waiting = tokio::spawn(async move { reader.handed_on().await });
+        let mut frames = Vec::new();
+        for lane in [0, 2] {
+            peer.take_frames(lane, 64, &mut frames);
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished(), "a worker has it");
+            assert_eq!(peer.release(lane), Scheduling::Done);
+        }
+        waiting.await.unwrap();
     }
 
     #[tokio::test]
