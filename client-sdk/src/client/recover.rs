@@ -22,7 +22,9 @@ impl WalletHandle {
         let waits = |code| matches!(code, Code::StateLost | Code::Recovering);
         let back = move |wallet: &Wallet| {
             let mut channels = wallet.channels().filter(|channel| channel.phase() == Phase::Open);
-            let resting = channels.any(|channel| channel.suspended().is_some_and(waits));
+            let rests = |channel: &Channel| channel.suspended().is_some_and(waits);
+            // No invoice is paid before the hub has signed that it holds what came after.
+            let resting = channels.any(|channel| rests(channel) || !channel.is_certain());
             if resting { None } else { all_met(wallet) }
         };
         // What is not taken back by then is no reason not to use the others.
