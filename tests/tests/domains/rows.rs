@@ -7,11 +7,12 @@ use bech32::{Bech32m, Hrp};
 use client_sdk::api::HubInfo;
 use client_sdk::follower::HeaderCheck;
 use client_sdk::invoice::{HRP, Invoice};
+use client_sdk::watchtower::{Answer, CheckedAnswer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use settlement::block::{Block, BlockEvents, Header, SignedHeader};
-use settlement::channel::{Channel, NewOp, Now, VerifiedUpdate};
+use settlement::channel::{Adoption, Channel, NewOp, Now, Taken, VerifiedSnapshot, VerifiedUpdate};
 use settlement::crypto::{
     BatchCache, MerklePath, Signable, Signed, SigningKey, Tag, VerifyingKey, batch_root, digest,
     hash_many,
@@ -19,7 +20,8 @@ use settlement::crypto::{
 use settlement::encoding::encode;
 use settlement::params::{Policy, View};
 use settlement::proof::BalanceProof;
-use settlement::tx::{AccountAction, AccountTx, Transaction};
+use settlement::reject::Code;
+use settlement::tx::{AccountAction, AccountTx, Submission, Transaction};
 use settlement::types::{Amount, Anchor, AssetId, Hash, Height, Role, Salt, Signature};
 use settlement::update::{Memo, Update};
 use settlement::wire::{Hello, Message, SignIn, VERSION};
@@ -149,13 +151,16 @@ fn in_batch_of_one(value: BalanceProof, signature: Signature) -> Signed<BalanceP
     Signed { value, signature, path }
 }
 
-/// A proof comes to three doors: in an update, in a submission and in an anchor. Around a changed
-/// proof everything is signed anew, so that nothing but the proof's own signature is in the way.
+/// A proof comes to these doors: in an update, in a snapshot, in a submission, in an anchor and in
+/// what a watchtower is handed. Around a changed proof everything is signed anew, so that nothing but
+/// the proof's own signature is in the way.
 fn proof_rows(stand: &Rc<Stand>) -> Vec<Row> {
     let good = stand.proof().value;
     let (to_submit, to_anchor) = (stand.clone(), stand.clone());
     vec![
         update_row(),
+        snapshot_row(),
+        tower_row(stand),
         Row::new("a proof in a submission", Tag::Proof, good, alone(key(1), &good), {
             move |value, signature| {
                 let body = to_submit.submission(&in_batch_of_one(value, signature));
@@ -216,6 +221,52 @@ fn update_row() -> Row {
     let good = paying.update.proof.value;
     Row::new("a proof in an update", Tag::Proof, good, alone(key(1), &good), {
         move |value, signature| paying.answer(in_batch_of_one(value, signature))
+    })
+}
+
+/// The same proof, shown in full to a side that has lost it.
+fn snapshot_row() -> Row {
+    let good = paying().update.proof.value;
+    Row::new("a proof in a snapshot", Tag::Proof, good, alone(key(1), &good), {
+        move |value, signature| {
+            let taken = Taken { proof: in_batch_of_one(value, signature), locks: Vec::new() };
+            let key = VerifyingKey::parse(&key(1).public()).expect("a key");
+            let shown = VerifiedSnapshot::check(Role::Wallet, taken, &key);
+            let shown = shown.map_err(|code| format!("{code:?}"))?;
+            // Whether it is of this channel is asked where it is taken.
+            let mut lost = Channel::open(Stand::new().terms, Role::Hub, Amount(1_000));
+            let suspended = lost.suspend(Code::StateLost);
+            lost.commit(&suspended);
+            match lost.check_snapshots(&[shown], true, &now(&policy())) {
+                Adoption::Take(_) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        }
+    })
+}
+
+/// The hub's, in what its wallet has a watchtower bring.
+fn tower_row(stand: &Rc<Stand>) -> Row {
+    let (terms, ledger) = (stand.terms, stand.ledger.id());
+    let channel = terms.channel_id();
+    let good = BalanceProof {
+        channel,
+        from: Role::Hub,
+        seq: 4,
+        transferred: Amount(30),
+        locked: Amount::ZERO,
+        locks_root: Hash::ZERO,
+        peer_seq: 2,
+        peer_transferred: Amount(8),
+    };
+    Row::new("a proof that a tower is handed", Tag::Proof, good, alone(key(2), &good), {
+        move |value, signature| {
+            let proof = Some(in_batch_of_one(value, signature));
+            let body = Submission { proof, ..Submission::nothing(channel, Role::Wallet) };
+            let transaction = hex::encode(encode(&Transaction::submit(&key(1), body)));
+            let answer = Answer { channel, terms, seq: value.seq, transaction };
+            CheckedAnswer::check(answer, &ledger).map(|_| ())
+        }
     })
 }
 
