@@ -100,6 +100,11 @@ impl Watch {
         if shown.header.ledger != self.id || known.get(&height) == Some(&digest) {
             return;
         }
+        // Most headers are the ledger's own, and known. An old one is asked of the ledger, which reads
+        // it from disk: not for whoever makes one up.
+        if shown.verify(&self.key).is_err() {
+            return;
+        }
         let own = match known.get(&height) {
             Some(own) => Some(*own),
             None => match self.digest_at(height).await {
@@ -108,8 +113,7 @@ impl Watch {
                 Err(_) => return,
             },
         };
-        // The signature last: most headers are the ledger's own.
-        if own == Some(digest) || shown.verify(&self.key).is_err() {
+        if own == Some(digest) {
             return;
         }
         match (own, &self.embedded) {
@@ -133,5 +137,90 @@ impl Watch {
         let blocks = self.ledger.events_from(height, Duration::ZERO).await?;
         let block = blocks.first().filter(|block| block.header.header.height == height);
         Ok(block.map(|block| block.header.header.digest()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use client_sdk::ledger_client::Answer;
+    use settlement::api::{AccountView, ChannelView, LedgerInfo};
+    use settlement::block::Header;
+    use settlement::crypto::SigningKey;
+    use settlement::state_proof::StateProof;
+    use settlement::tx::Transaction;
+    use settlement::types::{AccountId, ChannelId, TxId};
+
+    use super::*;
+
+    /// A ledger that counts how often it is asked for blocks, and has none.
+    struct Asked(Arc<AtomicU64>);
+
+    fn never_asked<T>() -> T {
+        panic!("only blocks are asked for")
+    }
+
+    impl LedgerClient for Asked {
+        fn info(&self) -> Answer<'_, LedgerInfo> {
+            never_asked()
+        }
+        fn submit(&self, _: &Transaction) -> Answer<'_, TxId> {
+            never_asked()
+        }
+        fn events_from(&self, _: Height, _: Duration) -> Answer<'_, Vec<BlockEvents>> {
+            self.0.fetch_add(1, Relaxed);
+            Box::pin(async { Ok(Vec::new()) })
+        }
+        fn account(&self, _: &AccountId) -> Answer<'_, AccountView> {
+            never_asked()
+        }
+        fn channel(&self, _: &ChannelId) -> Answer<'_, ChannelView> {
+            never_asked()
+        }
+        fn state_proof(&self, _: &ChannelId) -> Answer<'_, StateProof> {
+            never_asked()
+        }
+    }
+
+    fn header(key: u8, height: u64, time_ms: u64) -> SignedHeader {
+        let header = Header {
+            ledger: LedgerId([1; 32]),
+            height: Height(height),
+            parent: Hash::ZERO,
+            time_ms,
+            tx_root: Hash::ZERO,
+            tx_count: 0,
+            writes: Hash::ZERO,
+            state_root: Hash::ZERO,
+        };
+        SignedHeader::sign(&SigningKey::from_bytes([key; 32]).unwrap(), header)
+    }
+
+    /// A made-up header costs the ledger nothing; one above an embedded ledger's own ends the process.
+    #[tokio::test]
+    async fn only_a_header_of_the_ledgers_is_looked_up() {
+        let own = header(9, 5, 1);
+        let known = BTreeMap::from([(Height(5), own.header.digest())]);
+        let table = [
+            ("the ledger's own", own, 0, false),
+            ("made up for a height that is known", header(8, 5, 2), 0, false),
+            ("made up for an old height", header(8, 4, 2), 0, false),
+            ("a second one of a height", header(9, 5, 2), 0, true),
+            ("one that the ledger does not have", header(9, 6, 2), 1, true),
+        ];
+        for (name, shown, asked, stops) in table {
+            let (count, authority) = (Arc::default(), crate::lease::fixture::held());
+            let watch = Watch {
+                ledger: Arc::new(Asked(Arc::clone(&count))),
+                id: LedgerId([1; 32]),
+                key: VerifyingKey::parse(&SigningKey::from_bytes([9; 32]).unwrap().public())
+                    .unwrap(),
+                embedded: Some(PathBuf::from("ledger")),
+                authority: authority.clone(),
+            };
+            watch.judge(&shown, &known).await;
+            assert_eq!((count.load(Relaxed), authority.is_fenced()), (asked, stops), "{name}");
+        }
     }
 }
