@@ -91,7 +91,7 @@ pub struct Fees {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Channels {
-    /// The least that a wallet puts into a new one.
+    /// The least that a wallet puts into a new one that the hub hands on to the ledger.
     pub deposit_min: u64,
     /// What the hub puts in: so many millionths of the wallet's deposit…
     pub inbound_ppm: u32,

@@ -6,8 +6,9 @@
 //! has been here longest. A flood of strangers throws out strangers.
 //!
 //! Past [`Bounds::most`], connections with channels take the places of strangers too: an operator
-//! who expects more has to raise it. What opening so many channels costs is for
-//! `channels.deposit_min` to say.
+//! who expects more has to raise it. What opening so many channels costs is for the ledger to say: the
+//! hub hands on no opening below `channels.deposit_min`, and serves one that came to the ledger another
+//! way, since a hub that is restored must answer for all that an earlier life of it served.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
