@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 use settlement::api::Problem;
 use settlement::reject::Code;
-use settlement::socket::{Impatient, Release};
+use settlement::socket::{Control, Impatient};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -75,11 +75,18 @@ pub(super) async fn connection<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let control = Control::default();
+    let socket = Impatient::new(socket, REQUEST_TIME, control.clone());
     let service = service_fn(|request| {
-        let (ground, desk) = (ground.clone(), desk.clone());
-        async move { Ok::<_, Infallible>(answer(request, ground, desk).await) }
+        let (ground, desk, control) = (ground.clone(), desk.clone(), control.clone());
+        async move {
+            let answer = answer(request, ground, desk).await;
+            if answer.status() >= StatusCode::BAD_REQUEST {
+                control.linger();
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
-    let socket = Impatient::new(socket, REQUEST_TIME, Release::default());
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIME)

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tower::Service;
 
-use crate::socket::{Impatient, Release};
+use crate::socket::{Control, Impatient};
 use answers::Answers;
 
 /// How long to wait when the system has no more file descriptors.
@@ -141,16 +141,18 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     no_delay(&socket)?;
-    let (released, close) = (Release::default(), Arc::new(Notify::new()));
-    let socket = Impatient::new(socket, shared.head, released.clone());
+    let (control, close) = (Control::default(), Arc::new(Notify::new()));
+    let socket = Impatient::new(socket, shared.head, control.clone());
     let (room, holder) = (shared.answers.clone(), close.clone());
     let service = tower::service_fn(move |request: Request<Incoming>| {
-        let (mut routes, released) = (shared.routes.clone(), released.clone());
+        let (mut routes, control) = (shared.routes.clone(), control.clone());
         let (room, holder) = (room.clone(), holder.clone());
         async move {
             let answer = routes.call(request.map(Body::new)).await?;
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                released.now();
+                control.release();
+            } else if answer.status() >= StatusCode::BAD_REQUEST {
+                control.linger();
             }
             Ok::<_, std::convert::Infallible>(room.hold(answer, &holder).await)
         }

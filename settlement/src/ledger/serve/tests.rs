@@ -159,3 +159,20 @@ async fn a_connection_that_takes_nothing_of_its_answer_ends() {
     assert!(why.contains("does not read"), "{error}: {why}");
     assert_eq!(answers.bytes(), 0);
 }
+
+#[tokio::test]
+async fn a_refusal_reaches_whoever_is_still_sending() {
+    let routes = Router::new()
+        .route("/", post(async |body: String| body))
+        .layer(axum::extract::DefaultBodyLimit::max(1_024));
+    let (address, server) = start(routes, BOUNDS).await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1048576\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&[7; 512 << 10]).await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, socket.read_to_string(&mut answer));
+    read.await.expect("no answer").expect("it was reset");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    server.abort();
+}
