@@ -14,10 +14,11 @@
 
 mod gate;
 mod inbox;
+mod worker;
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -26,13 +27,14 @@ use super::producer::Producer;
 use super::store::{History, StoreError};
 use crate::api::{AccountView, ChannelView, LedgerInfo};
 use crate::block::{Block, BlockEvents};
-use crate::journal::abort_on;
 use crate::reject::Code;
 use crate::state_proof::StateProof;
 use crate::tx::Transaction;
 use crate::types::{Amount, AssetId, ChannelId, Height, PublicKey, TxId};
 use gate::Gate;
-use inbox::{Inbox, Kind, Next};
+use inbox::{Inbox, Kind};
+pub use worker::now_ms;
+use worker::{Worker, produce};
 
 /// The longest that [`LedgerHandle::events_from`] waits for a block: 30 s.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -121,70 +123,6 @@ impl Service {
             tracing::error!("the ledger's thread did not end cleanly");
         }
     }
-}
-
-/// What the thread owns.
-struct Worker {
-    producer: Producer,
-    inbox: Arc<Inbox<Command>>,
-    announce: watch::Sender<Height>,
-    pace: Pace,
-    interval: Duration,
-}
-
-/// Whoever asks a thread that has ended must not wait for it.
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.inbox.close();
-    }
-}
-
-impl Worker {
-    fn run(mut self) {
-        let mut next_block = Instant::now();
-        loop {
-            let until = (self.pace == Pace::Clock).then_some(next_block);
-            match self.inbox.next(until) {
-                Next::Do(command) => command(&mut self.producer),
-                Next::Due => {}
-                Next::Closed => break,
-            }
-            // Looked at after every command too, so that a flood of them delays no block.
-            if self.pace == Pace::Clock && Instant::now() >= next_block {
-                let _ = produce(&mut self.producer, now_ms());
-                next_block = Instant::now().checked_add(self.interval).unwrap_or(next_block);
-            }
-            self.announce();
-        }
-        self.producer.checkpoint();
-    }
-
-    fn announce(&self) {
-        let height = self.producer.ledger().tip().height;
-        self.announce.send_if_modified(|announced| {
-            let moved = *announced != height;
-            *announced = height;
-            moved
-        });
-    }
-}
-
-/// Makes one block, or ends the process: after a failure nothing may be said any more.
-fn produce(producer: &mut Producer, now_ms: u64) -> Option<Arc<BlockEvents>> {
-    match producer.produce(now_ms) {
-        Ok(block) => block,
-        Err(StoreError::Journal(error)) => abort_on(&error),
-        Err(error) => {
-            tracing::error!(%error, "no block could be made; the process ends");
-            std::process::abort()
-        }
-    }
-}
-
-/// Milliseconds since 1970 by this machine's clock.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl LedgerHandle {
