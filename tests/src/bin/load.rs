@@ -7,10 +7,6 @@ use std::time::Instant;
 use clap::Parser;
 use tests::load::{Options, run};
 
-/// The hub's own allocator, so that what is compared is what both do.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A payment was lost, or the books do not add up.
 const LOST: u8 = 1;
 /// There is nothing to report.
