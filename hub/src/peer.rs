@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use settlement::encoding::append;
 use settlement::reject::Code;
 use settlement::types::PublicKey;
 use settlement::wire::Message;
@@ -105,9 +106,7 @@ impl Peer {
         if out.closing.is_some() {
             return;
         }
-        let bytes = std::mem::take(&mut out.bytes);
-        // Encoding into memory can't fail.
-        out.bytes = postcard::to_extend(message, bytes).unwrap_or_default();
+        append(&mut out.bytes, message);
         let end = out.bytes.len();
         out.ends.push(end);
         if end > self.out_bytes_max {

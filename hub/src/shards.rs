@@ -271,9 +271,7 @@ pub(crate) fn append_output(log: &Log<Release>, records: Vec<Record>, actions: V
 
 /// Appends the bytes that the journal holds of a record.
 pub(crate) fn write_record(bytes: &mut Vec<u8>, record: &Record) {
-    let buffer = std::mem::take(bytes);
-    // Encoding into memory can't fail.
-    *bytes = postcard::to_extend(record, buffer).unwrap_or_default();
+    settlement::encoding::append(bytes, record);
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The one codec: postcard with nothing left over and one way to write each value.
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +22,29 @@ pub enum DecodeError {
 /// Encoding into memory fails for no type of this project: none has a sequence of unknown length.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     // Nearly every message is shorter: its buffer never grows.
-    postcard::to_extend(value, Vec::with_capacity(512)).unwrap_or_default()
+    let mut bytes = Vec::with_capacity(512);
+    append(&mut bytes, value);
+    bytes
+}
+
+/// Puts the encoding of `value` behind `bytes`.
+pub fn append<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
+    *bytes = postcard::to_extend(value, std::mem::take(bytes)).unwrap_or_default();
+}
+
+/// Bytes within which nearly all fits that is hashed.
+const SHORT: usize = 1_024;
+
+/// Hands the encoding of `value` over to be looked at; a short one takes no memory.
+pub(crate) fn with_encoded<T: Serialize + ?Sized, R>(
+    value: &T,
+    look: impl FnOnce(&[u8]) -> R,
+) -> R {
+    let mut short = [0; SHORT];
+    match postcard::to_slice(value, &mut short) {
+        Ok(bytes) => look(bytes),
+        Err(_) => look(&encode(value)),
+    }
 }
 
 /// The value that `bytes` encode.
@@ -36,30 +57,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, Decode
         return Err(DecodeError::TrailingBytes);
     }
     // Postcard takes `80 00` for 0. A value has one digest only if it has one encoding.
-    let canonical = postcard::serialize_with_flavor(&value, Same { left: bytes });
-    if matches!(canonical, Ok(true)) { Ok(value) } else { Err(DecodeError::NotCanonical) }
-}
-
-/// Encodes into nothing: compares with the bytes that are expected, up to the first difference.
-struct Same<'a> {
-    left: &'a [u8],
-}
-
-impl Flavor for Same<'_> {
-    /// Whether nothing more was expected.
-    type Output = bool;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        let left = self.left.strip_prefix(bytes);
-        self.left = left.ok_or(postcard::Error::SerializeBufferFull)?;
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<bool> {
-        Ok(self.left.is_empty())
-    }
+    let mut again = Vec::with_capacity(bytes.len());
+    append(&mut again, &value);
+    if again == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
 }

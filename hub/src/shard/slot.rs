@@ -128,6 +128,10 @@ impl Slot {
     /// Remembers which lock of the hub's a payer's lock was passed on with. Makes the route anew
     /// when the shard is being restarted.
     pub(super) fn paired(&mut self, id: u64, anchor: Anchor, outgoing: (ChannelId, u64)) {
+        if let Some(route) = self.routes.get_mut(&id) {
+            (route.anchor, route.outgoing) = (anchor, Some(outgoing));
+            return;
+        }
         let Some(known) = self.channel.incoming().locks.get(&id) else { return };
         if matches!(known.answer, Some(Answer::Failed(_))) {
             return;

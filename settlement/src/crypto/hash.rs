@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::encoding::with_encoded;
 use crate::types::{Anchor, Hash, Secret};
 
 /// What a hash is for. The tag's text is `payhub/v1/` and the name.
@@ -118,41 +118,8 @@ impl Tag {
 }
 
 /// `H(tag, value)`: SHA-256 of the tag's digest twice and the value's postcard bytes.
-///
-/// Encoding into a hasher fails for no type of this project, as [`crate::encoding::encode`] says.
 pub fn digest<T: Serialize + ?Sized>(tag: Tag, value: &T) -> Hash {
-    let storage = Hashing { hasher: tag.hasher(), block: [0; BLOCK], filled: 0 };
-    postcard::serialize_with_flavor(value, storage).unwrap_or(Hash::ZERO)
-}
-
-/// Bytes of a block of SHA-256.
-const BLOCK: usize = 64;
-
-/// Encodes into a hash, a block at a time, so that no buffer is needed however long the value.
-struct Hashing {
-    hasher: Sha256,
-    block: [u8; BLOCK],
-    filled: usize,
-}
-
-impl Flavor for Hashing {
-    type Output = Hash;
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        if self.filled == BLOCK {
-            self.hasher.update(self.block);
-            self.filled = 0;
-        }
-        let next = self.block.get_mut(self.filled).ok_or(postcard::Error::SerializeBufferFull)?;
-        (*next, self.filled) = (byte, self.filled.saturating_add(1));
-        Ok(())
-    }
-
-    fn finalize(mut self) -> postcard::Result<Hash> {
-        self.hasher.update(self.block.get(..self.filled).unwrap_or_default());
-        Ok(Hash(self.hasher.finalize().into()))
-    }
+    with_encoded(value, |bytes| hash_many(tag, &[bytes]))
 }
 
 /// `H(tag, …)` over bytes that are encoded already, one after the other.

@@ -27,6 +27,21 @@ fn bytes_are_raw_in_postcard_and_lower_case_hex_in_json() {
     }
 }
 
+/// Eight bytes may be any float: what is no number, quiet or signalling, comes back as it was.
+#[test]
+fn no_float_changes_a_byte() {
+    let exponents = [0u64, 1, 0x3ff, 0x7fe, 0x7ff].map(|bits| bits << 52);
+    let signed = exponents.into_iter().flat_map(|bits| [bits, bits | 1 << 63]);
+    let mantissas = [0, 1, 1 << 50, 1 << 51, (1 << 51) - 1, (1 << 52) - 1];
+    for bits in signed.flat_map(|bits| mantissas.map(|mantissa| bits | mantissa)) {
+        let mut key = PublicKey([0xab; 33]);
+        key.0[8..16].copy_from_slice(&bits.to_le_bytes());
+        let bytes = postcard::to_allocvec(&key).unwrap();
+        assert_eq!(bytes, key.0, "{bits:x}");
+        assert_eq!(postcard::from_bytes::<PublicKey>(&bytes).unwrap().0, key.0, "{bits:x}");
+    }
+}
+
 #[test]
 fn a_secret_is_never_printed_by_debug() {
     assert_eq!(format!("{:?}", Secret([7; 32])), "Secret(…)");

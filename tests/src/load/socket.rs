@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use settlement::encoding::append;
 use settlement::wire::{FRAME_MAX, Message};
 
 /// How long the hub may take while a connection is being set up.
@@ -107,9 +108,7 @@ impl Socket {
 
     /// Puts a message behind what is to be written.
     pub fn queue(&mut self, message: &Message) {
-        let scratch = std::mem::take(&mut self.scratch);
-        // Encoding into memory can't fail.
-        self.scratch = postcard::to_extend(message, scratch).unwrap_or_default();
+        append(&mut self.scratch, message);
         let frame = std::mem::take(&mut self.scratch);
         self.queue_frame(BINARY, &frame);
         self.scratch = frame;
