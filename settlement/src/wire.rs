@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::SignedHeader;
 use crate::channel::{Taken, TakenLock};
-use crate::crypto::{Signable, Signed, Tag};
+use crate::crypto::{Signable, Signed, Tag, VerifyingKey};
 use crate::encoding::{DecodeError, decode, encode};
 use crate::lock::{LOCKS_MAX, Lock};
 use crate::proof::{BalanceProof, SnapshotRef};
@@ -40,6 +40,17 @@ pub struct SignIn {
 
 impl Signable for SignIn {
     const TAG: Tag = Tag::Hello;
+}
+
+impl SignIn {
+    /// Whether a hello carries just this, signed by its key.
+    pub fn is_proved_by(&self, hello: &Hello) -> bool {
+        let proof = hello.keys.iter().find(|(key, _)| *key == self.key);
+        proof.is_some_and(|(key, signature)| {
+            let key = VerifyingKey::parse(key);
+            key.is_ok_and(|key| key.verify(&self.digest(), signature).is_ok())
+        })
+    }
 }
 
 /// The first thing each side says. The hub sends its challenge at once; each side then proves its

@@ -19,6 +19,7 @@
 mod field;
 mod ledger;
 mod rows;
+mod sign_in;
 
 use std::collections::BTreeSet;
 
@@ -101,7 +102,7 @@ fn the_fields_that_tell_domains_apart_are_among_them() {
         let row = rows.iter().find(|row| row.name == name).expect(name);
         row.changes.iter().map(|change| change.field.clone()).collect()
     };
-    let table: [(&str, &[&str]); 9] = [
+    let table: [(&str, &[&str]); 10] = [
         ("a proof in an update", &["channel", "from", "seq", "peer_seq"]),
         ("a header at a follower", &["ledger", "height", "parent"]),
         ("a transfer", &["ledger", "account", "nonce"]),
@@ -111,6 +112,7 @@ fn the_fields_that_tell_domains_apart_are_among_them() {
         ("a mint", &["ledger", "number"]),
         ("an invoice", &["ledger", "payee", "anchor"]),
         ("a sign-in", &["ledger", "hub", "challenge", "key", "role"]),
+        ("a hub's answer to a sign-in", &["ledger", "hub", "challenge", "key", "role"]),
     ];
     for (name, named) in table {
         let fields = fields(name);

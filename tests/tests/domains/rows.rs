@@ -1,10 +1,8 @@
 //! The table: everything that is signed, with the door at which it is checked.
 
-use std::net::TcpStream;
 use std::rc::Rc;
 
 use bech32::{Bech32m, Hrp};
-use client_sdk::api::HubInfo;
 use client_sdk::follower::HeaderCheck;
 use client_sdk::invoice::{HRP, Invoice};
 use client_sdk::watchtower::{Answer, CheckedAnswer};
@@ -24,13 +22,10 @@ use settlement::reject::Code;
 use settlement::tx::{AccountAction, AccountTx, Submission, Transaction};
 use settlement::types::{Amount, Anchor, AssetId, Hash, Height, Role, Salt, Signature};
 use settlement::update::{Memo, Update};
-use settlement::wire::{Hello, Message, SignIn, VERSION};
-use tests::process::PATIENCE;
-use tests::process::hub::Hub;
-use tokio_tungstenite::tungstenite::{self, WebSocket};
 
 use super::field::{Change, changes};
 use super::ledger::{Stand, key};
+use super::sign_in;
 
 const SALT: Salt = Salt([6; 16]);
 
@@ -51,7 +46,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// `sign` signs the good message for a purpose; `door` takes a message with that signature.
-    fn new<T: Serialize + DeserializeOwned + Clone + 'static, E: std::fmt::Debug>(
+    pub(crate) fn new<T: Serialize + DeserializeOwned + Clone + 'static, E: std::fmt::Debug>(
         name: impl Into<String>,
         tag: Tag,
         good: T,
@@ -71,7 +66,7 @@ impl Row {
     }
 
     /// Signed at once, by this key.
-    fn signed<T: Signable + DeserializeOwned + Clone + 'static, E: std::fmt::Debug>(
+    pub(crate) fn signed<T: Signable + DeserializeOwned + Clone + 'static, E: std::fmt::Debug>(
         name: impl Into<String>,
         good: T,
         by: SigningKey,
@@ -92,7 +87,8 @@ pub(crate) fn all() -> Vec<Row> {
         proof_rows(&stand),
         batch_rows(),
         header_rows(&stand),
-        vec![mint_row(&stand), invoice_row(), sign_in_row()],
+        vec![mint_row(&stand), invoice_row()],
+        sign_in::rows(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -336,59 +332,4 @@ fn invoice_row() -> Row {
         let text = bech32::encode_lower::<Bech32m>(hrp, &bytes).expect("it is short");
         Invoice::parse(&text).map(|_| ())
     })
-}
-
-/// A hub in a process of its own; the message itself is never sent, as the hub knows all of it.
-fn sign_in_row() -> Row {
-    let dir = tempfile::tempdir().expect("a directory");
-    let hub = Hub::start(&tests::programs!(), dir.path());
-    let info: HubInfo = hub.http.get("/v1/info").ok();
-    let (challenge, own) = (Hash([7; 32]), key(1));
-    let good = SignIn {
-        ledger: info.ledger,
-        hub: info.hub,
-        challenge,
-        key: own.public(),
-        role: Role::Wallet,
-    };
-    let changes = changes(&good);
-    let present = move |changed: Option<&Value>, tag: Tag| {
-        let _directory_of = (&dir, &hub.process);
-        let mut socket = connect(hub.http.host());
-        let theirs = hear_hello(&mut socket).expect("the hub greets").challenge;
-        let mut body = match changed {
-            None => good,
-            Some(changed) => serde_json::from_value(changed.clone()).expect("a message"),
-        };
-        if body.challenge == challenge {
-            body.challenge = theirs;
-        }
-        let keys = vec![(own.public(), own.sign(&hash_many(tag, &[&encode(&body)])))];
-        let (version_min, version_max) = (VERSION, VERSION);
-        let ledger = info.ledger;
-        let hello = Hello { version_min, version_max, features: 0, ledger, challenge, keys };
-        let frame = Message::Hello(hello).to_frame();
-        socket.send(tungstenite::Message::Binary(frame.into())).expect("it can be sent");
-        hear_hello(&mut socket).map(|_| ())
-    };
-    Row { name: "a sign-in".to_owned(), tag: SignIn::TAG, changes, present: Box::new(present) }
-}
-
-fn connect(host: &str) -> WebSocket<TcpStream> {
-    let stream = TcpStream::connect(host).expect("the hub listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let (socket, _) =
-        tungstenite::client(format!("ws://{host}/v1/connect"), stream).expect("a WebSocket");
-    socket
-}
-
-fn hear_hello(socket: &mut WebSocket<TcpStream>) -> Result<Hello, String> {
-    loop {
-        let frame = socket.read().map_err(|error| error.to_string())?;
-        let tungstenite::Message::Binary(bytes) = frame else { continue };
-        return match Message::from_frame(&bytes).expect("the hub's frames decode") {
-            Message::Hello(hello) => Ok(hello),
-            other => Err(format!("{other:?}")),
-        };
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::SplitStream;
 use futures_util::{Stream, StreamExt};
 use settlement::channel::VerifiedUpdate;
-use settlement::crypto::{BatchCache, Signable};
+use settlement::crypto::BatchCache;
 use settlement::reject::Code;
 use settlement::types::{Hash, Role};
 use settlement::update::Update;
@@ -154,11 +154,7 @@ impl Reader {
                 key: self.peer.hub,
                 role: Role::Hub,
             };
-            let signature = hello.keys.iter().find(|(key, _)| *key == self.peer.hub);
-            let proven = signature.is_some_and(|(_, signature)| {
-                self.peer.hub_key.verify(&expected.digest(), signature).is_ok()
-            });
-            if !proven {
+            if !expected.is_proved_by(hello) {
                 return Err(Broken::new(Code::BadSignIn, "the hub did not prove its key"));
             }
             self.greeted = true;
