@@ -3,10 +3,11 @@ use crate::config::Config;
 use crate::peers::{Bounds, Peers};
 use crate::shard::{InboundPolicy, Limits, ShardConfig, Slice};
 use client_sdk::api::FeePolicy;
-use settlement::crypto::SigningKey;
+use settlement::channel::Taken;
+use settlement::crypto::{Signed, SigningKey};
 use settlement::params::{Genesis, Policy};
-use settlement::proof::{OpenTerms, SnapshotRef};
-use settlement::types::{Amount, AssetId};
+use settlement::proof::{BalanceProof, OpenTerms, SnapshotRef};
+use settlement::types::{Amount, AssetId, Hash, Role, Salt};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -116,14 +117,31 @@ async fn a_connection_that_floods_gets_one_turn_at_a_time() {
 fn a_channels_messages_share_a_lane_and_others_have_none() {
     let channel = ChannelId(std::array::from_fn(|at| u8::try_from(at).unwrap()));
     let none = SnapshotRef::NONE;
+    let snapshot = |from| {
+        let value = BalanceProof {
+            channel,
+            from,
+            seq: 1,
+            transferred: Amount(1),
+            locked: Amount::ZERO,
+            locks_root: Hash::ZERO,
+            peer_seq: 0,
+            peer_transferred: Amount::ZERO,
+        };
+        let signer = SigningKey::from_bytes([1; 32]).unwrap();
+        let proof = Signed::alone(&signer, value, Salt([3; 16]));
+        Message::snapshot(Taken { proof, locks: Vec::new() })
+    };
     let messages = [
+        snapshot(Role::Wallet),
+        snapshot(Role::Hub),
         Message::Sync { channel, own: none, yours: none, tip: None },
         Message::Ack { channel, seq: 1 },
         Message::Reject { channel, seq: 1, code: Code::Overdraft },
         Message::Fail { channel, id: 1, code: Code::Expired },
     ];
     let lanes = messages.map(|message| lane_of(&message.to_frame().into(), 7));
-    assert_eq!(lanes, [Some(16 % 7); 4]);
+    assert_eq!(lanes, [Some(16 % 7); 6]);
     for message in
         [Message::Ping { number: 1, pong: false }, Message::Goodbye { code: Code::Internal }]
     {
