@@ -90,6 +90,9 @@ pub(super) enum Command {
     /// Take back from the hub what this wallet has lost, after `init --mnemonic-file` or from an old
     /// copy of its home; close on the ledger what the hub does not show. Secrets of invoices, and
     /// the history, stay lost
+    ///
+    /// `--json` has `channels[]` as in `status`, without what is proved of them, and
+    /// `closed_on_ledger`: the ids of those that the hub did not show.
     Recover {
         /// How long hub and ledger may take before channels are closed
         #[arg(long, value_name = "SECONDS", default_value_t = 120)]
