@@ -49,6 +49,24 @@ impl Lid {
     }
 }
 
+/// Opens the lid when a test is over, also by a failure: reads that wait would hold its runtime, and
+/// nobody would hear what has failed.
+struct Shut(Arc<Lid>);
+
+impl std::ops::Deref for Shut {
+    type Target = Arc<Lid>;
+
+    fn deref(&self) -> &Arc<Lid> {
+        &self.0
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
 struct Lidded<T> {
     inner: T,
     lid: Arc<Lid>,
@@ -89,7 +107,7 @@ impl Past for Lidded<Arc<dyn Past>> {
 }
 
 /// A ledger of 20 blocks that keeps 4 of them in memory, and the lid on the others.
-async fn aged() -> (Service, Arc<Lid>) {
+async fn aged() -> (Service, Shut) {
     let lid = Arc::new(Lid::default());
     let journal = MemoryJournal::open(&Disk::new()).unwrap();
     let journal = Box::new(Lidded { inner: journal, lid: Arc::clone(&lid) });
@@ -98,7 +116,7 @@ async fn aged() -> (Service, Arc<Lid>) {
     for _ in 0..20 {
         service.handle().produce_now().await.unwrap().unwrap();
     }
-    (service, lid)
+    (service, Shut(lid))
 }
 
 /// Asks for block `at` and for what the blocks from it on did, both from the journal.
