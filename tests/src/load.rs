@@ -5,10 +5,12 @@
 //! both legs are durable.
 
 pub mod chain;
+pub mod churn;
 pub mod fleet;
 pub mod generator;
 pub mod http;
 pub mod hub;
+pub mod mix;
 pub mod options;
 pub mod raw;
 pub mod report;

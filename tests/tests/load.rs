@@ -59,6 +59,31 @@ fn payments_that_fall_due_by_a_schedule_are_all_made() {
     assert!(report.is_good() && report.payments_failed == 0, "{}", report.text());
 }
 
+#[test]
+fn in_a_mixed_load_channels_close_and_open_and_payments_fail_as_they_are_meant_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    let hub = env!("CARGO_BIN_EXE_test-hub");
+    let given = [
+        "load",
+        "--profile=mixed",
+        "--wallets=40",
+        "--connections=4",
+        "--churn=10",
+        "--seconds=4",
+        "--warm-up=2",
+        &format!("--dir={path}"),
+        &format!("--hub={hub}"),
+    ];
+    let options = Options::try_parse_from(given).unwrap();
+    let report = run(&options, &mut |_| {}).unwrap();
+    assert!(report.channels_closed > 0 && report.channels_opened > 0, "{}", report.text());
+    let share = report.payments_failed as f64 / report.payments_completed as f64;
+    assert!((0.03..0.09).contains(&share), "{}", report.text());
+    assert_eq!(report.payments_not_as_meant, 0, "{}", report.text());
+    assert!(report.is_good(), "{}", report.text());
+}
+
 /// A hub that forgets the end of what it had made durable is found out.
 #[test]
 fn a_hub_that_forgets_is_found_out() {
@@ -80,12 +105,12 @@ fn a_hub_that_forgets_is_found_out() {
     assert!(report.lost > 0 && !report.conserved, "{}", report.text());
 }
 
-/// A hub that loses the last 30 KB of its journal before every start but the first.
+/// A hub that loses the last 100 KB of its journal before every start but the first.
 fn forgetful(dir: &Path) -> std::io::Result<PathBuf> {
     let (hub, script) = (env!("CARGO_BIN_EXE_test-hub"), dir.join("forgetful"));
     let text = format!(
         "#!/bin/sh\nlast=$(ls {0}/data/hub/journal/*.seg 2>/dev/null | tail -n 1)\n\
-         [ -n \"$last\" ] && truncate -s -30000 \"$last\"\nexec {hub} \"$@\"\n",
+         [ -n \"$last\" ] && truncate -s -100000 \"$last\"\nexec {hub} \"$@\"\n",
         dir.display()
     );
     std::fs::write(&script, text)?;

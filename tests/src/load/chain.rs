@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,8 @@ pub struct Chain {
     tip: Arc<Tip>,
     /// What every channel holds.
     pub held: HashMap<ChannelId, Held>,
+    /// Who is told of what becomes of channels.
+    listener: Option<Sender<(Height, LedgerEvent)>>,
     /// All that the ledger started from.
     pub genesis: Genesis,
 }
@@ -89,12 +92,17 @@ impl Chain {
         check_genesis(&info, ledger)?;
         let check = HeaderCheck::new(&info.genesis, Height(1), FUTURE_MS)?;
         let (tip, held) = (Arc::default(), HashMap::new());
-        Ok(Chain { http, check, tip, held, genesis: info.genesis })
+        Ok(Chain { http, check, tip, held, listener: None, genesis: info.genesis })
     }
 
     /// The newest block seen so far.
     pub fn tip(&self) -> Arc<Tip> {
         self.tip.clone()
+    }
+
+    /// From now on the other end is told of channels that open, change and close.
+    pub fn tell(&mut self, listener: Sender<(Height, LedgerEvent)>) {
+        self.listener = Some(listener);
     }
 
     /// Goes on at another address of the same ledger.
@@ -118,6 +126,10 @@ impl Chain {
             self.check.take(block, now_ms()).with_context(|| format!("block {from} or later"))?;
             for event in &block.events {
                 if let Some(channel) = event.channel() {
+                    if let Some(listener) = &self.listener {
+                        // Nobody may listen any more.
+                        let _ = listener.send((block.header.header.height, event.clone()));
+                    }
                     self.held.entry(channel).or_default().follow(event);
                 }
             }

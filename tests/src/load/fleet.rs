@@ -2,14 +2,16 @@
 //! load does not need. What a wallet knows it keeps in memory alone.
 
 mod hear;
+mod leave;
 mod pending;
 mod pump;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use client_sdk::api::{FeePolicy, HubInfo};
+use rand::RngExt;
 use rand::rngs::StdRng;
 use settlement::channel::Channel;
 use settlement::crypto::{BatchCache, SigningKey, VerifyingKey};
@@ -17,7 +19,10 @@ use settlement::params::{Policy, View};
 use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
 use super::chain::Tip;
+use super::mix::{Deed, Meant};
 use super::stats::Stats;
+use leave::Stage;
+pub use leave::{Door, Left};
 use pending::Pending;
 
 /// Batches of the hub's that are remembered: those of the last second or so.
@@ -45,6 +50,14 @@ impl Hasher for FirstBytes {
 }
 
 type ByBytes<K, V> = HashMap<K, V, BuildHasherDefault<FirstBytes>>;
+
+/// A payment that is to be made.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// Since when its latency counts.
+    since_ns: u64,
+    meant: Option<Meant>,
+}
 
 /// An invoice that is not paid yet.
 struct Invoice {
@@ -74,7 +87,7 @@ pub struct Books {
 
 /// A wallet with a channel.
 pub struct Wallet {
-    key: SigningKey,
+    key: Arc<SigningKey>,
     /// Its side of the channel.
     pub channel: Channel,
     /// Which of the thread's connections it is signed in on.
@@ -90,20 +103,26 @@ pub struct Wallet {
     /// Payments that are neither completed nor failed.
     pending: Pending,
     /// When payments fell due that are not sent yet, in open loop.
-    due: std::collections::VecDeque<u64>,
+    due: std::collections::VecDeque<Due>,
+    /// Payments to it that are on their way.
+    coming: u32,
     /// Whether it is on the list of those to be looked at.
     listed: bool,
     /// Whether what is to be settled or dropped goes out even if no payment goes with it.
     flush: bool,
     /// When it last made an update.
     updated_ns: u64,
+    /// Whether it pays.
+    stage: Stage,
+    /// The next nonce of its account: the opening took one.
+    nonce: u64,
 }
 
 impl Wallet {
     /// A wallet of a channel that has just opened.
     pub fn new(key: SigningKey, channel: Channel, connection: usize) -> Wallet {
         Wallet {
-            key,
+            key: Arc::new(key),
             channel,
             connection,
             books: Books::default(),
@@ -112,10 +131,24 @@ impl Wallet {
             lost: false,
             pending: Pending::default(),
             due: std::collections::VecDeque::new(),
+            coming: 0,
             listed: false,
             flush: false,
             updated_ns: 0,
+            stage: Stage::Pays,
+            nonce: 1,
         }
+    }
+
+    /// Whether nothing is under way on its channel.
+    fn is_quiet(&self) -> bool {
+        let (out, inc) = (self.channel.outgoing(), self.channel.incoming());
+        self.met
+            && self.stage != Stage::Away
+            && out.in_flight.is_none()
+            && out.accepted.locks.is_empty()
+            && inc.tally.locks.is_empty()
+            && self.pending.is_empty()
     }
 
     /// Its key.
@@ -152,6 +185,8 @@ pub struct Pace {
     pub per_signature: usize,
     /// Signatures' worth of payments that are pending at once, in closed loop.
     pub rounds: usize,
+    /// Whether single payments, batches and such as fail are mixed.
+    pub mixed: bool,
     /// Whether payments fall due by a schedule.
     pub open_loop: bool,
 }
@@ -165,6 +200,8 @@ pub struct Fleet {
     /// The wallets.
     pub wallets: Vec<Wallet>,
     payees: Vec<PublicKey>,
+    /// A key of which nobody has heard.
+    nobody: PublicKey,
     of_channel: ByBytes<ChannelId, u32>,
     invoices: ByBytes<Anchor, Invoice>,
     batches: BatchCache,
@@ -173,6 +210,15 @@ pub struct Fleet {
     list: Vec<usize>,
     /// Whether new payments are made; else the wallets bring to an end what is pending.
     paying: bool,
+    /// Where wallets leave and come back, if they do.
+    door: Option<Door>,
+    /// Those that are leaving or away.
+    leaving: Vec<usize>,
+    next_leaving: usize,
+    /// Channels that were closed.
+    left: Vec<Left>,
+    /// Their ids: the hub may have said something before it knew.
+    gone: HashSet<ChannelId>,
     /// What was counted.
     pub stats: Stats,
 }
@@ -184,7 +230,7 @@ impl Fleet {
         pace: Pace,
         tip: Arc<Tip>,
         wallets: Vec<Wallet>,
-        rng: StdRng,
+        mut rng: StdRng,
     ) -> Fleet {
         let payees = wallets.iter().map(|wallet| wallet.key.public()).collect();
         let of_channel = wallets.iter().map(|wallet| wallet.channel.id()).zip(0..).collect();
@@ -195,12 +241,18 @@ impl Fleet {
             view: View { height: Height(0), fresh: false },
             wallets,
             payees,
+            nobody: nobody(&mut rng),
             of_channel,
             invoices: ByBytes::default(),
             batches: BatchCache::new(BATCHES_REMEMBERED),
             rng,
             list: Vec::new(),
             paying: false,
+            door: None,
+            leaving: Vec::new(),
+            next_leaving: 0,
+            left: Vec::new(),
+            gone: HashSet::new(),
             stats: Stats::default(),
         }
     }
@@ -236,12 +288,24 @@ impl Fleet {
         self.batches.checked()
     }
 
-    /// A payment of this wallet falls due.
+    /// The payments of one signature of this wallet fall due.
     pub fn fall_due(&mut self, at: usize, due_ns: u64) {
+        let signed = self.draw(due_ns);
         if let Some(wallet) = self.wallets.get_mut(at) {
-            wallet.due.push_back(due_ns);
+            wallet.due.extend(signed);
             self.list(at);
         }
+    }
+
+    /// Payments that go under one signature.
+    fn draw(&mut self, since_ns: u64) -> impl Iterator<Item = Due> + use<> {
+        let (mut count, mut meant) = (self.pace.per_signature, None);
+        if self.pace.mixed {
+            let deed = Deed::draw(&mut self.rng);
+            count = deed.payments();
+            meant = (deed == Deed::Failing).then(|| Meant::draw(&mut self.rng));
+        }
+        std::iter::repeat_n(Due { since_ns, meant }, count)
     }
 
     /// Payments that fell due and are not sent yet.
@@ -275,19 +339,20 @@ impl Fleet {
 
     /// Whether every wallet has met the hub, and nothing is pending or to be settled any more.
     pub fn is_quiet(&self) -> bool {
-        self.wallets.iter().all(|wallet| {
-            let (out, inc) = (wallet.channel.outgoing(), wallet.channel.incoming());
-            wallet.lost
-                || wallet.met
-                    && out.in_flight.is_none()
-                    && out.accepted.locks.is_empty()
-                    && inc.tally.locks.is_empty()
-                    && wallet.pending.is_empty()
-        })
+        self.wallets.iter().all(|wallet| wallet.lost || wallet.is_quiet())
     }
 
     /// Whether every wallet and the hub showed each other the same when they met last.
     pub fn all_agree(&self) -> bool {
         self.wallets.iter().all(|wallet| wallet.agreed)
+    }
+}
+
+fn nobody(rng: &mut StdRng) -> PublicKey {
+    loop {
+        // Nearly every 32 bytes are a key.
+        if let Ok(key) = SigningKey::from_bytes(rng.random()) {
+            return key.public();
+        }
     }
 }

@@ -1,21 +1,23 @@
 //! A thread with its wallets and its connections: it reads what came, lets the wallets answer, and
 //! writes all that with one write for each connection.
 
+mod due;
+mod sign_in;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use mio::{Events, Interest, Poll, Token};
-use settlement::crypto::Signable;
-use settlement::types::{Hash, Role};
-use settlement::wire::{HELLO_KEYS_MAX, Hello, Message, SignIn, VERSION};
+use settlement::wire::Message;
 
 use super::fleet::Fleet;
-use super::schedule::Schedule;
 use super::socket::{Came, Socket};
+use due::{Leaving, Payments};
+use sign_in::sign_in;
 
 /// How long a turn waits at most for something to come.
 const TURN: Duration = Duration::from_millis(20);
@@ -37,6 +39,8 @@ pub struct Live {
     pub completed: AtomicU64,
     /// Payments failed.
     pub failed: AtomicU64,
+    /// Payments that failed or succeeded against what was meant.
+    pub unmeant: AtomicU64,
     /// Signatures made.
     pub signatures: AtomicU64,
     /// The hub's updates.
@@ -83,6 +87,16 @@ impl Shared {
     }
 }
 
+/// How much one thread is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// Its share of the payments a second, and payments under one signature on the average: in open
+    /// loop.
+    pub rate: Option<(f64, f64)>,
+    /// Its share of the wallets that leave their channel in a second.
+    pub leaving: Option<f64>,
+}
+
 /// A thread that runs.
 pub struct Generator {
     /// What it has counted.
@@ -91,13 +105,12 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Connects this fleet to the hub at `host` and lets it go. `rate` is this thread's share of the
-    /// payments a second, in open loop.
+    /// Connects this fleet to the hub at `host` and lets it go.
     pub fn start(
         mut fleet: Fleet,
         host: String,
         connections: usize,
-        rate: Option<(f64, usize)>,
+        pace: Pace,
         shared: Arc<Shared>,
     ) -> Generator {
         let live = Arc::<Live>::default();
@@ -105,7 +118,7 @@ impl Generator {
         let thread = std::thread::spawn(move || {
             fleet.part();
             let done = Loop::connect(&mut fleet, &host, connections, shared, told)
-                .and_then(|turning| turning.run(rate));
+                .and_then(|turning| turning.run(pace));
             (fleet, done)
         });
         Generator { live, thread }
@@ -160,7 +173,7 @@ impl<'a> Loop<'a> {
         Ok(Loop { fleet, poll, sockets, to_write, listed, shared, live, closed: false })
     }
 
-    fn run(mut self, rate: Option<(f64, usize)>) -> Result<()> {
+    fn run(mut self, pace: Pace) -> Result<()> {
         self.fleet.look();
         for at in 0..self.fleet.wallets.len() {
             let connection = self.fleet.wallets[at].connection;
@@ -171,7 +184,9 @@ impl<'a> Loop<'a> {
         for at in 0..self.sockets.len() {
             self.take_in(at)?;
         }
-        let mut payments = rate.map(|(rate, each)| Payments::new(&self.shared, rate, each));
+        let mut payments =
+            pace.rate.map(|(rate, each)| Payments::new(self.shared.now_ns(), rate, each));
+        let mut leaving = pace.leaving.map(|rate| Leaving::new(self.shared.now_ns(), rate));
         let mut sweep_ns = 0;
         let mut ending: Option<Ending> = None;
         let mut events = Events::with_capacity(self.sockets.len().max(16));
@@ -182,6 +197,9 @@ impl<'a> Loop<'a> {
             self.fleet.pay(paying);
             if let (Some(payments), true) = (&mut payments, paying) {
                 payments.fall_due(self.fleet, now_ns);
+            }
+            if let Some(leaving) = &mut leaving {
+                leaving.fall_due(self.fleet, now_ns);
             }
             if now_ns.saturating_sub(sweep_ns) >= SWEEP_NS {
                 sweep_ns = now_ns;
@@ -200,11 +218,13 @@ impl<'a> Loop<'a> {
     /// Lets the wallets say what they want to, and writes it.
     fn turn(&mut self, now_ns: u64) -> Result<()> {
         let Loop { fleet, sockets, to_write, listed, .. } = self;
-        fleet.pump(sockets, now_ns, &mut |at| {
+        let mut said = |at: usize| {
             if !std::mem::replace(&mut listed[at], true) {
                 to_write.push(at);
             }
-        });
+        };
+        fleet.come_and_go(sockets, now_ns, &mut said);
+        fleet.pump(sockets, now_ns, &mut said);
         while let Some(at) = self.to_write.pop() {
             self.listed[at] = false;
             match self.sockets[at].flush() {
@@ -289,36 +309,10 @@ impl<'a> Loop<'a> {
         let (stats, live) = (&self.fleet.stats, &self.live);
         live.completed.store(stats.completed, Relaxed);
         live.failed.store(stats.failed, Relaxed);
+        live.unmeant.store(stats.unmeant, Relaxed);
         live.signatures.store(stats.signatures, Relaxed);
         live.updates_heard.store(stats.updates_heard, Relaxed);
         live.checked.store(self.fleet.batches_checked(), Relaxed);
-    }
-}
-
-/// Payments that fall due by a schedule, each group at the next wallet of a shuffled round.
-struct Payments {
-    schedule: Schedule,
-    each: usize,
-    next: usize,
-}
-
-impl Payments {
-    fn new(shared: &Shared, rate: f64, each: usize) -> Payments {
-        Payments { schedule: Schedule::new(shared.now_ns(), rate, each), each, next: 0 }
-    }
-
-    fn fall_due(&mut self, fleet: &mut Fleet, now_ns: u64) {
-        while let Some(due_ns) = self.schedule.take(now_ns) {
-            let at = self.next % fleet.wallets.len().max(1);
-            self.next += 1;
-            (0..self.each).for_each(|_| fleet.fall_due(at, due_ns));
-        }
-    }
-
-    fn wait(&self, now_ns: u64) -> Duration {
-        let left = Duration::from_nanos(self.schedule.next_ns().saturating_sub(now_ns));
-        // The system waits whole milliseconds: what is nearer is waited for awake.
-        if left < Duration::from_millis(1) { Duration::ZERO } else { left.min(TURN) }
     }
 }
 
@@ -353,42 +347,6 @@ impl Ending {
         }
         Ok(false)
     }
-}
-
-/// Connects, and signs in the wallets of this connection.
-fn sign_in(fleet: &Fleet, connection: usize, host: &str) -> Result<Socket> {
-    let (mut socket, mut stream) = Socket::connect(host)?;
-    let info = &fleet.terms().info;
-    let hello = socket.wait(&mut stream)?;
-    let Message::Hello(Hello { challenge, .. }) = hello else { bail!("the hub does not greet") };
-    let mut ours = Hash::ZERO;
-    rand::fill(&mut ours.0[..]);
-    let (ledger, hub) = (info.ledger, info.hub);
-    let wallets: Vec<_> = fleet.wallets.iter().filter(|it| it.connection == connection).collect();
-    for some in wallets.chunks(HELLO_KEYS_MAX) {
-        let keys = some.iter().map(|wallet| {
-            let key = wallet.key().public();
-            let body = SignIn { ledger, hub, challenge, key, role: Role::Wallet };
-            (key, wallet.key().sign(&body.digest()))
-        });
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            features: 0,
-            ledger,
-            challenge: ours,
-            keys: keys.collect(),
-        };
-        socket.queue(&Message::Hello(hello));
-        let Message::Hello(Hello { keys, .. }) = socket.wait(&mut stream)? else {
-            bail!("the hub does not prove its key");
-        };
-        let body = SignIn { ledger, hub, challenge: ours, key: hub, role: Role::Hub };
-        let (_, proof) = keys.first().context("the hub does not prove its key")?;
-        fleet.terms().hub.verify(&body.digest(), proof)?;
-    }
-    socket.settle(&stream)?;
-    Ok(socket)
 }
 
 /// The sum of a figure over all threads.

@@ -171,7 +171,7 @@ fn settings(options: &Options, dir: &Path, ledger: Option<&str>) -> Result<Strin
         set("ledger", url.into());
     }
     let mut channels = toml::Table::new();
-    channels.insert("inbound_max".into(), i64::try_from(options.deposit.0)?.into());
+    channels.insert("inbound_max".into(), i64::try_from(options.inbound().0)?.into());
     set("channels", channels.into());
     Ok(toml::to_string(&settings)?)
 }

@@ -14,6 +14,9 @@ pub enum Profile {
     Spread,
     /// Many payments per signature.
     Batch,
+    /// Single payments, batches of 16 and payments that are meant to fail, 70 : 20 : 5, while
+    /// channels close and open.
+    Mixed,
 }
 
 impl Profile {
@@ -22,6 +25,7 @@ impl Profile {
         match self {
             Profile::Spread => "spread",
             Profile::Batch => "batch",
+            Profile::Mixed => "mixed",
         }
     }
 }
@@ -41,7 +45,7 @@ pub struct Options {
     /// Wallets that pay, each with a channel of its own.
     #[arg(long, default_value_t = 1_000)]
     pub wallets: usize,
-    /// Payments under one signature of their payer [default: 1; for `batch` 16].
+    /// Payments under one signature of their payer [default: 1; for `batch` 16; `mixed` has its own].
     #[arg(long)]
     pub per_signature: Option<usize>,
     /// Signatures' worth of payments that a wallet has pending at once, in closed loop.
@@ -57,6 +61,10 @@ pub struct Options {
     /// each wallet goes on as soon as its payments are completed (closed loop).
     #[arg(long)]
     pub rate: Option<f64>,
+    /// Channels that are closed in a second, by both sides, and opened anew by their wallets, in a
+    /// mixed load.
+    #[arg(long, default_value_t = 20.0)]
+    pub churn: f64,
     /// The hub's threads that check signatures; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     pub verify_workers: usize,
@@ -96,6 +104,18 @@ impl Options {
         self.per_signature.unwrap_or(if self.profile == Profile::Batch { 16 } else { 1 })
     }
 
+    /// Channels closed and opened a second, if any.
+    pub fn churn(&self) -> Option<f64> {
+        (self.profile == Profile::Mixed && self.churn > 0.0).then_some(self.churn)
+    }
+
+    /// What the hub puts into a channel at most. In a mixed load that is less than a wallet has: some
+    /// payments are to fail because it is not enough.
+    pub fn inbound(&self) -> Amount {
+        let part = if self.profile == Profile::Mixed { 4 } else { 1 };
+        Amount(self.deposit.0 / part)
+    }
+
     /// Refuses what can't be run.
     ///
     /// # Errors
@@ -113,6 +133,9 @@ impl Options {
             bail!(
                 "--per-signature times --rounds must be 1 to {LOCKS_MAX}, the locks of a channel"
             );
+        }
+        if self.profile == Profile::Mixed && self.per_signature.is_some() {
+            bail!("--profile mixed makes single payments and batches of 16: no --per-signature");
         }
         if self.seconds < 1.0 || self.warm_up < 0.0 || self.rate.is_some_and(|rate| rate <= 0.0) {
             bail!("--seconds must be 1 or more, --warm-up not negative, --rate more than nothing");

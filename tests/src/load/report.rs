@@ -54,8 +54,14 @@ pub struct Report {
     /// Payments completed in that time: the payee's secret reached the payer, and both legs are
     /// durable.
     pub payments_completed: u64,
-    /// Payments that failed in that time.
+    /// Payments that failed in that time, most of them because they were meant to.
     pub payments_failed: u64,
+    /// Payments that failed in that time and were not meant to, or the other way round.
+    pub payments_not_as_meant: u64,
+    /// Channels that both sides closed in that time.
+    pub channels_closed: u64,
+    /// Channels opened in that time.
+    pub channels_opened: u64,
     /// Completed payments a second.
     pub payments_per_second: f64,
     /// Steps of streams redeemed a second.

@@ -7,6 +7,7 @@ mod open;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,11 +17,13 @@ use rand::rngs::StdRng;
 use settlement::crypto::VerifyingKey;
 
 use super::chain::{Chain, Tip};
-use super::fleet::{Fleet, Pace, Terms, Wallet};
-use super::generator::{Generator, Shared};
+use super::churn::{Churn, Churning, Counts};
+use super::fleet::{Door, Fleet, Pace, Terms, Wallet};
+use super::generator::{self, Generator, Shared};
 use super::http::Http;
 use super::hub::Hub;
-use super::options::Options;
+use super::mix::Deed;
+use super::options::{Options, Profile};
 use super::raw::Rounds;
 use super::report::{LatencyMs, Report};
 use super::stats::{Span, Stats};
@@ -43,7 +46,15 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Report> {
     };
     let dir = options.dir.as_deref().or(made.as_ref().map(tempfile::TempDir::path));
     let dir = dir.context("no directory")?;
-    Run { options, dir, say, raw: Rounds::default(), report: Report::default() }.go()
+    Run {
+        options,
+        dir,
+        say,
+        raw: Rounds::default(),
+        churned: Arc::default(),
+        report: Report::default(),
+    }
+    .go()
 }
 
 struct Run<'a> {
@@ -51,6 +62,7 @@ struct Run<'a> {
     dir: &'a Path,
     say: &'a mut dyn FnMut(&str),
     raw: Rounds,
+    churned: Arc<Counts>,
     report: Report,
 }
 
@@ -67,9 +79,12 @@ impl Run<'_> {
         self.raw.measure(self.dir)?;
         let opened = self.open(&hub, &info, &mut chain)?;
         self.conditions(&hub, &chain.genesis)?;
-        let fleets = self.fleets(&info, &chain, opened)?;
+        let mut fleets = self.fleets(&info, &chain, opened)?;
+        let churn = self.churn(&info, &mut chain, &mut fleets);
         let following = chain.follow_along();
+        let churning = churn.map(|churn| churn.along(&hub.url, hub.ledger_url()));
         let mut fleets = self.load(&mut hub, fleets)?;
+        let churn = churning.map(Churning::stop).transpose()?;
         self.take_latencies(&mut fleets);
         self.say("the hub was killed; starting it again");
         let (hub, took) = hub.start_again()?;
@@ -77,7 +92,9 @@ impl Run<'_> {
         let mut chain = following.stop()?;
         chain.move_to(hub.ledger_url())?;
         let following = chain.follow_along();
+        let churning = churn.map(|churn| churn.along(&hub.url, hub.ledger_url()));
         let fleets = self.bring_to_an_end(&hub, fleets)?;
+        churning.map(Churning::stop).transpose()?;
         let chain = following.stop()?;
         self.check(&hub, &chain, &fleets)?;
         self.raw.measure(self.dir)?;
@@ -101,6 +118,7 @@ impl Run<'_> {
         let pace = Pace {
             per_signature: options.per_signature(),
             rounds: options.rounds,
+            mixed: options.profile == Profile::Mixed,
             open_loop: options.rate.is_some(),
         };
         let threads = options.generator_threads;
@@ -119,13 +137,37 @@ impl Run<'_> {
         Ok(dealt.into_iter().map(fleet).collect())
     }
 
+    /// Has channels close and open all along, if that is wanted.
+    fn churn(&mut self, info: &HubInfo, chain: &mut Chain, fleets: &mut [Fleet]) -> Option<Churn> {
+        self.options.churn()?;
+        let (tell, events) = channel();
+        chain.tell(tell);
+        let (leave, departures) = channel();
+        let mut back = Vec::with_capacity(fleets.len());
+        for (thread, fleet) in fleets.iter_mut().enumerate() {
+            let (arrive, arrivals) = channel();
+            back.push(arrive);
+            fleet.set_door(Door { thread, departures: leave.clone(), arrivals });
+        }
+        let churn = Churn::new(Arc::new(info.clone()), departures, events, back);
+        self.churned = churn.counts();
+        Some(churn)
+    }
+
     fn start(&self, hub: &Hub, fleets: Vec<Fleet>, shared: &Arc<Shared>) -> Vec<Generator> {
         let options = self.options;
         let threads = options.generator_threads;
+        let each = match options.profile {
+            Profile::Mixed => Deed::payments_mean(),
+            _ => options.per_signature() as f64,
+        };
         let start = |(nth, fleet): (usize, Fleet)| {
             let connections = share(options.connections, threads, nth);
-            let rate = options.rate.map(|rate| (rate / threads as f64, options.per_signature()));
-            Generator::start(fleet, hub.host(), connections, rate, shared.clone())
+            let pace = generator::Pace {
+                leaving: options.churn().map(|rate| rate / threads as f64),
+                rate: options.rate.map(|rate| (rate / threads as f64, each)),
+            };
+            Generator::start(fleet, hub.host(), connections, pace, shared.clone())
         };
         fleets.into_iter().enumerate().map(start).collect()
     }
@@ -154,6 +196,8 @@ impl Run<'_> {
         let report = &mut self.report;
         report.latency_ms = LatencyMs { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) };
         report.failures = all.refusals.into_iter().collect();
+        let stayed = ("channels that could not be closed in time".to_owned(), all.stayed);
+        report.failures.extend((all.stayed > 0).then_some(stayed));
         for (sample, second) in report.over_time.iter_mut().zip(&all.seconds) {
             let latencies = &second.latencies;
             sample.payments = latencies.count();

@@ -12,8 +12,8 @@ pub struct Schedule {
 
 impl Schedule {
     /// `rate` payments a second in groups of `each`, the first of them now.
-    pub fn new(now_ns: u64, rate: f64, each: usize) -> Schedule {
-        Schedule { began_ns: now_ns, interval_ns: each as f64 * 1e9 / rate, count: 0 }
+    pub fn new(now_ns: u64, rate: f64, each: f64) -> Schedule {
+        Schedule { began_ns: now_ns, interval_ns: each * 1e9 / rate, count: 0 }
     }
 
     /// When the next group falls due.
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn the_rate_is_kept_and_a_stall_is_caught_up_with_the_due_times_kept() {
         // 3 payments a second one by one: no interval is a whole number of nanoseconds.
-        let mut schedule = Schedule::new(7, 3.0, 1);
+        let mut schedule = Schedule::new(7, 3.0, 1.0);
         let minute = 60_000_000_000;
         let due: Vec<u64> = std::iter::from_fn(|| schedule.take(7 + minute - 1)).collect();
         assert_eq!(due.len(), 180);
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn groups_fall_due_together() {
-        let mut schedule = Schedule::new(0, 1_600.0, 16);
+        let mut schedule = Schedule::new(0, 1_600.0, 16.0);
         assert_eq!(schedule.take(0), Some(0));
         assert_eq!((schedule.take(9_999_999), schedule.take(10_000_000)), (None, Some(10_000_000)));
     }

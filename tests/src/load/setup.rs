@@ -86,7 +86,8 @@ impl Purse {
     }
 }
 
-fn request(transaction: &Transaction) -> String {
+/// What hands it in.
+pub(super) fn request(transaction: &Transaction) -> String {
     let transaction = hex::encode(encode(transaction));
     // Two quotation marks around hex digits need no escaping.
     serde_json::to_string(&SubmitRequest { transaction }).unwrap_or_default()
@@ -133,18 +134,8 @@ fn open_some(
     let mut opening: HashMap<ChannelId, Channel> = HashMap::new();
     let (mut order, mut lanes) = (Vec::new(), vec![Vec::new(); LANES]);
     for (nth, key) in keys.iter().enumerate() {
-        let account = key.public();
-        let terms = OpenTerms {
-            ledger: info.ledger,
-            asset: ASSET,
-            wallet: account,
-            hub: info.hub,
-            challenge_blocks: info.policy.challenge_blocks,
-            nonce: 0,
-        };
-        let action = AccountAction::Open { terms, deposit };
-        let body = AccountTx { ledger: info.ledger, account, nonce: 0, action };
-        lanes[nth % LANES].push(request(&Transaction::account(key, body)));
+        let (terms, transaction) = open_with(info, key, 0, deposit);
+        lanes[nth % LANES].push(request(&transaction));
         order.push(terms.channel_id());
         opening.insert(terms.channel_id(), Channel::open(terms, Role::Wallet, deposit));
     }
@@ -167,6 +158,27 @@ fn open_some(
     })?;
     let open = order.iter().filter_map(|id| opening.remove(id));
     Ok(open.collect())
+}
+
+/// Opens a channel for this key, with the next nonce of its account.
+pub(super) fn open_with(
+    info: &HubInfo,
+    key: &SigningKey,
+    nonce: u64,
+    deposit: Amount,
+) -> (OpenTerms, Transaction) {
+    let account = key.public();
+    let terms = OpenTerms {
+        ledger: info.ledger,
+        asset: ASSET,
+        wallet: account,
+        hub: info.hub,
+        challenge_blocks: info.policy.challenge_blocks,
+        nonce,
+    };
+    let action = AccountAction::Open { terms, deposit };
+    let body = AccountTx { ledger: info.ledger, account, nonce, action };
+    (terms, Transaction::account(key, body))
 }
 
 /// Hands transactions in, each lane in its order; those for which there is no room once more.

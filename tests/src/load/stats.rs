@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hdrhistogram::Histogram;
+use settlement::reject::Code;
+
+use super::mix::Meant;
 
 /// The longest latency that is told apart, in microseconds: two minutes.
 const LONGEST_US: u64 = 120_000_000;
@@ -96,6 +99,10 @@ pub struct Stats {
     pub completed: u64,
     /// Payments that failed, or could not be sent.
     pub failed: u64,
+    /// Those of them that were not meant to, and payments that were meant to fail and did not.
+    pub unmeant: u64,
+    /// Wallets that were to close their channel and could not in time.
+    pub stayed: u64,
     /// Signatures made by wallets.
     pub signatures: u64,
     /// Updates of the hub's that were checked.
@@ -117,6 +124,8 @@ impl Default for Stats {
             started: 0,
             completed: 0,
             failed: 0,
+            unmeant: 0,
+            stayed: 0,
             signatures: 0,
             updates_heard: 0,
             refusals: BTreeMap::new(),
@@ -137,6 +146,16 @@ impl Stats {
         self.at(second).latencies.add(took);
     }
 
+    /// A payment failed, with this code, which it may have been meant to.
+    pub fn failed(&mut self, what: &str, meant: Option<Meant>, code: Code) {
+        self.failed += 1;
+        if meant.is_some_and(|meant| meant.is(code)) {
+            return self.refused(format!("{what}, as meant: {code}"));
+        }
+        self.unmeant += 1;
+        self.refused(format!("{what}: {code}"));
+    }
+
     /// Something was refused or failed.
     pub fn refused(&mut self, why: String) {
         *self.refusals.entry(why).or_default() += 1;
@@ -154,6 +173,8 @@ impl Stats {
         self.started += other.started;
         self.completed += other.completed;
         self.failed += other.failed;
+        self.unmeant += other.unmeant;
+        self.stayed += other.stayed;
         self.signatures += other.signatures;
         self.updates_heard += other.updates_heard;
         self.lost_state += other.lost_state;

@@ -8,11 +8,13 @@ use settlement::types::{ChannelId, Secret};
 use settlement::update::Update;
 use settlement::wire::Message;
 
-use super::Fleet;
+use super::pending::Payment;
+use super::{Fleet, Stage};
 use crate::load::socket::Socket;
 
 impl Fleet {
-    /// Shows the hub what this wallet holds: the first thing said on a connection.
+    /// Shows the hub what this wallet holds: the first thing said on a connection. One that has signed
+    /// a close says it, too: a hub that has started again signs nothing for whom it has not met.
     pub fn meet(&mut self, at: usize, socket: &mut Socket) {
         let wallet = &mut self.wallets[at];
         wallet.agreed = false;
@@ -35,8 +37,12 @@ impl Fleet {
             _ => {}
         }
         let channel = message.channel().context("a message about no channel")?;
-        let at =
-            self.of_channel.get(&channel).context("a message about a channel of nobody here")?;
+        let Some(at) = self.of_channel.get(&channel) else {
+            if self.gone.contains(&channel) {
+                return Ok(());
+            }
+            bail!("a message about a channel of nobody here");
+        };
         let at = *at as usize;
         if self.wallets[at].lost {
             return Ok(());
@@ -79,7 +85,8 @@ impl Fleet {
         match self.wallets[at].channel.check_update(&update, &self.now()) {
             Ok(Received::New(step)) => self.commit(at, &step, socket, now_ns),
             Ok(Received::Again) => self.acknowledge(at, seq, socket),
-            Err(code) if code.retryable() => {
+            // Nothing more is agreed once the close is.
+            Err(code) if code.retryable() || self.wallets[at].stage == Stage::Away => {
                 self.stats.refused(format!("hub's update refused: {code}"));
                 let channel = self.wallets[at].channel.id();
                 socket.queue(&Message::Reject { channel, seq, code });
@@ -97,6 +104,10 @@ impl Fleet {
         socket: &mut Socket,
         now_ns: u64,
     ) -> Result<()> {
+        if seq == 0 && self.wallets[at].stage == Stage::Away {
+            // Paid out by now, which its wallet hears of from the ledger.
+            return Ok(());
+        }
         if seq == 0 {
             bail!("the hub refuses to meet a wallet: {code}");
         }
@@ -192,7 +203,10 @@ impl Fleet {
 
     fn answer_lock(&mut self, at: usize, channel: ChannelId, id: u64, socket: &mut Socket) {
         let step = self.take_payment(at, id).or_else(|code| {
-            self.stats.refused(format!("not taken: {code}"));
+            // What was refused as it was meant to be is counted at the payer.
+            if code != Code::RefusedByPayee {
+                self.stats.refused(format!("not taken: {code}"));
+            }
             self.wallets[at].channel.fail(id, code)
         });
         let Ok(step) = step else { return };
@@ -213,6 +227,8 @@ impl Fleet {
         let invoice = self.invoices.get(&lock.anchor).ok_or(Code::UnknownInvoice)?;
         let asked = invoice.payee as usize == at && lock.unit == invoice.amount && lock.steps == 1;
         if !asked {
+            let anchor = lock.anchor;
+            self.invoices.remove(&anchor);
             return Err(Code::RefusedByPayee);
         }
         let step = channel.reveal(id, &invoice.secret)?.ok_or(Code::NothingToDo)?;
@@ -227,15 +243,29 @@ impl Fleet {
         let wallet = &mut self.wallets[at];
         let Some(payment) = wallet.pending.take(id) else { return };
         wallet.books.completed += 1;
+        self.arrived(&payment);
+        if payment.meant.is_some() {
+            self.stats.unmeant += 1;
+            self.stats.refused("completed, and was meant to fail".to_owned());
+        }
+        let wallet = &mut self.wallets[at];
         wallet.books.paid += payment.unit;
         wallet.books.fees += payment.fee;
         self.stats.completed(payment.since_ns, now_ns);
     }
 
     fn failed(&mut self, at: usize, id: u64, code: Code) {
-        if self.wallets[at].pending.take(id).is_some() {
-            self.stats.failed += 1;
-            self.stats.refused(format!("failed: {code}"));
+        if let Some(payment) = self.wallets[at].pending.take(id) {
+            self.arrived(&payment);
+            self.stats.failed("failed", payment.meant, code);
+        }
+    }
+
+    /// This payment is on its way no more.
+    fn arrived(&mut self, payment: &Payment) {
+        if let Some(payee) = payment.payee {
+            let coming = &mut self.wallets[payee as usize].coming;
+            *coming = coming.saturating_sub(1);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::load::mix::Meant;
+
 /// A payment that is neither completed nor failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Payment {
@@ -11,6 +13,10 @@ pub(super) struct Payment {
     pub(super) unit: u64,
     /// The fee.
     pub(super) fee: u64,
+    /// Whom it is for; nobody here, if it is for an unknown one.
+    pub(super) payee: Option<u32>,
+    /// Why it can't succeed, if it is meant not to.
+    pub(super) meant: Option<Meant>,
 }
 
 /// Payments in the order of their locks.
@@ -59,7 +65,7 @@ mod tests {
     use super::*;
 
     fn payment(since_ns: u64) -> Payment {
-        Payment { since_ns, unit: 12, fee: 2 }
+        Payment { since_ns, unit: 12, fee: 2, payee: Some(1), meant: None }
     }
 
     #[test]

@@ -5,16 +5,22 @@ use settlement::channel::{Effect, NewOp, Now, Step};
 use settlement::crypto::{Signed, chain_step};
 use settlement::lock::LOCKS_MAX;
 use settlement::reject::Code;
-use settlement::types::{Amount, Anchor, Salt, Secret};
+use settlement::types::{Amount, Anchor, Role, Salt, Secret};
 use settlement::update::{Destination, Payload, Update};
 use settlement::wire::Message;
 
 use super::pending::Payment;
-use super::{Fleet, Invoice};
+use super::{Due, Fleet, Invoice, Stage};
+use crate::load::mix::Meant;
 use crate::load::socket::Socket;
 
 /// Payments are worth 1 to so many units.
 const AMOUNT_MAX: u64 = 100;
+/// By how much a payment is above what the hub has that is meant to have too little.
+const MARGIN: u64 = AMOUNT_MAX * LOCKS_MAX as u64;
+
+/// How often a payee is drawn that is not about to close its channel; so many that do are never away.
+const TRIES: usize = 16;
 
 /// A payment that is wanted.
 struct Wanted {
@@ -39,56 +45,95 @@ impl Fleet {
     }
 
     fn pump_one(&mut self, at: usize, socket: &mut Socket, now_ns: u64) -> bool {
-        let wallet = &self.wallets[at];
-        let channel = &wallet.channel;
+        let (wallet, channel) = (&self.wallets[at], &self.wallets[at].channel);
         if !wallet.met || channel.outgoing().in_flight.is_some() || channel.usable().is_err() {
             return false;
         }
+        self.fill(at, now_ns);
+        let wallet = &self.wallets[at];
+        let channel = &wallet.channel;
         let count = self.count(at);
         let now = Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag };
-        let due = || (wallet.flush || !self.paying) && channel.has_due_changes(&now);
+        let flush = wallet.flush || !self.paying || wallet.stage != Stage::Pays;
+        let due = || flush && channel.has_due_changes(&now);
         if count == 0 && !channel.owes_plain_update() && !due() {
             return false;
         }
-        let wanted: Vec<Wanted> = (0..count).map(|nth| self.want(at, nth, now_ns)).collect();
+        let wanted: Vec<Wanted> = (0..count).map(|nth| self.want(at, nth)).collect();
         self.make(at, wanted, socket, now_ns)
+    }
+
+    /// In closed loop the next payments fall due when the last ones are completed.
+    fn fill(&mut self, at: usize, now_ns: u64) {
+        let wallet = &self.wallets[at];
+        let pays = self.paying && wallet.stage == Stage::Pays;
+        if self.pace.open_loop || !pays || !self.view.fresh || !wallet.due.is_empty() {
+            return;
+        }
+        let (each, rounds) = (self.pace.per_signature, self.pace.rounds);
+        let pending = wallet.pending.len();
+        if pending <= each.saturating_mul(rounds.saturating_sub(1)) {
+            let signed = self.draw(now_ns);
+            self.wallets[at].due.extend(signed);
+        }
     }
 
     /// How many payments this wallet makes now.
     fn count(&self, at: usize) -> usize {
         let wallet = &self.wallets[at];
-        let each = self.pace.per_signature;
         let room = LOCKS_MAX.saturating_sub(wallet.channel.outgoing().accepted.locks.len());
-        if !self.paying || !self.view.fresh || room < each {
-            return 0;
-        }
-        if self.pace.open_loop {
-            return wallet.due.len().min(room);
-        }
-        let most = each.saturating_mul(self.pace.rounds);
-        if most.saturating_sub(wallet.pending.len()) >= each { each } else { 0 }
+        let due = if self.paying && self.view.fresh { wallet.due.len() } else { 0 };
+        // In closed loop what goes under one signature stays together.
+        if self.pace.open_loop || due <= room { due.min(room) } else { 0 }
     }
 
-    /// A payment to somebody, whose invoice is made now.
-    fn want(&mut self, at: usize, nth: usize, now_ns: u64) -> Wanted {
-        let others = self.wallets.len().saturating_sub(1);
-        let payee = (at + 1 + self.rng.random_range(0..others)) % self.wallets.len();
-        let amount = Amount(self.rng.random_range(1..=AMOUNT_MAX));
+    /// The next payment that is due, to somebody whose invoice is made now.
+    fn want(&mut self, at: usize, nth: usize) -> Wanted {
+        let due = self.wallets[at].due.get(nth).copied();
+        let Due { since_ns, meant } = due.unwrap_or(Due { since_ns: 0, meant: None });
+        let payee = self.payee(at);
+        let mut amount = Amount(self.rng.random_range(1..=AMOUNT_MAX));
+        if meant == Some(Meant::NoFunds) {
+            // What the payee has earned may come back to the hub until then.
+            let hub = self.wallets[payee].channel.balance(Role::Hub);
+            amount = Amount(hub.0.saturating_add(MARGIN));
+        }
         let mut secret = Secret([0; 32]);
         self.rng.fill_bytes(&mut secret.0);
         let anchor = Anchor(chain_step(&secret.0));
         let fee = self.terms.fees().fee(amount).unwrap_or_default();
         let unit = Amount(amount.0.saturating_add(fee.0));
-        self.invoices.insert(anchor, Invoice { secret, amount, payee: payee as u32 });
-        let to = Destination { hub: None, wallet: self.payees[payee] };
+        let (mut asked, mut to) = (amount, self.payees[payee]);
+        match meant {
+            Some(Meant::Refused) => asked = Amount(amount.0.saturating_add(1)),
+            Some(Meant::UnknownPayee) => to = self.nobody,
+            _ => {}
+        }
+        if matches!(meant, None | Some(Meant::Refused)) {
+            self.invoices.insert(anchor, Invoice { secret, amount: asked, payee: payee as u32 });
+        }
+        let to = Destination { hub: None, wallet: to };
         let expiry = self.view.height.after(self.terms.policy().lock_life);
-        let since_ns = self.wallets[at].due.get(nth).copied().unwrap_or(now_ns);
         let payload = Payload::default();
+        let whom = (meant != Some(Meant::UnknownPayee)).then_some(payee as u32);
         Wanted {
             op: NewOp::Add { anchor, unit, steps: 1, expiry, to, payload },
-            payment: Payment { since_ns, unit: unit.0, fee: fee.0 },
+            payment: Payment { since_ns, unit: unit.0, fee: fee.0, payee: whom, meant },
             anchor,
         }
+    }
+
+    /// Another wallet of this thread.
+    fn payee(&mut self, at: usize) -> usize {
+        let others = self.wallets.len().saturating_sub(1);
+        let mut payee = at;
+        for _ in 0..TRIES {
+            payee = (at + 1 + self.rng.random_range(0..others)) % self.wallets.len();
+            if self.pays(payee) {
+                break;
+            }
+        }
+        payee
     }
 
     fn make(&mut self, at: usize, wanted: Vec<Wanted>, socket: &mut Socket, now_ns: u64) -> bool {
@@ -98,13 +143,14 @@ impl Fleet {
         let wallet = &mut self.wallets[at];
         (wallet.flush, wallet.updated_ns) = (false, now_ns);
         let proposal = wallet.channel.propose(&ops, &now);
-        let mut later = Vec::new();
+        let (mut later, mut coming) = (Vec::new(), Vec::new());
         for ((payment, anchor), outcome) in payments.into_iter().zip(proposal.outcomes) {
             let due = wallet.due.pop_front();
             match outcome {
                 Ok(id) => {
                     wallet.pending.push(id, payment);
                     self.stats.started += 1;
+                    coming.extend(payment.payee);
                 }
                 Err(code) => {
                     self.invoices.remove(&anchor);
@@ -112,19 +158,19 @@ impl Fleet {
                     if matches!(code, Code::TooManyUnacknowledged | Code::TooManyLocks) {
                         later.extend(due);
                     } else {
-                        self.stats.failed += 1;
-                        self.stats.refused(format!("not sent: {code}"));
+                        self.stats.failed("not sent", payment.meant, code);
                     }
                 }
             }
         }
         later.into_iter().rev().for_each(|due| wallet.due.push_front(due));
+        coming.into_iter().for_each(|payee| self.wallets[payee as usize].coming += 1);
         let Some(step) = proposal.step else { return false };
         self.send_update(at, &step, socket);
         true
     }
 
-    fn send_update(&mut self, at: usize, step: &Step, socket: &mut Socket) {
+    pub(super) fn send_update(&mut self, at: usize, step: &Step, socket: &mut Socket) {
         let effects = self.wallets[at].channel.commit(step);
         for effect in effects {
             if effect == Effect::SendUpdate {

@@ -33,6 +33,11 @@ impl Report {
             row("measured, s", format!("{:.1}", self.seconds)),
             row("payments completed", self.payments_completed),
             row("payments failed", self.payments_failed),
+            row("payments that went as they were not meant to", self.payments_not_as_meant),
+            row(
+                "channels closed / opened",
+                format!("{} / {}", self.channels_closed, self.channels_opened),
+            ),
             row("payments a second", format!("{:.0}", self.payments_per_second)),
             row("latency p50 / p99 / p99.9, ms", three(&self.latency_ms)),
         ];

@@ -2,7 +2,7 @@
 //! to what the ledger holds.
 
 use anyhow::Result;
-use settlement::types::{Amount, Role};
+use settlement::types::{Amount, PerRole, Role};
 
 use super::Run;
 use crate::load::chain::{Chain, Held};
@@ -46,7 +46,8 @@ impl Verdict {
         let same = sent.0 == books.paid
             && received.0 == books.earned
             && wallet.wide() == net(Role::Wallet) + received.wide() - sent.wide()
-            && wallet.wide() + hub.wide() == escrow;
+            && wallet.wide() + hub.wide() == escrow
+            && held.paid.is_none_or(|paid| paid == PerRole { wallet: *wallet, hub: *hub });
         self.off += u64::from(!same);
         self.sent += sent.wide();
         self.received += received.wide();
@@ -62,10 +63,12 @@ impl Verdict {
 impl Run<'_> {
     pub(super) fn check(&mut self, hub: &Hub, chain: &Chain, fleets: &[Fleet]) -> Result<()> {
         let mut verdict = Verdict::default();
-        for wallet in fleets.iter().flat_map(|fleet| &fleet.wallets) {
-            let channel = &wallet.channel;
+        let open = fleets.iter().flat_map(|fleet| &fleet.wallets);
+        let open = open.map(|wallet| (&wallet.books, &wallet.channel));
+        let left = fleets.iter().flat_map(Fleet::left).map(|left| (&left.books, &left.channel));
+        for (books, channel) in open.chain(left) {
             verdict.count(&Account {
-                books: wallet.books,
+                books: *books,
                 sent: channel.outgoing().accepted.transferred,
                 received: channel.incoming().tally.transferred,
                 wallet: channel.balance(Role::Wallet),
@@ -109,7 +112,6 @@ fn ledger_adds_up(hub: &Hub, chain: &Chain) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use settlement::types::PerRole;
 
     fn account() -> Account {
         let deposited = PerRole { wallet: Amount(100), hub: Amount(50) };
@@ -150,6 +152,9 @@ mod tests {
         for (nth, change) in losses.into_iter().enumerate() {
             assert_eq!(verdict(change).lost, 1, "{nth}");
         }
+        let paid = |wallet, hub| Some(PerRole { wallet: Amount(wallet), hub: Amount(hub) });
+        assert!(verdict(|it| it.held.paid = paid(82, 68)).adds_up());
+        assert!(!verdict(|it| it.held.paid = paid(81, 69)).adds_up());
         let wrong: [Change; 6] = [
             |it| it.sent = Amount(29),
             |it| it.received = Amount(13),

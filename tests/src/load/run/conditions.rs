@@ -5,6 +5,7 @@ use settlement::params::Genesis;
 
 use super::Run;
 use crate::load::hub::Hub;
+use crate::load::options::{Options, Profile};
 
 impl Run<'_> {
     pub(super) fn conditions(&mut self, hub: &Hub, genesis: &Genesis) -> Result<()> {
@@ -16,7 +17,9 @@ impl Run<'_> {
         } else {
             "in the hub's process, and in its figures"
         };
+        let mixed = options.profile == Profile::Mixed;
         let loop_ = match options.rate {
+            _ if mixed => mix(options),
             Some(rate) => format!(
                 "open loop: {rate} payments a second fall due in groups of {}, each group at the \
                  next wallet in turn; latency counts from when a payment was due",
@@ -40,8 +43,13 @@ impl Run<'_> {
             loop_,
             format!(
                 "wallets: {} on {} thread(s), payees at random among those of the same thread, 1 \
-                 to 100 units each; a deposit of {} on either side; {} idle channels besides",
-                options.wallets, options.generator_threads, options.deposit, options.idle_channels
+                 to 100 units each; a deposit of {} on the wallet's side and {} on the hub's; {} idle \
+                 channels besides",
+                options.wallets,
+                options.generator_threads,
+                options.deposit,
+                options.inbound(),
+                options.idle_channels
             ),
             "nothing is signed ahead; every distinct batch signature of the hub's is checked, and \
              every rule on every update; wallets keep what they know in memory"
@@ -53,6 +61,23 @@ impl Run<'_> {
         self.report.conditions = conditions.into();
         Ok(())
     }
+}
+
+fn mix(options: &Options) -> String {
+    let pace = match options.rate {
+        Some(rate) => format!(
+            "open loop: {rate} payments a second fall due, latency counts from when they were due"
+        ),
+        None => "closed loop: a wallet goes on when nothing of its own is pending; latency counts \
+                 from when the update is made"
+            .to_owned(),
+    };
+    format!(
+        "{pace}; of 95 payments 70 are single ones, 20 come 16 to a signature, and 5 are to fail \
+         (unknown payee, no funds on the hub's side, refused by the payee); {} channels a second \
+         are closed by both sides and opened anew by their wallets",
+        options.churn
+    )
 }
 
 fn machine() -> (usize, String) {

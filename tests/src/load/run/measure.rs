@@ -1,12 +1,13 @@
 //! The measured time: what everything had used before and after it, and a look each second.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use super::Run;
+use crate::load::churn::Counts;
 use crate::load::generator::{Generator, Live, Shared, sum};
 use crate::load::hub::Hub;
 use crate::load::report::{LatencyMs, Sample};
@@ -21,25 +22,36 @@ struct Moment {
     own: Usage,
     metrics: HashMap<String, f64>,
     live: Counted,
+    closed: u64,
+    opened: u64,
 }
 
 struct Counted {
     completed: u64,
     failed: u64,
+    unmeant: u64,
     signatures: u64,
     updates_heard: u64,
     checked: u64,
 }
 
 impl Moment {
-    fn now(hub: &Hub, shared: &Shared, generators: &[Generator]) -> Result<Moment> {
+    fn now(
+        hub: &Hub,
+        shared: &Shared,
+        generators: &[Generator],
+        churned: &Counts,
+    ) -> Result<Moment> {
         let of = |figure: fn(&Live) -> &AtomicU64| sum(generators, figure);
         let metrics = hub.metrics()?;
         Ok(Moment {
             at_ns: shared.now_ns(),
+            closed: churned.closed.load(Relaxed),
+            opened: churned.opened.load(Relaxed),
             live: Counted {
                 completed: of(|live| &live.completed),
                 failed: of(|live| &live.failed),
+                unmeant: of(|live| &live.unmeant),
                 signatures: of(|live| &live.signatures),
                 updates_heard: of(|live| &live.updates_heard),
                 checked: of(|live| &live.checked),
@@ -67,7 +79,7 @@ impl Run<'_> {
     ) -> Result<Vec<Generator>> {
         self.say("warming up");
         let generators = pause(self.options.warm_up, generators, &mut || Ok(()))?;
-        let from = Moment::now(hub, shared, &generators)?;
+        let from = Moment::now(hub, shared, &generators, &self.churned)?;
         span.begin(from.at_ns);
         self.say("measuring");
         let mut samples = Vec::new();
@@ -76,7 +88,7 @@ impl Run<'_> {
             Ok(())
         };
         let generators = pause(self.options.seconds, generators, &mut look)?;
-        let to = Moment::now(hub, shared, &generators)?;
+        let to = Moment::now(hub, shared, &generators, &self.churned)?;
         span.end(to.at_ns);
         self.report.over_time = samples;
         self.measured(&from, &to);
@@ -94,6 +106,9 @@ impl Run<'_> {
         report.seconds = seconds;
         report.payments_completed = completed;
         report.payments_failed = to.live.failed - from.live.failed;
+        report.payments_not_as_meant = to.live.unmeant - from.live.unmeant;
+        report.channels_closed = to.closed - from.closed;
+        report.channels_opened = to.opened - from.opened;
         report.payments_per_second = completed as f64 / seconds;
         report.hub_cpu_us_per_payment = each(hub.cpu_s * 1e6);
         let threads = hub.threads.iter().map(|(name, s)| (name.clone(), each(s * 1e6)));
