@@ -149,5 +149,6 @@ fn text(hub: &Hub) -> String {
     for (index, queue) in hub.shared.queues.iter().enumerate() {
         let _ = writeln!(text, "hub_shard_queue{{shard=\"{index}\"}} {}", queue.len());
     }
+    text.push_str(&hub.peers().answers.text());
     text
 }

@@ -16,6 +16,7 @@
 
 mod admin;
 pub mod anchor;
+mod answers;
 mod api;
 mod checkpoint;
 pub mod cli;

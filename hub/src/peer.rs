@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use settlement::encoding::append;
@@ -11,6 +11,8 @@ use settlement::reject::Code;
 use settlement::types::PublicKey;
 use settlement::wire::Message;
 use tokio::sync::Notify;
+
+use crate::answers::{Answers, Watch};
 
 /// Frames of one lane that wait to be verified before the socket is read no further.
 const LANE_FRAMES: usize = 512;
@@ -28,6 +30,7 @@ pub(crate) struct Peer {
     lanes: Box<[Lane]>,
     /// Notified once it is being closed.
     ended: Notify,
+    watch: Watch,
     /// Changed by the router alone.
     pub(crate) signed: Mutex<SignedIn>,
 }
@@ -96,8 +99,14 @@ impl Peer {
             closing: AtomicBool::new(false),
             lanes: (0..lanes.max(1)).map(|_| lane()).collect(),
             ended: Notify::new(),
+            watch: Watch::new(Arc::default()),
             signed: Mutex::default(),
         }
+    }
+
+    /// The same, with the time of its answers counted among these.
+    pub(crate) fn watched(self, answers: &Arc<Answers>) -> Peer {
+        Peer { watch: Watch::new(answers.clone()), ..self }
     }
 
     /// Puts a message into the queue without waking the writer: [`Peer::wake`] does, once for many.
@@ -109,6 +118,7 @@ impl Peer {
         append(&mut out.bytes, message);
         let end = out.bytes.len();
         out.ends.push(end);
+        self.watch.queued(message);
         if end > self.out_bytes_max {
             // What it does not read it does not get: the memory is given back at once.
             *out = Out { closing: Some(Code::SlowConsumer), ..Out::default() };
@@ -164,11 +174,14 @@ impl Peer {
 
     /// Everything that waits to be written, as soon as there is something.
     pub(crate) async fn next_out(&self) -> Out {
+        // What was taken last is written by now.
+        self.watch.written();
         loop {
             {
                 let mut out = lock(&self.out);
                 if !out.ends.is_empty() || out.closing.is_some() {
                     let closing = out.closing;
+                    self.watch.writing();
                     return std::mem::replace(&mut out, Out { closing, ..Out::default() });
                 }
             }
@@ -178,6 +191,7 @@ impl Peer {
 
     /// Puts a frame that came in into the lane that `channel` belongs to, once it has room.
     pub(crate) async fn accept(&self, lane: usize, frame: Bytes) -> Scheduling {
+        self.watch.read(&frame);
         let Some(lane) = self.lanes.get(lane) else { return Scheduling::Done };
         loop {
             let room = lane.room.notified();

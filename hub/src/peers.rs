@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use settlement::reject::Code;
 use tokio::sync::Notify;
 
+use crate::answers::Answers;
 use crate::config::Config;
 use crate::peer::{Peer, SignedIn};
 
@@ -53,6 +54,8 @@ pub(crate) struct Peers {
     last: AtomicU64,
     standing: Mutex<Standing>,
     changed: Notify,
+    /// How long updates on all of them wait for answers.
+    pub(crate) answers: Arc<Answers>,
 }
 
 /// A connection's place.
@@ -128,7 +131,7 @@ impl Peers {
     /// Nobody yet.
     pub(crate) fn new(bounds: Bounds) -> Peers {
         let (standing, changed) = (Mutex::default(), Notify::new());
-        Peers { bounds, last: AtomicU64::new(0), standing, changed }
+        Peers { bounds, last: AtomicU64::new(0), standing, changed, answers: Arc::default() }
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -138,7 +141,8 @@ impl Peers {
     /// Takes a new connection in. Where there is no room, an older one has to leave.
     pub(crate) fn join(&self, config: &Config) -> Arc<Peer> {
         let id = self.last.fetch_add(1, Relaxed).saturating_add(1);
-        let peer = Arc::new(Peer::new(id, config.workers(), config.connections.out_bytes));
+        let peer = Peer::new(id, config.workers(), config.connections.out_bytes);
+        let peer = Arc::new(peer.watched(&self.answers));
         let mut standing = self.standing();
         standing.arriving.insert(id, Seat { peer: peer.clone(), without: 0 });
         standing.make_room(&self.bounds, id);
