@@ -251,7 +251,7 @@ impl Channel {
             let code = match standing.answer {
                 Some(Answer::Known { .. } | Answer::Expired) => return false,
                 Some(Answer::Failed(code)) => code,
-                Some(Answer::Held) | None => refusal_of(refused, *id),
+                Some(Answer::Held) | None => Refused::code_for(refused, *id),
             };
             effects.push(Effect::LockGone { id: *id, code });
             false
@@ -386,18 +386,4 @@ impl Channel {
             assert!(same, "channel {:?}: the tally is not what the proof says", self.id);
         }
     }
-}
-
-impl super::Outgoing {
-    fn mark_refused(&mut self, seq: u64, refused: bool) {
-        for proof in self.sent.iter_mut().filter(|proof| proof.seq == seq) {
-            proof.refused = refused;
-        }
-    }
-}
-
-/// Why the update was refused that would have added the lock.
-fn refusal_of(refused: &[Refused], id: u64) -> Code {
-    let with_lock = |r: &&Refused| r.flight.after.lock(id).is_some();
-    refused.iter().find(with_lock).map_or(Code::RefusedByHub, |refused| refused.code)
 }

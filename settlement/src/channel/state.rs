@@ -91,6 +91,14 @@ pub struct Refused {
     pub code: Code,
 }
 
+impl Refused {
+    /// Why the update was refused that would have added the lock.
+    pub(super) fn code_for(refused: &[Refused], lock: u64) -> Code {
+        let with_lock = |r: &&Refused| r.flight.after.lock(lock).is_some();
+        refused.iter().find(with_lock).map_or(Code::RefusedByHub, |refused| refused.code)
+    }
+}
+
 /// The direction that this side owns.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outgoing {
@@ -142,6 +150,13 @@ impl Outgoing {
     /// How many proofs the other side has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
         self.sent.iter().filter(|proof| proof.seq > self.retired_below).count()
+    }
+
+    /// Says of a proof whether it was refused.
+    pub(super) fn mark_refused(&mut self, seq: u64, refused: bool) {
+        for proof in self.sent.iter_mut().filter(|proof| proof.seq == seq) {
+            proof.refused = refused;
+        }
     }
 
     /// A receiver that does not know any more that it gave a lock up has not given it up: the lock
