@@ -119,13 +119,17 @@ impl<T: Signable> Signed<T> {
         cache: &mut BatchCache,
     ) -> Result<Verified<T>, SignatureError> {
         let root = self.path.root(&self.value.digest())?;
-        let batch = (key.public(), root, self.path.leaf_count);
-        if cache.knows(&batch, &self.signature) {
+        let leaf_count = self.path.leaf_count;
+        // A batch of one is never seen again: it would only push others out.
+        let batch = (leaf_count > 1).then(|| (key.public(), root, leaf_count));
+        if batch.as_ref().is_some_and(|batch| cache.knows(batch, &self.signature)) {
             return Ok(Verified { signed: self });
         }
         cache.checked = cache.checked.saturating_add(1);
-        key.verify(&batch_root(&root, self.path.leaf_count), &self.signature)?;
-        cache.remember(batch, self.signature);
+        key.verify(&batch_root(&root, leaf_count), &self.signature)?;
+        if let Some(batch) = batch {
+            cache.remember(batch, self.signature);
+        }
         Ok(Verified { signed: self })
     }
 
@@ -192,8 +196,7 @@ impl BatchCache {
     }
 
     fn remember(&mut self, batch: Batch, signature: Signature) {
-        // A batch of one is never seen again, so it would only push others out.
-        if self.capacity == 0 || batch.2 == 1 {
+        if self.capacity == 0 {
             return;
         }
         if self.known.insert(batch, signature).is_none() {
