@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use crate::anchor::AnchorReport;
 use crate::api::{as_problems, channel_id, from_ledger, refusal};
 use crate::hub::Hub;
+use crate::queue::Queue;
 
 /// How long a round of anchors may take.
 const ROUND: Duration = Duration::from_secs(60);
@@ -132,6 +133,13 @@ fn text(hub: &Hub) -> String {
     let router = &hub.shared.router;
     figures.push(("channels", "Channels not paid out.", false, router.channel_count() as u64));
     figures.push(("verify_queue", "Lanes to verify.", false, hub.pool.waiting() as u64));
+    let lanes = hub.config.workers() as u64;
+    figures.push(("lanes_per_connection", "Lanes of a connection.", false, lanes));
+    let queues = &hub.shared.queues;
+    figures.push(("shard_queues", "Shards.", false, queues.len() as u64));
+    let capacity = queues.first().map_or(0, Queue::capacity) as u64;
+    let help = "Inputs of wallets that a shard's queue takes.";
+    figures.push(("shard_queue_capacity", help, false, capacity));
     figures.push((
         "ready",
         "Whether payments are taken.",

@@ -1,7 +1,7 @@
 //! How long updates wait for their answers, from the hub's read to its write.
 //!
 //! A connection watches one of its updates at a time, and the next one that it watches is any of the
-//! next 64: so it costs next to nothing, and no payer can tell which. The time runs from the moment
+//! next 16: so it costs next to nothing, and no payer can tell which. The time runs from the moment
 //! at which the frame was read, before it waits for anything, to the moment at which the write with
 //! its answer was done.
 
@@ -18,7 +18,7 @@ const STEP: f64 = 1.25;
 /// The last bound is some two minutes.
 const BUCKETS: usize = 64;
 /// One update of so many is watched, on the average of half of that.
-const EVERY: u32 = 64;
+const EVERY: u32 = 16;
 /// Of an update that is not answered by then nothing is expected any more.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 /// An update's number among the messages.
@@ -194,7 +194,7 @@ mod tests {
         watch.writing();
         watch.written();
         assert_eq!(count(&answers), 1);
-        // The next one is watched at once: 64 % 64 pass before it.
+        // The next one is watched at once: 64 % 16 pass before it.
         watch.read(&update(1));
         watch.queued(&ack(1));
         watch.writing();

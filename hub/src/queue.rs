@@ -38,6 +38,11 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many items wait before [`Queue::push_all`] does.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// How many items wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().items.len()

@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod setup;
 pub mod socket;
 pub mod stats;
+pub mod throttle;
 pub mod usage;
 
 pub use options::Options;

@@ -262,6 +262,16 @@ impl Fleet {
         &self.terms
     }
 
+    /// Whether payments fall due by a schedule from now on.
+    pub fn set_open_loop(&mut self, open: bool) {
+        self.pace.open_loop = open;
+    }
+
+    /// Forgets payments that fell due and are not sent.
+    pub fn forget_due(&mut self) {
+        self.wallets.iter_mut().for_each(|wallet| wallet.due.clear());
+    }
+
     /// Looks at the ledger: before each turn.
     pub fn look(&mut self) {
         self.view = self.tip.view(&self.terms.info.policy);

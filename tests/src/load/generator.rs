@@ -60,6 +60,8 @@ pub struct Shared {
     /// Whether the end of the connections is expected.
     killed: AtomicBool,
     began: Instant,
+    /// Payments a second over all threads, as bits; 0 leaves each thread its own.
+    rate: AtomicU64,
 }
 
 impl Shared {
@@ -68,7 +70,7 @@ impl Shared {
     pub fn new(paying: bool) -> Arc<Shared> {
         let phase = AtomicU8::new(if paying { PAY } else { END });
         let (ready, killed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Arc::new(Shared { phase, ready, killed, began: Instant::now() })
+        Arc::new(Shared { phase, ready, killed, began: Instant::now(), rate: AtomicU64::new(0) })
     }
 
     /// Nanoseconds since the load began.
@@ -79,6 +81,11 @@ impl Shared {
     /// The hub is about to be killed: connections end.
     pub fn expect_the_end(&self) {
         self.killed.store(true, Relaxed);
+    }
+
+    /// From now on so many payments fall due in a second, and none of those before.
+    pub fn set_rate(&self, rate: f64) {
+        self.rate.store(rate.to_bits(), Relaxed);
     }
 
     /// No new payments: what is pending is brought to an end.
@@ -95,6 +102,10 @@ pub struct Pace {
     pub rate: Option<(f64, f64)>,
     /// Its share of the wallets that leave their channel in a second.
     pub leaving: Option<f64>,
+    /// Its share of a rate that is set for all threads together.
+    pub share: f64,
+    /// Payments under one signature.
+    pub per_signature: f64,
 }
 
 /// A thread that runs.
@@ -150,6 +161,8 @@ struct Loop<'a> {
     shared: Arc<Shared>,
     live: Arc<Live>,
     closed: bool,
+    /// The newest rate that was set, as bits.
+    rate: u64,
 }
 
 impl<'a> Loop<'a> {
@@ -170,7 +183,7 @@ impl<'a> Loop<'a> {
         }
         let listed = vec![false; connections];
         let to_write = Vec::new();
-        Ok(Loop { fleet, poll, sockets, to_write, listed, shared, live, closed: false })
+        Ok(Loop { fleet, poll, sockets, to_write, listed, shared, live, closed: false, rate: 0 })
     }
 
     fn run(mut self, pace: Pace) -> Result<()> {
@@ -195,6 +208,7 @@ impl<'a> Loop<'a> {
             self.fleet.look();
             let paying = self.shared.phase.load(Relaxed) == PAY;
             self.fleet.pay(paying);
+            self.change_rate(&mut payments, &pace, now_ns);
             if let (Some(payments), true) = (&mut payments, paying) {
                 payments.fall_due(self.fleet, now_ns);
             }
@@ -213,6 +227,15 @@ impl<'a> Loop<'a> {
             self.wait(&mut events, wait)?;
         }
         if self.shared.killed.load(Relaxed) { Ok(()) } else { bail!("the hub closed a connection") }
+    }
+
+    fn change_rate(&mut self, payments: &mut Option<Payments>, pace: &Pace, now_ns: u64) {
+        let bits = self.shared.rate.load(Relaxed);
+        if std::mem::replace(&mut self.rate, bits) != bits {
+            self.fleet.forget_due();
+            *payments =
+                Some(Payments::new(now_ns, f64::from_bits(bits) * pace.share, pace.per_signature));
+        }
     }
 
     /// Lets the wallets say what they want to, and writes it.
@@ -309,6 +332,7 @@ impl<'a> Loop<'a> {
         let (stats, live) = (&self.fleet.stats, &self.live);
         live.completed.store(stats.completed, Relaxed);
         live.failed.store(stats.failed, Relaxed);
+        live.backlog.store(self.fleet.backlog() as u64, Relaxed);
         live.unmeant.store(stats.unmeant, Relaxed);
         live.signatures.store(stats.signatures, Relaxed);
         live.updates_heard.store(stats.updates_heard, Relaxed);

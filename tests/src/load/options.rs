@@ -80,6 +80,10 @@ pub struct Options {
     /// Channels besides, whose wallets never sign in. They show what an idle channel costs.
     #[arg(long, default_value_t = 0)]
     pub idle_channels: usize,
+    /// Hold the hub to a fifth of a core, and offer it ten times what it carries there for
+    /// `--seconds`. A bound that is broken is exit code 1.
+    #[arg(long, conflicts_with = "rate")]
+    pub overload: bool,
     /// Run the ledger in a process of its own, and not in the hub's.
     #[arg(long)]
     pub separate_ledger: bool,
@@ -124,6 +128,9 @@ impl Options {
         let threads = self.generator_threads;
         if threads == 0 || self.connections < threads || self.wallets < threads.saturating_mul(2) {
             bail!("each of the --generator-threads needs a connection and two wallets");
+        }
+        if self.overload && self.profile == Profile::Mixed {
+            bail!("--overload goes with --profile spread or batch");
         }
         if self.connections > self.wallets {
             bail!("a connection without a wallet is none: at most {} of them", self.wallets);

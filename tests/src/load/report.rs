@@ -36,6 +36,57 @@ pub struct Sample {
     pub shard_queue: f64,
 }
 
+/// A bound.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// Of what.
+    pub what: String,
+    /// What was measured.
+    pub measured: f64,
+    /// What it may come to.
+    pub bound: f64,
+    /// Whether it did not come to more, or less.
+    pub kept: bool,
+}
+
+impl Check {
+    /// It may be so much and no more.
+    pub fn at_most(what: &str, measured: f64, bound: f64) -> Check {
+        Check { what: format!("{what}, at most"), measured, bound, kept: measured <= bound }
+    }
+
+    /// It must be so much.
+    pub fn at_least(what: &str, measured: f64, bound: f64) -> Check {
+        Check { what: format!("{what}, at least"), measured, bound, kept: measured >= bound }
+    }
+}
+
+/// What a hub did that was held to a part of a core. Answers are from the hub's read to its write, of
+/// a sample of updates, in its own histogram's buckets, each a quarter wider than the one before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Overload {
+    /// Payments a second that it carries so, in closed loop.
+    pub carried_per_second: f64,
+    /// Payments a second that fell due.
+    pub offered_per_second: f64,
+    /// Payments completed a second then.
+    pub completed_per_second: f64,
+    /// Payments that had fallen due at the end and were never sent.
+    pub not_taken: u64,
+    /// 99th percentile of its answers at half of what it carries.
+    pub answer_ms_normal: f64,
+    /// The same under overload.
+    pub answer_ms_overload: f64,
+    /// The same at half of what it carries, from a second after the overload.
+    pub answer_ms_after: f64,
+    /// The most lanes that waited to be verified.
+    pub most_lanes: f64,
+    /// The most inputs that waited for shards.
+    pub most_shard_inputs: f64,
+    /// The most resident memory.
+    pub most_rss_bytes: u64,
+}
+
 /// Everything that a run comes to. The names are those of `--json`, and stay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -107,6 +158,10 @@ pub struct Report {
     /// Whether what all channels hold adds up to all that was put into them, and the hub earned
     /// exactly its fees.
     pub conserved: bool,
+    /// What an overloaded hub did.
+    pub overload: Option<Overload>,
+    /// Bounds, and whether they were kept.
+    pub checks: Vec<Check>,
     /// Why payments failed, with how many.
     pub failures: Vec<(String, u64)>,
     /// The measured time second by second.
@@ -116,9 +171,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing was lost.
+    /// Whether nothing was lost, and every bound that was looked at was kept.
     pub fn is_good(&self) -> bool {
-        self.lost == 0 && self.conserved
+        self.lost == 0 && self.conserved && self.checks.iter().all(|check| check.kept)
     }
 }
 

@@ -4,6 +4,8 @@ mod books;
 mod conditions;
 mod measure;
 mod open;
+mod overload;
+mod soak;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,12 +27,18 @@ use super::hub::Hub;
 use super::mix::Deed;
 use super::options::{Options, Profile};
 use super::raw::Rounds;
-use super::report::{LatencyMs, Report};
+use super::report::{Check, LatencyMs, Report};
 use super::stats::{Span, Stats};
 use open::{Opened, Opener};
 
 /// How long the hub may take to see what the wallets have seen.
 const FOLLOW: Duration = Duration::from_secs(60);
+
+/// So many idle channels have to be served again within [`RESTART_S`]; of a tenth of them or more each
+/// may take [`CHANNEL_BYTES`].
+const MANY: usize = 100_000;
+const RESTART_S: f64 = 3.0;
+const CHANNEL_BYTES: f64 = 2_048.0;
 
 /// Runs it all. `say` is told what goes on.
 ///
@@ -164,6 +172,8 @@ impl Run<'_> {
         let start = |(nth, fleet): (usize, Fleet)| {
             let connections = share(options.connections, threads, nth);
             let pace = generator::Pace {
+                share: 1.0 / threads as f64,
+                per_signature: each,
                 leaving: options.churn().map(|rate| rate / threads as f64),
                 rate: options.rate.map(|rate| (rate / threads as f64, each)),
             };
@@ -178,9 +188,13 @@ impl Run<'_> {
         for fleet in &mut fleets {
             fleet.stats.span = span.clone();
         }
+        if self.options.overload {
+            return self.overload(hub, fleets);
+        }
         let shared = Shared::new(true);
         let generators = self.start(hub, fleets, &shared);
         let generators = self.measure(hub, generators, &shared, &span)?;
+        self.check_queues(hub)?;
         shared.expect_the_end();
         hub.kill();
         generators.into_iter().map(Generator::join).collect()
@@ -192,6 +206,7 @@ impl Run<'_> {
         for fleet in fleets {
             all.merge(&std::mem::take(&mut fleet.stats));
         }
+        self.check_minutes(&all);
         let ms = |share| all.latencies.ms(share);
         let report = &mut self.report;
         report.latency_ms = LatencyMs { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) };
@@ -227,6 +242,19 @@ impl Run<'_> {
         report.per_signature = options.per_signature();
         report.rate = options.rate;
         report.raw = self.raw.median();
+        let idle = options.idle_channels;
+        if idle >= MANY / 10 {
+            let each = report.rss_bytes_per_channel;
+            report.checks.push(Check::at_most(
+                "resident bytes an idle channel",
+                each,
+                CHANNEL_BYTES,
+            ));
+        }
+        if idle >= MANY {
+            let took = report.restart_seconds;
+            report.checks.push(Check::at_most("restart, s", took, RESTART_S));
+        }
         if report.raw.verify_us > 0.0 {
             report.hub_cpu_in_verifications = report.hub_cpu_us_per_payment / report.raw.verify_us;
         }

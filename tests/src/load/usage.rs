@@ -81,8 +81,11 @@ mod tests {
     fn this_process_uses_what_it_burns() {
         let before = Usage::of(std::process::id()).unwrap();
         let began = std::time::Instant::now();
-        while began.elapsed().as_millis() < 100 {}
-        let used = Usage::of(std::process::id()).unwrap().since(&before);
+        let mut used = Usage::default();
+        // How long that takes is for the machine's other processes to say.
+        while used.cpu_s <= 0.05 && began.elapsed().as_secs() < 60 {
+            used = Usage::of(std::process::id()).unwrap().since(&before);
+        }
         assert!(used.cpu_s > 0.05 && used.rss > 0, "{used:?}");
         assert!(used.threads.values().sum::<f64>() > 0.05);
     }

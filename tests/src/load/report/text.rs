@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{LatencyMs, Report, Sample};
+use super::{LatencyMs, Overload, Report, Sample};
 
 /// What a figure is, and the figure.
 pub(super) type Row = (String, String);
@@ -96,12 +96,30 @@ impl Report {
     }
 
     fn end(&self) -> Vec<Row> {
-        vec![
+        let mut rows = vec![
             row("restart after kill -9, s", format!("{:.2}", self.restart_seconds)),
             row("payments lost", self.lost),
             row("conserved", self.conserved),
-        ]
+        ];
+        rows.extend(self.overload.iter().flat_map(overload));
+        rows.extend(self.checks.iter().map(|check| {
+            let kept = if check.kept { "kept" } else { "BROKEN" };
+            row(&check.what, format!("{:.1} of {:.1}, {kept}", check.measured, check.bound))
+        }));
+        rows
     }
+}
+
+fn overload(seen: &Overload) -> [Row; 3] {
+    let (carried, offered) = (seen.carried_per_second, seen.offered_per_second);
+    let (normal, during) = (seen.answer_ms_normal, seen.answer_ms_overload);
+    let rates = format!("{carried:.0} / {offered:.0} / {:.0}", seen.completed_per_second);
+    let answers = format!("{normal:.1} / {during:.1} / {:.1}", seen.answer_ms_after);
+    [
+        row("payments/s carried / offered / completed", rates),
+        row("p99 of answers before / in / after, ms", answers),
+        row("most memory then, MiB", mebibytes(seen.most_rss_bytes)),
+    ]
 }
 
 fn row(what: &str, figure: impl ToString) -> Row {

@@ -39,7 +39,11 @@ impl Run<'_> {
                  development ledger {ledger}: a block every {} ms",
                 options.shards, genesis.block_interval_ms
             ),
-            format!("its data: {}", disk(self.dir)),
+            format!(
+                "its data: {}; {} MiB of cache for its index",
+                disk(self.dir),
+                hub::config::Storage::default().cache_bytes >> 20
+            ),
             loop_,
             format!(
                 "wallets: {} on {} thread(s), payees at random among those of the same thread, 1 \

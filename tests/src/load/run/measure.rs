@@ -130,9 +130,9 @@ impl Run<'_> {
     }
 }
 
-fn sample(hub: &Hub) -> Result<Sample> {
+pub(super) fn sample(hub: &Hub) -> Result<Sample> {
     let metrics = hub.metrics()?;
-    let queues = metrics.iter().filter(|(name, _)| name.starts_with("hub_shard_queue"));
+    let queues = metrics.iter().filter(|(name, _)| name.starts_with("hub_shard_queue{"));
     Ok(Sample {
         payments: 0,
         latency_ms: LatencyMs::default(),
