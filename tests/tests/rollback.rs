@@ -46,6 +46,18 @@ fn pay_around(wallets: &mut [Driver], count: usize) {
     }
 }
 
+/// Waits until each can pay the next: a hub that was started again fails payments for wallets that
+/// are not back yet.
+fn payments_go_on(wallets: &mut [Driver]) {
+    for _ in 0..wallets.len() {
+        wallets.rotate_left(1);
+        let (payer, rest) = wallets.split_first_mut().unwrap();
+        eventually("that payments go on", BLOCKS_PATIENCE, || {
+            (try_to_pay(payer, &rest[0], 1, false) == 1).then_some(())
+        });
+    }
+}
+
 /// What each holds once everything has come to rest.
 fn at_rest(wallets: &mut [Driver]) -> Vec<(u64, u64)> {
     let ended = |report: &Report| report.all_ended();
@@ -85,6 +97,7 @@ fn a_hub_restored_from_before_its_last_thousand_payments_takes_them_back() {
     let (part, copy) = (data.join("hub"), dir.path().join("copy"));
     copy_dir(&part, &copy);
     hub.start_again();
+    payments_go_on(&mut wallets);
     pay_around(&mut wallets, 333);
     let before = at_rest(&mut wallets);
     let height = hub.http.height();
@@ -96,13 +109,7 @@ fn a_hub_restored_from_before_its_last_thousand_payments_takes_them_back() {
 
     // Every wallet shows the hub what it has forgotten. Payments on the same channels go on once the
     // hub has leapt; until then they are refused, or fail.
-    for _ in 0..wallets.len() {
-        wallets.rotate_left(1);
-        let (payer, rest) = wallets.split_first_mut().unwrap();
-        eventually("that payments go on", BLOCKS_PATIENCE, || {
-            (try_to_pay(payer, &rest[0], 1, false) == 1).then_some(())
-        });
-    }
+    payments_go_on(&mut wallets);
     pay_around(&mut wallets, 5);
     let after = at_rest(&mut wallets);
     let fee = hub.info().fees.fee(Amount(WORTH)).unwrap().0;
