@@ -58,6 +58,9 @@ pub struct Config {
     pub shards: u16,
     /// Threads that check signatures; 0 is one for each core.
     pub verify_workers: usize,
+    /// Ask the system to let each thread finish its turn when another one of the hub wakes up, which
+    /// makes a payment cheaper under load.
+    pub batch_scheduling: bool,
     /// What is logged, as `tracing` filters write it; `RUST_LOG` wins.
     pub log: String,
     /// What the hub takes for passing payments on.
@@ -149,6 +152,7 @@ impl Default for Config {
             anchor_interval_ms: None,
             shards: 1,
             verify_workers: 0,
+            batch_scheduling: true,
             log: "info".to_owned(),
             fees: Fees::default(),
             channels: Channels::default(),

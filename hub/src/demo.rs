@@ -57,6 +57,7 @@ pub(crate) struct DemoArgs {
 /// When the demo could not be carried through: a file, a socket, a setting.
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let place = Place::of(args.data_dir.as_deref())?;
+    let _ = crate::scheduling::finish_turns();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let report = runtime.block_on(play(args, place.path()))?;
     drop(runtime);

@@ -38,6 +38,7 @@ mod queue;
 mod remote;
 mod router;
 mod run;
+mod scheduling;
 pub mod shard;
 mod shards;
 mod tickets;

@@ -12,6 +12,9 @@ use crate::run::start;
 /// Runs a hub in this process.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
     log_to_stderr(&config.log);
+    if config.batch_scheduling {
+        let _ = crate::scheduling::finish_turns();
+    }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(serve(config))
 }

@@ -1,0 +1,51 @@
+//! How the operating system divides cores among the hub's threads.
+//!
+//! A payment passes from thread to thread: socket, verify worker, shard, committer, outbox. Where
+//! each wake-up takes the core from whoever computes, every thread finds little to do when it runs,
+//! and a worker finds its tables out of the cache when it goes on. `SCHED_BATCH` lets a thread finish
+//! its turn, a few milliseconds at most; what has gathered meanwhile is then done at once. An idle
+//! core still takes a woken thread at once.
+
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
+};
+
+const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+
+/// Has this thread, and those that it starts from now on, not take a core from another thread that
+/// has not finished its turn. Says whether that holds now: a niceness that somebody gave the process
+/// is left alone, and with it everything else.
+pub(crate) fn finish_turns() -> bool {
+    if !matches!(rustix::process::getpriority_process(None), Ok(0)) {
+        return false;
+    }
+    // The middle of the range is the niceness that the thread has already.
+    let Ok(middle) = ThreadPriorityValue::try_from(50) else { return false };
+    let middle = ThreadPriority::Crossplatform(middle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), middle, BATCH) {
+        tracing::warn!(%error, "a wake-up may take the core from a thread that computes");
+        return false;
+    }
+    thread_schedule_policy() == Ok(BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+    use super::*;
+
+    #[test]
+    fn threads_finish_their_turns_and_so_do_those_they_start() {
+        let nice = || rustix::process::getpriority_process(None);
+        let before = nice();
+        let started = std::thread::spawn(|| {
+            assert!(finish_turns());
+            std::thread::spawn(thread_schedule_policy).join().unwrap()
+        });
+        assert_eq!(started.join().unwrap(), Ok(BATCH));
+        assert_eq!(nice(), before);
+        assert_ne!(thread_schedule_policy(), Ok(BATCH), "nobody else's thread is changed");
+    }
+}
