@@ -17,6 +17,10 @@ const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSch
 /// has not finished its turn. Says whether that holds now: a niceness that somebody gave the process
 /// is left alone, and with it everything else.
 pub(crate) fn finish_turns() -> bool {
+    // Whoever starts the program may have seen to it, and have taken the right to do so away.
+    if thread_schedule_policy() == Ok(BATCH) {
+        return true;
+    }
     if !matches!(rustix::process::getpriority_process(None), Ok(0)) {
         return false;
     }
