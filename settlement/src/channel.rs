@@ -46,6 +46,7 @@ use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, ChannelId, Height, PerRole, Role};
 
+pub use answer::Weighed;
 pub use commit::{Effect, Step};
 pub use dispute::Duty;
 pub use forgotten::Hold;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use by_lock::ByLock;
 
-use crate::crypto::{Tag, chain_step, chain_to, digest};
+use crate::crypto::{Tag, chain_step, digest};
 use crate::types::{Amount, Anchor, Hash, Height, Secret};
 
 /// The most steps of one lock: 2^16.
@@ -32,6 +32,50 @@ pub struct Lock {
     pub steps: u32,
     /// Claims count in blocks below this height.
     pub expiry: Height,
+}
+
+/// Whether a secret is more likely deeper than the one that is known, or earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    /// As a payee's that redeems on.
+    Deeper,
+    /// As a sender's that settles what it has heard of, while more is known here already.
+    Earlier,
+}
+
+/// How deep a secret is in a lock, and what it cost to find out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Steps from the secret to the anchor, at least 1; `None` when it does not fit.
+    pub steps: Option<u32>,
+    /// Hashes made.
+    pub hashes: u32,
+}
+
+/// Counts the hashes that a measurement makes.
+struct Walk {
+    hashes: u32,
+}
+
+impl Walk {
+    /// Hashes on from `value`, at most `most` times, until one is met that `found` says: how many
+    /// steps it took, and the value.
+    fn until(
+        &mut self,
+        mut value: [u8; 32],
+        most: u32,
+        found: impl Fn(&[u8; 32]) -> bool,
+    ) -> Option<(u32, [u8; 32])> {
+        for steps in 1..=most {
+            value = chain_step(&value);
+            if found(&value) {
+                self.hashes = self.hashes.saturating_add(steps);
+                return Some((steps, value));
+            }
+        }
+        self.hashes = self.hashes.saturating_add(most);
+        None
+    }
 }
 
 /// What one lock settles for.
@@ -69,8 +113,39 @@ impl Lock {
 
     /// The same, looking no further than `limit` steps.
     pub fn redeem_within(&self, secret: &Secret, limit: u32) -> Option<Redeemed> {
-        let steps = chain_to(secret, &self.anchor, self.steps.min(limit))?;
+        let steps = self.measure(secret, None, limit, Guess::Deeper).steps?;
         self.redeemed(secret, steps)
+    }
+
+    /// How deep a secret is. From the deepest one that is `known`, with its depth, no step is walked
+    /// a second time towards the anchor: a deeper secret costs what it is deeper by, at most
+    /// `beyond`, and an earlier one what it is earlier by. `guess` says which is looked for first. A
+    /// secret that does not fit costs `beyond` and the known depth at most.
+    pub fn measure(
+        &self,
+        secret: &Secret,
+        known: Option<(Secret, u32)>,
+        beyond: u32,
+        guess: Guess,
+    ) -> Measured {
+        let (deepest, depth) = known.map_or((self.anchor.0, 0), |(known, depth)| (known.0, depth));
+        let mut walk = Walk { hashes: 0 };
+        let most = beyond.min(self.steps.saturating_sub(depth));
+        let deeper = |walk: &mut Walk| {
+            let anchor = |value: &[u8; 32]| *value == deepest || *value == self.anchor.0;
+            let (steps, at) = walk.until(secret.0, most, anchor)?;
+            Some(if at == deepest { depth.saturating_add(steps) } else { steps })
+        };
+        let earlier = |walk: &mut Walk| {
+            let back = depth.saturating_sub(1);
+            let (steps, _) = walk.until(deepest, back, |value| *value == secret.0)?;
+            depth.checked_sub(steps)
+        };
+        let steps = match guess {
+            Guess::Deeper => deeper(&mut walk).or_else(|| earlier(&mut walk)),
+            Guess::Earlier => earlier(&mut walk).or_else(|| deeper(&mut walk)),
+        };
+        Measured { steps, hashes: walk.hashes }
     }
 
     /// The secrets on the way from the anchor to one that is `steps` before it, in this order and at
@@ -148,6 +223,45 @@ mod tests {
                 assert!(redeemed.steps > known);
                 known = redeemed.steps;
             }
+        }
+    }
+
+    /// Whatever is known, a secret's depth is the same; and no step between the anchor and what is
+    /// known is walked on the way to it.
+    #[test]
+    fn what_is_known_makes_a_measurement_cheaper_and_changes_nothing() {
+        let steps = 40;
+        let lock = lock([6; 32], steps);
+        let at = |depth: u32| Secret((depth..steps).fold([6; 32], |value, _| chain_step(&value)));
+        for known in [0, 1, 10, 39, 40] {
+            let before = (known > 0).then(|| (at(known), known));
+            for depth in 1..=steps {
+                for guess in [Guess::Deeper, Guess::Earlier] {
+                    let measured = lock.measure(&at(depth), before, 64, guess);
+                    if depth != known {
+                        assert_eq!(measured.steps, Some(depth), "{known} {depth} {guess:?}");
+                    }
+                }
+                let deeper = lock.measure(&at(depth), before, 64, Guess::Deeper);
+                let earlier = lock.measure(&at(depth), before, 64, Guess::Earlier);
+                match depth.cmp(&known) {
+                    std::cmp::Ordering::Greater => assert_eq!(deeper.hashes, depth - known),
+                    std::cmp::Ordering::Less => assert_eq!(earlier.hashes, known - depth),
+                    std::cmp::Ordering::Equal => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_does_not_fit_costs_what_is_allowed_and_what_is_known() {
+        let lock = lock([7; 32], 40);
+        let known = Secret((0..30).fold([7; 32], |value, _| chain_step(&value)));
+        for guess in [Guess::Deeper, Guess::Earlier] {
+            let junk = lock.measure(&Secret([8; 32]), Some((known, 10)), 5, guess);
+            assert_eq!(junk, Measured { steps: None, hashes: 5 + 9 });
+            let deep = Secret((0..24).fold([7; 32], |value, _| chain_step(&value)));
+            assert_eq!(lock.measure(&deep, Some((known, 10)), 5, guess).steps, None, "too far");
         }
     }
 

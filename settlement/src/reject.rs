@@ -82,6 +82,7 @@ codes! {
     125 DropNotAllowed "drop_not_allowed" true "the lock has neither expired nor been given up by its receiver";
     126 TotalsMismatch "totals_mismatch" false "the totals or the locks root are not what the operations make";
     127 Overdraft "overdraft" false "the update spends more than the sender's side of the channel holds";
+    128 HashBudget "hash_budget" true "the wallet has asked for more hashing than one wallet gets within a second; say it again a second later";
 
     // 2xx: why a payment failed.
     201 UnknownPayee "unknown_payee" false "the payee has no channel with this hub in this asset";
@@ -105,6 +106,7 @@ codes! {
     219 RefusedByHub "refused_by_hub" false "the hub refused the update that carried the lock";
     220 ChannelClosing "channel_closing" false "a channel on the way is closing";
     221 Unanswered "unanswered" true "the payment was not answered in time";
+    222 StreamClosed "stream_closed" false "the payee takes no more steps of this stream";
 
     // 3xx: a connection.
     301 UnsupportedVersion "unsupported_version" false "no common protocol version";
@@ -178,6 +180,9 @@ codes! {
     612 NotProved "not_proved" false "what is shown of the channel does not prove it";
     613 NotCounted "not_counted" false "what the hub shows does not prove that it counts the channel in what it owes";
     614 CountedTooLow "counted_too_low" false "the hub has signed that it owes less in the channel than it does";
+    615 UnknownStream "unknown_stream" false "this wallet has no such stream, or it has ended";
+    616 StreamSpent "stream_spent" true "the stream's locks have fewer steps left than that";
+    617 StepMismatch "step_mismatch" false "the step does not fit the stream's chain";
 
     // 7xx: a watchtower.
     701 BadAnswer "bad_answer" false "this is no answer that a wallet makes for a watchtower";

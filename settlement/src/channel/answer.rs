@@ -1,7 +1,7 @@
 //! What becomes of locks: secrets and failures, from either side, and expiry.
 
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
-use crate::lock::{Lock, STEPS_MAX};
+use crate::lock::{Guess, Lock, STEPS_MAX};
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
 use crate::types::{Height, Secret};
@@ -21,10 +21,15 @@ impl Channel {
         secret: &Secret,
         now: &Now<'_>,
     ) -> Result<Option<Step>, Code> {
-        let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
+        self.weigh_reveal(id, secret, now).0
+    }
+
+    /// The same, with how many hashes it took to find out.
+    pub fn weigh_reveal(&self, id: u64, secret: &Secret, now: &Now<'_>) -> Weighed {
+        let Some(standing) = self.out.standing.get(&id) else { return (Ok(None), 0) };
         let late = standing.lock.expired_at(now.view.height);
         if late && rule_is_on(Rule::LateSecret) {
-            return Ok(None);
+            return (Ok(None), 0);
         }
         self.measure_own(id, secret, HASHES_PER_MESSAGE)
     }
@@ -41,17 +46,18 @@ impl Channel {
     /// A secret for a lock of this side's direction that has become public on the ledger in time,
     /// however deep: it counts there, or may, and whoever brought it paid for its hashes.
     pub(super) fn learn(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
-        self.measure_own(id, secret, STEPS_MAX)
+        self.measure_own(id, secret, STEPS_MAX).0
     }
 
-    fn measure_own(&self, id: u64, secret: &Secret, hashes: u32) -> Result<Option<Step>, Code> {
-        let Some(standing) = self.out.standing.get(&id) else { return Ok(None) };
+    fn measure_own(&self, id: u64, secret: &Secret, most: u32) -> Weighed {
+        let Some(standing) = self.out.standing.get(&id) else { return (Ok(None), 0) };
         // The money is back for good: no claim that counts can come any more.
         if standing.answer == Some(Answer::Expired) {
-            return Ok(None);
+            return (Ok(None), 0);
         }
-        let answer = measure(&standing.lock, standing.answer, secret, hashes)?;
-        Ok(answer.map(|answer| Step::PeerAnswered { id, answer }))
+        let (answer, hashes) = measure(&standing.lock, standing.answer, secret, most);
+        let step = answer.map(|answer| Some(Step::PeerAnswered { id, answer: answer? }));
+        (step, hashes)
     }
 
     /// The other side gives up a lock of this side's direction. `None` when that changes nothing:
@@ -70,7 +76,26 @@ impl Channel {
     pub fn reveal(&self, id: u64, secret: &Secret) -> Result<Option<Step>, Code> {
         let lock = self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
         let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
-        let answer = measure(lock, known.answer, secret, HASHES_PER_MESSAGE)?;
+        let (answer, _) = measure(lock, known.answer, secret, HASHES_PER_MESSAGE);
+        Ok(answer?.map(|answer| Step::Answered { id, answer }))
+    }
+
+    /// The same for a secret that was measured already, in another lock on the same chain: `left`
+    /// steps of it lie beyond the secret. No hash is made.
+    ///
+    /// # Errors
+    /// [`Code::UnknownLock`].
+    pub fn reveal_measured(
+        &self,
+        id: u64,
+        secret: &Secret,
+        left: u32,
+    ) -> Result<Option<Step>, Code> {
+        let lock = self.inc.tally.lock(id).ok_or(Code::UnknownLock)?;
+        let known = self.inc.locks.get(&id).ok_or(Code::UnknownLock)?;
+        let known = known_in(known.answer).map_or(0, |(_, steps)| steps);
+        let steps = lock.steps.checked_sub(left).filter(|steps| *steps > known);
+        let answer = steps.map(|steps| Answer::Known { secret: *secret, steps });
         Ok(answer.map(|answer| Step::Answered { id, answer }))
     }
 
@@ -148,27 +173,35 @@ impl Channel {
     }
 }
 
+/// What something comes to, and how many hashes it took to find out.
+pub type Weighed = (Result<Option<Step>, Code>, u32);
+
+/// The deepest secret that is known, and how deep it is.
+pub(super) fn known_in(answer: Option<Answer>) -> Option<(Secret, u32)> {
+    match answer {
+        Some(Answer::Known { secret, steps }) => Some((secret, steps)),
+        _ => None,
+    }
+}
+
 /// What a secret newly tells about a lock, for at most so many hashes beyond what is known; `None`
-/// when it tells nothing new.
+/// when it tells nothing new. With it, how many were made.
 fn measure(
     lock: &Lock,
     before: Option<Answer>,
     secret: &Secret,
-    hashes: u32,
-) -> Result<Option<Answer>, Code> {
-    let known_steps = match before {
-        Some(Answer::Known { secret: known, .. }) if known == *secret => return Ok(None),
-        Some(Answer::Known { steps, .. }) => steps,
-        _ => 0,
-    };
+    most: u32,
+) -> (Result<Option<Answer>, Code>, u32) {
+    let known = known_in(before);
     // What was settled already comes around again after a reconnect.
-    if secret.0 == lock.anchor.0 {
-        return Ok(None);
+    if secret.0 == lock.anchor.0 || known.is_some_and(|(known, _)| known == *secret) {
+        return (Ok(None), 0);
     }
-    let limit = known_steps.saturating_add(hashes);
-    let redeemed = lock.redeem_within(secret, limit).ok_or(Code::SecretMismatch)?;
-    if redeemed.steps <= known_steps {
-        return Ok(None);
-    }
-    Ok(Some(Answer::Known { secret: *secret, steps: redeemed.steps }))
+    let measured = lock.measure(secret, known, most, Guess::Deeper);
+    let known_steps = known.map_or(0, |(_, steps)| steps);
+    let answer = measured
+        .steps
+        .ok_or(Code::SecretMismatch)
+        .map(|steps| (steps > known_steps).then_some(Answer::Known { secret: *secret, steps }));
+    (answer, measured.hashes)
 }

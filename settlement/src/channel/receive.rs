@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::known_in;
 use super::tally::{Change, Tally};
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Step, UNACKNOWLEDGED_MAX};
 use crate::crypto::{BatchCache, Signed, Verified, VerifyingKey};
-use crate::lock::{Lock, Redeemed, STEPS_MAX};
+use crate::lock::{Guess, Lock, Redeemed, STEPS_MAX};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
@@ -41,6 +42,11 @@ impl VerifiedUpdate {
     /// The proof that was signed.
     pub fn proof(&self) -> &BalanceProof {
         self.proof.value()
+    }
+
+    /// What it asks for, in order.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
     }
 
     /// Whether it commits more of its owner's money.
@@ -162,17 +168,17 @@ impl Channel {
     /// What a secret redeems of a lock as it stands within the update: with no hash when it is the
     /// one that this side has measured already, and counting only the hashes beyond that one.
     fn redeem(&self, lock: &Lock, secret: &Secret, hashes: &mut u32) -> Result<Redeemed, Code> {
-        let known_steps = match self.known_of(lock) {
-            Some(Answer::Known { secret: known, steps }) if known == *secret => {
-                return lock.redeemed(secret, steps).ok_or(Code::AmountOverflow);
+        let known = known_in(self.known_of(lock));
+        let known_steps = known.map_or(0, |(_, steps)| steps);
+        let steps = match known {
+            Some((known, steps)) if known == *secret => steps,
+            _ => {
+                let measured = lock.measure(secret, known, *hashes, Guess::Earlier);
+                measured.steps.ok_or(Code::SecretMismatch)?
             }
-            Some(Answer::Known { steps, .. }) => steps,
-            _ => 0,
         };
-        let limit = known_steps.saturating_add(*hashes);
-        let redeemed = lock.redeem_within(secret, limit).ok_or(Code::SecretMismatch)?;
-        *hashes = hashes.saturating_sub(redeemed.steps.saturating_sub(known_steps));
-        Ok(redeemed)
+        *hashes = hashes.saturating_sub(steps.saturating_sub(known_steps));
+        lock.redeemed(secret, steps).ok_or(Code::AmountOverflow)
     }
 
     fn known_of(&self, lock: &Lock) -> Option<Answer> {

@@ -49,6 +49,10 @@ pub enum Tag {
     Request,
     /// The key of a payload that travels sealed from payer to payee.
     Payload,
+    /// The key of what a wallet sends another through the relay.
+    Relay,
+    /// The nonce of a message on the relay, from its key and content.
+    RelayNonce,
     /// A wallet's key, from the seed of its mnemonic.
     WalletKey,
     /// A channel under a header's state root.
@@ -63,7 +67,7 @@ pub enum Tag {
     LiabilityRoot,
 }
 
-const TAGS: [(Tag, &str); 25] = [
+const TAGS: [(Tag, &str); 27] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -89,6 +93,8 @@ const TAGS: [(Tag, &str); 25] = [
     (Tag::Liability, "payhub/v1/liability"),
     (Tag::LiabilityNode, "payhub/v1/liability-node"),
     (Tag::LiabilityRoot, "payhub/v1/liability-root"),
+    (Tag::Relay, "payhub/v1/relay"),
+    (Tag::RelayNonce, "payhub/v1/relay-nonce"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));

@@ -68,7 +68,9 @@ fn use_of(tag: Tag) -> Use {
         | Tag::StateRoot
         | Tag::Liability
         | Tag::LiabilityNode
-        | Tag::LiabilityRoot => Use::Hashed,
+        | Tag::LiabilityRoot
+        | Tag::Relay
+        | Tag::RelayNonce => Use::Hashed,
         Tag::Request => Use::Reserved,
     }
 }

@@ -1,7 +1,6 @@
 //! Blocks: what a follower refuses, what fits into one, and what a digest covers.
 
 use super::super::fixture::*;
-use super::super::known_keys::KnownKeys;
 use super::*;
 use crate::block::SignedHeader;
 use crate::crypto::SigningKey;
@@ -124,7 +123,7 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
         tip: Height(0),
         terms: &lookup,
         in_block: false,
-        wallet_keys: &KnownKeys::default(),
+        wallet_keys: &HashMap::new(),
         workers: w.ledger.workers,
     };
     let verify = |tx: Transaction| VerifiedTx::verify(tx, &keys).unwrap();
