@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use settlement::liabilities::{Liabilities, LiabilityProof};
 use settlement::params::{Asset, Policy};
-use settlement::types::{Amount, ChannelId, Height, LedgerId, PublicKey, Signature, TxId};
+use settlement::types::{Amount, Anchor, ChannelId, Height, LedgerId, PublicKey, Signature, TxId};
+use settlement::update::Memo;
 
 /// What a hub takes for passing a payment on: `base + ppm` of the amount, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,42 @@ impl FeePolicy {
         let share = Amount::from_wide(share.checked_div(1_000_000)?)?;
         self.base.checked_add(share)
     }
+}
+
+/// How the fee of a lock of many steps is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamFee {
+    /// On top of each step's unit: what is not streamed costs nothing.
+    PerStep(Amount),
+    /// In one direct payment to the hub, in the update that adds the lock. Its memo is
+    /// [`upfront_memo`], and the lock's unit goes to the payee whole.
+    Upfront(Amount),
+}
+
+impl FeePolicy {
+    /// The fee for passing a lock of so many steps on, and how it is paid: per step where rounding
+    /// up `steps` times makes it dearer by a tenth at most than for the whole amount at once, else
+    /// upfront. A base that is not zero is so paid once for a lock, not once for each step. `None`
+    /// when it overflows.
+    pub fn stream(&self, unit: Amount, steps: u32) -> Option<StreamFee> {
+        let whole = self.fee(unit.checked_mul(steps)?)?;
+        let per_step = self.fee(unit)?;
+        let sum = per_step.wide().checked_mul(i128::from(steps))?;
+        let sensible = sum.checked_mul(10)? <= whole.wide().checked_mul(11)?;
+        Some(if sensible { StreamFee::PerStep(per_step) } else { StreamFee::Upfront(whole) })
+    }
+}
+
+const UPFRONT: &[u8] = b"stream-fee";
+
+/// The memo of a direct payment that pays the fee for the lock with this anchor.
+pub fn upfront_memo(anchor: &Anchor) -> Memo {
+    Memo::new([UPFRONT, anchor.as_slice()].concat()).unwrap_or_default()
+}
+
+/// The lock that a direct payment with this memo pays the fee for.
+pub fn upfront_anchor(memo: &Memo) -> Option<Anchor> {
+    memo.as_slice().strip_prefix(UPFRONT)?.try_into().ok().map(Anchor)
 }
 
 /// `GET /v1/info`.
@@ -115,5 +152,34 @@ mod tests {
             assert_eq!(fees.fee(Amount(amount)), Some(Amount(expected)), "{fees:?} of {amount}");
         }
         assert_eq!(fees(1, 1_000_000).fee(Amount(u64::MAX)), None);
+    }
+
+    #[test]
+    fn a_stream_pays_per_step_where_that_rounds_sensibly() {
+        use StreamFee::{PerStep, Upfront};
+        let fees = |base, ppm| FeePolicy { id: 1, base: Amount(base), ppm };
+        let cases = [
+            (fees(0, 0), 1, 65_536, Some(PerStep(Amount(0)))),
+            (fees(0, 1_000), 1_000, 100, Some(PerStep(Amount(1)))),
+            // 2 a step, which is 200 for 100 steps; at once it is 101.
+            (fees(0, 1_000), 1_001, 100, Some(Upfront(Amount(101)))),
+            (fees(0, 1_000), 10_001, 100, Some(PerStep(Amount(11)))),
+            (fees(0, 1_000), 1, 1_000, Some(Upfront(Amount(1)))),
+            (fees(1, 0), 1_000, 100, Some(Upfront(Amount(1)))),
+            (fees(1, 0), 1_000, 1, Some(PerStep(Amount(1)))),
+            (fees(0, 0), u64::MAX, 2, None),
+        ];
+        for (fees, unit, steps, expected) in cases {
+            assert_eq!(fees.stream(Amount(unit), steps), expected, "{fees:?}, {unit} x {steps}");
+        }
+    }
+
+    #[test]
+    fn the_memo_of_an_upfront_fee_names_its_lock() {
+        let memo = upfront_memo(&Anchor([7; 32]));
+        assert_eq!(memo.as_slice(), [b"stream-fee".as_slice(), &[7; 32]].concat());
+        assert_eq!(upfront_anchor(&memo), Some(Anchor([7; 32])));
+        let other = |bytes: &[u8]| upfront_anchor(&Memo::new(bytes.to_vec()).unwrap());
+        assert_eq!((other(b""), other(b"stream-fee"), other(&[7; 42])), (None, None, None));
     }
 }

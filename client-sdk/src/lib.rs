@@ -20,6 +20,7 @@ pub mod ledger_client;
 #[cfg(feature = "client")]
 pub mod ledger_http;
 pub mod payload;
+pub mod relay;
 #[cfg(feature = "tower")]
 pub mod tower;
 #[cfg(feature = "tower")]
