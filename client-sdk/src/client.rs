@@ -32,6 +32,7 @@ mod setup;
 mod start;
 mod status;
 mod store;
+mod streams;
 mod submit;
 
 use std::path::PathBuf;
@@ -70,6 +71,9 @@ pub use flows::{Closed, Opened};
 pub use handle::{Events, WalletHandle};
 pub use protect::{Protections, Ranks};
 pub use status::{Status, StatusChannel};
+pub use streams::{
+    Exposure, IncomingStream, IncomingStreams, OutgoingStream, Received, StreamOptions,
+};
 
 /// How long a client that ends waits for its connections to say the last of what there is to say.
 const LAST_WORDS: Duration = Duration::from_secs(3);

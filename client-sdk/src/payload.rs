@@ -48,11 +48,34 @@ pub struct Content {
     pub memo: String,
 }
 
+/// A stream's name: fresh randomness of its payer's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamId(pub [u8; 16]);
+
+impl std::fmt::Display for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StreamId({self})")
+    }
+}
+
 /// How the payee comes to the secret. Append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContentKey {
     /// A single payment: the secret itself.
     Secret(Secret),
+    /// A lock of a stream: the payer hands the steps over one by one ([`crate::relay`]).
+    Stream {
+        /// Names the stream, among all of this payer's to this payee.
+        stream: StreamId,
+        /// Which of the stream's locks this is, from 0.
+        number: u32,
+    },
 }
 
 /// Why a payload was not sealed or opened.

@@ -19,8 +19,10 @@
 //! - A wallet that has lost state takes it back from its hub (module `lost`), and shows its hub what
 //!   that has lost.
 //!
+//! - Streams of small payments have a page of their own ([`stream`]).
+//!
 //! What is absent: signing and verifying updates, the connection, the disk and the clock are the
-//! shell's; channels with other hubs are other wallets' (one [`Wallet`] has one hub); streams.
+//! shell's; channels with other hubs are other wallets' (one [`Wallet`] has one hub).
 
 mod command;
 mod core;
@@ -33,6 +35,7 @@ mod payee;
 mod protect;
 mod rows;
 mod state;
+pub mod stream;
 
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;
@@ -45,6 +48,8 @@ use settlement::update::Op;
 use settlement::wire::Message;
 
 use crate::invoice::CheckedInvoice;
+use crate::relay::{Ciphertext, StepToken};
+use stream::{Chain, StreamId, StreamKey, StreamLock, StreamView};
 
 pub use self::core::{Wallet, WalletConfig};
 pub use counted::{Counted, NotCounted, Shown};
@@ -72,6 +77,15 @@ pub enum Input {
         seq: u64,
         /// Why.
         code: Code,
+    },
+    /// Another wallet said something through the hub, which says who. It is opened here.
+    Relay {
+        /// To whom: this wallet.
+        to: PublicKey,
+        /// Who, as the hub says.
+        from: PublicKey,
+        /// What.
+        ciphertext: Ciphertext,
     },
     /// The next block of the ledger; its header was checked. Blocks come in order, none left out: an
     /// old one changes nothing, and one after a gap is refused ([`Event::Refused`] with
@@ -126,6 +140,50 @@ pub enum Command {
         /// What for, at most 256 bytes.
         memo: String,
     },
+    /// Add a lock to a stream to a payee: the first, or a further one before the last is used up.
+    /// What comes of it is told as [`Event::Stream`].
+    OpenStream {
+        /// Fresh randomness with the first lock, and the same with further ones.
+        stream: StreamId,
+        /// Made from fresh randomness for this lock alone.
+        chain: Box<Chain>,
+        /// Fresh randomness that encrypts the payload.
+        nonce: [u8; 24],
+        /// To whom.
+        payee: PublicKey,
+        /// Of which asset.
+        asset: AssetId,
+        /// What the payee gets for a step.
+        unit: Amount,
+        /// For how many blocks the lock stands at most.
+        life_blocks: u64,
+        /// What for, at most 256 bytes.
+        memo: String,
+    },
+    /// Hand steps of a stream to its payee ([`Event::Steps`]).
+    Advance {
+        /// Which.
+        stream: StreamKey,
+        /// How many, at least 1.
+        steps: u32,
+        /// Whether they go by the relay; else whoever asked hands them over.
+        by_relay: bool,
+    },
+    /// Take a step that came another way than by the relay.
+    TakeStep {
+        /// The step.
+        token: StepToken,
+    },
+    /// Redeem all steps of a stream that are in hand, now.
+    Redeem {
+        /// Which.
+        stream: StreamKey,
+    },
+    /// Pay, or take, no more steps of a stream: what is left of its locks is its payer's again.
+    CloseStream {
+        /// Which.
+        stream: StreamKey,
+    },
     /// Pay the hub itself, directly.
     PayHub {
         /// From which channel.
@@ -177,7 +235,7 @@ pub enum PaymentState {
 }
 
 /// Which way a payment goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     /// Paid by this wallet.
@@ -249,6 +307,10 @@ pub enum Event {
     },
     /// A payment is new or stands differently.
     Payment(Payment),
+    /// A stream is new or stands differently.
+    Stream(Box<StreamView>),
+    /// These steps were handed out, one for each lock that they are of. Told to whoever asked.
+    Steps(Vec<StepToken>),
     /// A command was refused, with what is wrong in this case.
     Refused {
         /// Why.
@@ -304,6 +366,17 @@ pub enum Record {
         height: Height,
         /// The block's time.
         time_ms: u64,
+    },
+    /// A stream's lock is new or stands differently.
+    Stream(Box<StreamLock>),
+    /// So many steps of a stream's lock were handed out (payer), or taken (payee).
+    Shown {
+        /// The lock's anchor, as it was added.
+        anchor: Anchor,
+        /// How many in all.
+        steps: u32,
+        /// The newest (payee).
+        secret: Option<Secret>,
     },
 }
 

@@ -4,12 +4,14 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::api::{AssetBalance, ChannelPhase};
+use settlement::reject::Code;
 use settlement::types::Role;
 
 use super::lines::{Line, error_json};
 use super::watchtower::Covered;
 use crate::client::{ClientError, Counts, Protections, Status, StatusChannel};
 use crate::tower::Told;
+use crate::wallet::stream::{StreamPhase, StreamView};
 use crate::wallet::{Counted, Event, Payment, PaymentState, Protection, Way};
 
 /// A channel's phase in a word.
@@ -176,6 +178,51 @@ pub(super) fn history(payments: &[Payment]) -> String {
     rows.to_string()
 }
 
+/// A stream as every command prints it: amounts in base units, the rest in steps.
+pub(super) fn stream_json(view: &StreamView) -> Value {
+    let (state, code) = match view.phase {
+        StreamPhase::Opening => ("opening", None),
+        StreamPhase::Open => ("open", None),
+        StreamPhase::Closing => ("closing", None),
+        StreamPhase::Ended(code) => ("ended", code),
+    };
+    json!({
+        "stream": view.key.stream.to_string(),
+        "way": view.key.way,
+        "peer": view.key.peer,
+        "asset": view.asset,
+        "unit": view.unit,
+        "memo": view.memo,
+        "state": state,
+        "ended_by": code.map(Code::number),
+        "amount": view.amount(),
+        "fees": view.fees,
+        "paid": view.paid,
+        "taken": view.taken,
+        "redeemed": view.redeemed,
+        "settled": view.settled,
+        "left": view.left,
+    })
+}
+
+/// The same for people.
+pub(super) fn stream(view: &StreamView) -> String {
+    let StreamView { paid, redeemed, settled, left, .. } = view;
+    let (id, amount, peer) = (view.key.stream, view.amount(), view.key.peer);
+    let to = if view.key.way == Way::Out { "to" } else { "from" };
+    let state = match view.phase {
+        StreamPhase::Opening => "opening".to_owned(),
+        StreamPhase::Open => "open".to_owned(),
+        StreamPhase::Closing => "closing".to_owned(),
+        StreamPhase::Ended(None) => "ended: all of it is paid".to_owned(),
+        StreamPhase::Ended(Some(code)) => format!("ended: {code}"),
+    };
+    format!(
+        "stream {id} {to} {peer}: {paid} steps, {amount} in all; {redeemed} redeemed, {settled} \
+         settled, {left} left; {state}"
+    )
+}
+
 /// An event as `listen` prints it.
 pub(super) fn event(event: &Event) -> (Value, String) {
     match event {
@@ -189,6 +236,18 @@ pub(super) fn event(event: &Event) -> (Value, String) {
                 fields.insert("event".to_owned(), "payment".into());
             }
             (json, payment(changed))
+        }
+        Event::Stream(view) => {
+            let mut json = stream_json(view);
+            if let Value::Object(fields) = &mut json {
+                fields.insert("event".to_owned(), "stream".into());
+            }
+            (json, stream(view))
+        }
+        // The answer to who asked for them, and nobody else's business.
+        Event::Steps(tokens) => {
+            let steps = tokens.len();
+            (json!({ "event": "steps", "locks": steps }), "steps were handed out".to_owned())
         }
         Event::Refused { code, detail, payment } => {
             let (number, title) = (code.number(), code.title());

@@ -253,8 +253,15 @@ impl Core {
         rows
     }
 
-    /// Gives what the hub said about a channel to the wallet whose it is.
+    /// Gives what the hub said about a channel, or carries from another wallet, to the wallet whose
+    /// it is.
     fn route(&mut self, connection: usize, input: Input) {
+        if let Input::Relay { to, .. } = &input {
+            if let Some(index) = self.by_key.get(to).copied() {
+                self.handle(index, input);
+            }
+            return;
+        }
         let (channel, update) = match &input {
             Input::Message(message) => (message.channel(), None),
             Input::Update(update) => (Some(update.proof().channel), Some(update.proof().seq)),

@@ -38,11 +38,18 @@ impl Events {
     /// left out: [`WalletHandle::payments`] and [`WalletHandle::status`] have what came of them.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.receiver.recv().await {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
+            if let Some(event) = self.next_or_missed().await? {
+                return Some(event);
             }
+        }
+    }
+
+    /// The next event, or `Some(None)` where some were missed.
+    pub(super) async fn next_or_missed(&mut self) -> Option<Option<Event>> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(Some(event)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(None),
+            Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 }
@@ -383,7 +390,7 @@ fn is_quiet(wallet: &Wallet) -> bool {
 }
 
 /// Fresh randomness.
-fn fresh<const N: usize>() -> Result<[u8; N], ClientError> {
+pub(super) fn fresh<const N: usize>() -> Result<[u8; N], ClientError> {
     let mut bytes = [0; N];
     let filled = getrandom::fill(&mut bytes);
     filled.map_err(|_| ClientError::new(Code::Internal, "the system gives no randomness"))?;

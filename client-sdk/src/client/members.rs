@@ -1,11 +1,13 @@
 //! The wallets of a client, as its tasks and threads share them: their keys and their listeners.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use settlement::crypto::SigningKey;
 use tokio::sync::{broadcast, watch};
 
 use crate::wallet::Event;
+use crate::wallet::stream::{StreamKey, StreamView};
 
 /// How many events a slow listener may lie behind before it misses some.
 const EVENTS_KEPT: usize = 4_096;
@@ -17,7 +19,13 @@ pub(crate) struct Member {
     /// Held from reading the account's nonce until the transaction that spends it is in a block.
     pub(crate) account: Arc<tokio::sync::Mutex<()>>,
     events: Arc<OnceLock<broadcast::Sender<Event>>>,
+    streams: Arc<Mutex<Watched>>,
 }
+
+/// The streams that somebody looks at: how each stands, once that is known.
+type Watched = HashMap<StreamKey, watch::Sender<Option<StreamView>>>;
+/// How many streams are looked at before those are forgotten that nobody looks at any more.
+const WATCHED_KEPT: usize = 64;
 
 /// All of them, by number.
 pub(crate) struct Members {
@@ -36,7 +44,8 @@ impl Members {
     pub(crate) fn add(&self, key: Arc<SigningKey>) -> u32 {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let index = all.len();
-        all.push(Member { key, account: Arc::default(), events: Arc::default() });
+        let (account, events, streams) = Default::default();
+        all.push(Member { key, account, events, streams });
         self.count.send_replace(all.len());
         u32::try_from(index).unwrap_or(u32::MAX)
     }
@@ -76,9 +85,47 @@ impl Members {
         Some(sender.subscribe())
     }
 
+    /// How a stream of a wallet's stands, whenever that changes from now on.
+    pub(crate) fn watch_stream(
+        &self,
+        index: u32,
+        key: StreamKey,
+    ) -> Option<watch::Receiver<Option<StreamView>>> {
+        let member = self.get(index)?;
+        let mut streams = member.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.len() >= WATCHED_KEPT && streams.len().is_power_of_two() {
+            streams.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        Some(streams.entry(key).or_insert_with(|| watch::channel(None).0).subscribe())
+    }
+
+    /// Says how a stream stands to who has looked at it before anything happened.
+    pub(crate) fn show_stream(&self, index: u32, view: StreamView) {
+        let Some(member) = self.get(index) else { return };
+        let streams = member.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = streams.get(&view.key) {
+            sender.send_if_modified(|shown| {
+                let news = shown.is_none();
+                *shown = Some(shown.take().unwrap_or(view));
+                news
+            });
+        }
+    }
+
     /// Tells a wallet's listeners, if it has any.
     pub(crate) fn tell(&self, index: u32, event: Event) {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        match (&event, all.get(index as usize)) {
+            (Event::Stream(view), Some(member)) => {
+                let streams = member.streams.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(sender) = streams.get(&view.key) {
+                    sender.send_replace(Some((**view).clone()));
+                }
+            }
+            // The secrets are for who asked for them.
+            (Event::Steps(_), _) => return,
+            _ => {}
+        }
         if let Some(sender) = all.get(index as usize).and_then(|member| member.events.get()) {
             // Nobody listens any more.
             let _ = sender.send(event);

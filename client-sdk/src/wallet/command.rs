@@ -20,6 +20,13 @@ impl Wallet {
             Command::Pay { invoice } => self.pay(turn, &invoice, &mut about),
             Command::PayChecked { invoice } => self.pay_checked(turn, *invoice, &mut about),
             Command::Send { .. } => self.send(turn, command, &mut about),
+            Command::OpenStream { .. } => self.open_stream(turn, command),
+            Command::Advance { stream, steps, by_relay } => {
+                self.advance(turn, stream, steps, by_relay)
+            }
+            Command::TakeStep { token } => self.take_token(turn, &token),
+            Command::Redeem { stream } => self.redeem_stream(turn, &stream),
+            Command::CloseStream { stream } => self.close_stream(turn, &stream),
             Command::PayHub { channel, amount, memo } => self.pay_hub(turn, channel, amount, memo),
             Command::Acknowledge { channel } => self.nudge(turn, channel, true),
             Command::Flush { channel } => self.nudge(turn, channel, false),
@@ -133,7 +140,10 @@ impl Wallet {
 
     fn close_alone(&mut self, turn: &mut Turn, id: ChannelId) -> Result<(), Refusal> {
         match self.known(id)?.phase() {
-            Phase::Open | Phase::Agreed { .. } => self.step(turn, id, Step::Closing),
+            Phase::Open | Phase::Agreed { .. } => {
+                self.redeem_all(turn, id);
+                self.step(turn, id, Step::Closing);
+            }
             Phase::ClosingSoon => {}
             Phase::Closing { .. } => {
                 return refusal(Code::ChannelClosing, format!("channel {id} is closing already"));

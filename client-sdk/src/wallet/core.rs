@@ -16,8 +16,10 @@ use super::link::Link;
 use super::pay::Wanted;
 use super::rows::Parts;
 use super::state::{Applied, Followed, State};
+use super::stream::{Live, StreamLock, StreamState, Wasted};
 use super::{Action, Event, Input, Output, Payment, PaymentState, Record, Way};
 use crate::api::FeePolicy;
+use crate::relay::RelayKeys;
 
 /// What a wallet is made with.
 #[derive(Clone, Debug)]
@@ -51,6 +53,10 @@ pub struct Wallet {
     /// What waits for each channel's next update.
     pub(super) wanted: BTreeMap<ChannelId, VecDeque<Wanted>>,
     pub(super) parts: Parts,
+    /// What is in hand of streams' locks.
+    pub(super) live: BTreeMap<Anchor, Live>,
+    pub(super) relay_keys: RelayKeys,
+    pub(super) wasted: Wasted,
     /// The height of the first fresh view since the start.
     pub(super) fresh_from: Option<Height>,
     /// Until when, by the own clock, it waits to meet its hub before it closes on what it holds.
@@ -94,6 +100,9 @@ impl Wallet {
             links: BTreeMap::new(),
             wanted: BTreeMap::new(),
             parts: Parts::new(),
+            live: BTreeMap::new(),
+            relay_keys: RelayKeys::default(),
+            wasted: Wasted::default(),
             fresh_from: None,
             meet_by_ms: 0,
             awake: false,
@@ -113,6 +122,9 @@ impl Wallet {
             Input::Update(update) => self.hear_update(&mut turn, &update),
             Input::BadUpdate { channel, seq, code } => {
                 self.say(&mut turn, channel, Message::Reject { channel, seq, code });
+            }
+            Input::Relay { from, ciphertext, .. } => {
+                self.hear_relay(&mut turn, from, &ciphertext);
             }
             Input::Block(block) => self.follow(&mut turn, &block),
             Input::Tick => self.tick(&mut turn),
@@ -142,6 +154,13 @@ impl Wallet {
             let state = PaymentState::Failed(Code::HubUnavailable);
             self.commit(turn, Record::Payment(Payment { state, ..payment }));
         }
+        let wanted = self.state.streams.all().filter(|lock| lock.state == StreamState::Wanted);
+        let lost: Vec<StreamLock> = wanted.cloned().collect();
+        for lock in lost {
+            let state = StreamState::Ended(Some(Code::HubUnavailable));
+            self.commit(turn, Record::Stream(Box::new(StreamLock { state, ..lock })));
+        }
+        self.wake_streams(turn);
     }
 
     /// Its key.
@@ -180,6 +199,10 @@ impl Wallet {
         self.seen.height
     }
 
+    pub(super) fn lag(&self) -> u64 {
+        self.lag
+    }
+
     /// Its view of the ledger.
     pub fn view(&self, now_ms: u64) -> View {
         View::at(self.seen.height, self.seen.time_ms, now_ms, &self.config.policy)
@@ -212,8 +235,9 @@ impl Wallet {
             Record::Step { channel, .. } => Some(*channel),
             _ => None,
         };
-        let Applied { effects, payments } = self.state.apply(&record);
+        let Applied { effects, payments, streams } = self.state.apply(&record);
         turn.out.records.push(record);
+        self.follow_streams(turn, &streams);
         for anchor in payments {
             if let Some(payment) = self.state.payments.get(&anchor) {
                 turn.tell(Event::Payment(payment.clone()));

@@ -106,6 +106,7 @@ impl Wallet {
         for step in steps {
             self.step(turn, id, step);
         }
+        self.redeem_late(turn, id);
         let now = self.now(turn.now_ms);
         let Some(channel) = self.channel(&id) else { return };
         let Some(duty) = channel.duty(&now) else { return };

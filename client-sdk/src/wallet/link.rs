@@ -5,11 +5,12 @@
 //! and are covered by what meeting says anew.
 
 use settlement::channel::{
-    ACKNOWLEDGE_AFTER, Channel, Phase, Proposal, Received, Step, VerifiedSnapshot, VerifiedUpdate,
+    ACKNOWLEDGE_AFTER, Channel, Effect, NewOp, Now, Phase, Proposal, Received, Step,
+    VerifiedSnapshot, VerifiedUpdate,
 };
 use settlement::proof::SnapshotRef;
 use settlement::reject::Code;
-use settlement::types::ChannelId;
+use settlement::types::{ChannelId, Height};
 use settlement::wire::Message;
 
 use super::core::Turn;
@@ -35,6 +36,8 @@ pub(super) struct Link {
     asked_ms: u64,
     /// Since when something waits for an update to ride in.
     due_since_ms: Option<u64>,
+    /// Since when the hub, which had to hash too much, waits to hear secrets again.
+    repeat_from_ms: Option<u64>,
     /// What waits goes out with the next chance.
     pub(super) flush: bool,
     /// An update without operations goes out with the next chance.
@@ -105,13 +108,20 @@ impl Wallet {
             _ if !self.is_synced(&id) => return,
             // The hub has found out that it may have forgotten something.
             Message::Reject { seq: 0, code: Code::Recovering, .. } => self.meet(turn, id),
+            // Too much at once: what was said is said again a little later.
+            Message::Reject { seq: 0, code: Code::HashBudget, .. } => {
+                self.link(id).repeat_from_ms = Some(turn.now_ms);
+            }
             Message::Ack { seq, .. } => self.hear_ack(turn, id, seq),
             Message::Reject { seq, code, .. } => self.hear_reject(turn, id, seq, code),
             Message::Reveal { id: lock, secret, .. } => {
                 let now = self.now(turn.now_ms);
                 let found = self.channel(&id).map(|c| c.check_reveal(lock, &secret, &now));
                 match found {
-                    Some(Ok(Some(step))) => self.step(turn, id, step),
+                    Some(Ok(Some(step))) => {
+                        self.step(turn, id, step);
+                        self.link(id).flush |= self.hurries(id, lock);
+                    }
                     Some(Err(code)) => self.suspend(turn, id, code),
                     _ => {}
                 }
@@ -217,6 +227,7 @@ impl Wallet {
     /// Whatever a channel can do now: answer the hub's locks, send the next update.
     pub(super) fn attend(&mut self, turn: &mut Turn, id: ChannelId) {
         self.judge_locks(turn, id);
+        self.wind_up_all(turn, id);
         self.pump(turn, id);
         let now = self.now(turn.now_ms);
         let due = self.channel(&id).is_some_and(|channel| channel.has_due_changes(&now));
@@ -258,15 +269,13 @@ impl Wallet {
         let height = self.seen.height;
         let mut queue = self.wanted.remove(&id).unwrap_or_default();
         let batch: Vec<Wanted> = queue.drain(..queue.len().min(WANTED_PER_UPDATE)).collect();
-        let life = self.config.policy.lock_life;
-        let ops: Vec<_> = batch.iter().map(|wanted| wanted.to_op(height.after(life))).collect();
         let now = self.now(turn.now_ms);
         let Some(channel) = self.state.channels.get(&id) else { return };
-        let Proposal { step, outcomes } = channel.propose(&ops, &now);
+        let (step, outcomes) = self.propose_whole(channel, &batch, height, &now);
         let (mut later, mut failed) = (Vec::new(), Vec::new());
         for (wanted, outcome) in batch.into_iter().zip(outcomes) {
             match outcome {
-                Ok(_) => {}
+                Ok(()) => {}
                 Err(Code::TooManyUnacknowledged | Code::TooManyLocks | Code::TooManySteps) => {
                     later.push(wanted);
                 }
@@ -286,7 +295,60 @@ impl Wallet {
         }
     }
 
+    /// The update that is made of this, and whether each of it is in it: whole, or not at all. What
+    /// has two operations of which one does not fit is left out, and the update is made without it.
+    fn propose_whole(
+        &self,
+        channel: &Channel,
+        batch: &[Wanted],
+        height: Height,
+        now: &Now<'_>,
+    ) -> (Option<Step>, Vec<Result<(), Code>>) {
+        let life = self.config.policy.lock_life;
+        let mut left_out: Vec<Option<Code>> = vec![None; batch.len()];
+        loop {
+            let kept = batch.iter().zip(&left_out).filter(|(_, left_out)| left_out.is_none());
+            let ops: Vec<Vec<NewOp>> =
+                kept.map(|(wanted, _)| wanted.to_ops(height, life)).collect();
+            let counts: Vec<usize> = ops.iter().map(Vec::len).collect();
+            let ops: Vec<NewOp> = ops.into_iter().flatten().collect();
+            let Proposal { step, outcomes } = channel.propose(&ops, now);
+            let mut outcomes = outcomes.into_iter();
+            let parts = counts.iter().map(|count| {
+                let parts: Vec<Result<u64, Code>> = outcomes.by_ref().take(*count).collect();
+                let broken = parts.iter().find_map(|part| part.as_ref().err().copied());
+                (broken, broken.is_some() && parts.iter().any(Result::is_ok))
+            });
+            let parts: Vec<(Option<Code>, bool)> = parts.collect();
+            let halved = parts.iter().any(|(_, halved)| *halved);
+            let mut judged = left_out.iter_mut().filter(|left_out| left_out.is_none());
+            for (broken, half) in &parts {
+                let Some(place) = judged.next() else { break };
+                if *half || !halved {
+                    *place = *broken;
+                }
+            }
+            if !halved {
+                let result = |left_out: Option<Code>| left_out.map_or(Ok(()), Err);
+                return (step, left_out.into_iter().map(result).collect());
+            }
+        }
+    }
+
+    /// Says the secrets again that the hub had no time for.
+    fn repeat(&mut self, turn: &mut Turn, id: ChannelId) {
+        let since = self.links.get(&id).and_then(|link| link.repeat_from_ms);
+        if since.is_none_or(|since| turn.now_ms.abs_diff(since) < IDLE_MS) {
+            return;
+        }
+        self.link(id).repeat_from_ms = None;
+        let again = self.channel(&id).map(Channel::to_resend).unwrap_or_default();
+        let reveals = again.into_iter().filter(|it| matches!(it, Effect::SendReveal { .. }));
+        self.perform(turn, id, reveals.collect());
+    }
+
     pub(super) fn tick(&mut self, turn: &mut Turn) {
+        self.tick_streams(turn);
         for id in self.channel_ids() {
             let Some(channel) = self.state.channels.get(&id) else { continue };
             let suspended = channel.suspended().is_some();
@@ -298,6 +360,7 @@ impl Wallet {
             if waited && !recovering && (suspended || !link.synced) {
                 self.meet(turn, id);
             }
+            self.repeat(turn, id);
             self.guard(turn, id);
             self.attend(turn, id);
         }

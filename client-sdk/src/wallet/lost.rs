@@ -107,7 +107,7 @@ impl Wallet {
             let mut salt = [0; Salt::LEN];
             salt.iter_mut().zip(proof.digest().0).for_each(|(to, from)| *to = from);
             let proof = Signed::alone(&self.config.key, proof, Salt(salt));
-            let locks = locks.iter().map(|lock| self.shown_lock(lock)).collect();
+            let locks = locks.iter().map(|lock| self.shown_lock(id, lock)).collect();
             turn.act(Action::Send(Message::snapshot(settlement::channel::Taken { proof, locks })));
         }
         let theirs = channel.their_snapshot().map(Message::snapshot);
@@ -116,9 +116,11 @@ impl Wallet {
     }
 
     /// A lock of this wallet's own, with whom it pays. Its payload is not kept.
-    fn shown_lock(&self, lock: &Lock) -> TakenLock {
+    fn shown_lock(&self, id: ChannelId, lock: &Lock) -> TakenLock {
         let payment = self.state.payments.get(&lock.anchor);
         let payee = payment.filter(|payment| payment.way == Way::Out).and_then(|p| p.peer);
+        // What is left of a stream's lock has another anchor than the whole.
+        let payee = payee.or_else(|| Some(self.state.streams.at(id, Way::Out, lock.id)?.peer));
         let to = Destination { hub: None, wallet: payee.unwrap_or(self.me) };
         TakenLock { lock: *lock, to, payload: Payload::default() }
     }
@@ -174,6 +176,9 @@ impl State {
                 self.end_lost(Way::Out, |payment| here(payment) && !contains(&stand, payment));
             // An anchor is never locked twice while it could be claimed.
             for taken in &own.locks {
+                if self.streams.at(id, Way::Out, taken.lock.id).is_some() {
+                    continue;
+                }
                 self.put(self.payment_of(id, asset, taken));
                 changed.push(taken.lock.anchor);
             }

@@ -15,6 +15,7 @@ use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, S
 use settlement::update::{Destination, Memo, Payload};
 
 use super::core::Turn;
+use super::stream::{StreamLock, StreamState};
 use super::{Command, Payment, PaymentState, Record, Wallet, Way};
 use crate::invoice::{CheckedInvoice, Invoice};
 use crate::payload::{Content, ContentKey, seal};
@@ -25,22 +26,57 @@ pub const WANTED_MAX: usize = 4_096;
 /// Something that waits for a channel's next update. Its lock's expiry is counted from then.
 #[derive(Debug)]
 pub(super) enum Wanted {
-    Lock { anchor: Anchor, unit: Amount, payee: PublicKey, payload: Payload },
-    Direct { amount: Amount, memo: Memo },
+    Lock {
+        anchor: Anchor,
+        unit: Amount,
+        payee: PublicKey,
+        payload: Payload,
+    },
+    Direct {
+        amount: Amount,
+        memo: Memo,
+    },
+    /// A lock of a stream, with the fee that is paid upfront for it: both in one update, or neither.
+    Stream {
+        anchor: Anchor,
+        unit: Amount,
+        steps: u32,
+        life: u64,
+        payee: PublicKey,
+        payload: Payload,
+        upfront: Option<(Amount, Memo)>,
+    },
 }
 
 impl Wanted {
-    pub(super) fn to_op(&self, expiry: Height) -> NewOp {
+    /// What is asked of the channel at this height, one operation or two.
+    pub(super) fn to_ops(&self, height: Height, lock_life: u64) -> Vec<NewOp> {
         match self {
-            Wanted::Lock { anchor, unit, payee, payload } => NewOp::Add {
+            Wanted::Lock { anchor, unit, payee, payload } => vec![NewOp::Add {
                 anchor: *anchor,
                 unit: *unit,
                 steps: 1,
-                expiry,
+                expiry: height.after(lock_life),
                 to: Destination { hub: None, wallet: *payee },
                 payload: payload.clone(),
-            },
-            Wanted::Direct { amount, memo } => NewOp::Pay { amount: *amount, memo: memo.clone() },
+            }],
+            Wanted::Direct { amount, memo } => {
+                vec![NewOp::Pay { amount: *amount, memo: memo.clone() }]
+            }
+            Wanted::Stream { anchor, unit, steps, life, payee, payload, upfront } => {
+                let fee = upfront.iter();
+                let fee =
+                    fee.map(|(amount, memo)| NewOp::Pay { amount: *amount, memo: memo.clone() });
+                let add = NewOp::Add {
+                    anchor: *anchor,
+                    unit: *unit,
+                    steps: *steps,
+                    expiry: height.after(*life),
+                    to: Destination { hub: None, wallet: *payee },
+                    payload: payload.clone(),
+                };
+                fee.chain([add]).collect()
+            }
         }
     }
 
@@ -48,6 +84,10 @@ impl Wanted {
         match self {
             Wanted::Lock { unit, .. } => unit.wide(),
             Wanted::Direct { amount, .. } => amount.wide(),
+            Wanted::Stream { unit, steps, upfront, .. } => {
+                let fee = upfront.as_ref().map_or(0, |(amount, _)| amount.wide());
+                unit.wide().saturating_mul(i128::from(*steps)).saturating_add(fee)
+            }
         }
     }
 }
@@ -184,7 +224,10 @@ impl Wallet {
     }
 
     /// The money of an anchor is never locked twice while it could be claimed, nor paid twice.
-    fn check_unpaid(&self, anchor: &Anchor) -> Result<(), Refusal> {
+    pub(super) fn check_unpaid(&self, anchor: &Anchor) -> Result<(), Refusal> {
+        if self.state.streams.get(anchor).is_some() {
+            return refusal(Code::AlreadyPaid, "a stream of this wallet has, or had, this anchor");
+        }
         let Some(payment) = self.state.payments.get(anchor) else { return Ok(()) };
         match (payment.way, payment.state) {
             (Way::Out, PaymentState::Failed(_)) => Ok(()),
@@ -204,7 +247,7 @@ impl Wallet {
     }
 
     /// The open channel of an asset with the most left to spend.
-    fn channel_for(&self, asset: AssetId, unit: Amount) -> Result<ChannelId, Refusal> {
+    pub(super) fn channel_for(&self, asset: AssetId, unit: Amount) -> Result<ChannelId, Refusal> {
         let usable =
             |channel: &&Channel| channel.terms().asset == asset && channel.usable().is_ok();
         let channels = self.state.channels.values().filter(usable);
@@ -259,6 +302,12 @@ impl Wallet {
                 let state = PaymentState::Failed(code);
                 self.commit(turn, Record::Payment(Payment { state, ..payment.clone() }));
             }
+            Wanted::Stream { anchor, .. } => {
+                let Some(lock) = self.state.streams.get(&anchor) else { return };
+                let state = StreamState::Ended(Some(code));
+                let lock = StreamLock { state, ..lock.clone() };
+                self.commit(turn, Record::Stream(Box::new(lock)));
+            }
         }
     }
 
@@ -270,7 +319,7 @@ impl Wallet {
             Wanted::Lock { anchor, .. } => {
                 payments.get(anchor).is_none_or(|payment| height > payment.expires)
             }
-            Wanted::Direct { .. } => false,
+            Wanted::Direct { .. } | Wanted::Stream { .. } => false,
         };
         let (stale, kept): (VecDeque<_>, _) = queue.drain(..).partition(stale);
         *queue = kept;

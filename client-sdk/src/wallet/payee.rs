@@ -9,9 +9,10 @@ use settlement::channel::{Answer, IncomingLock, Step};
 use settlement::crypto::chain_step;
 use settlement::lock::Lock;
 use settlement::reject::Code;
-use settlement::types::{Amount, AssetId, ChannelId, Secret};
+use settlement::types::{Amount, AssetId, ChannelId, PublicKey, Secret};
 
 use super::core::Turn;
+use super::stream::{StreamId, StreamLock, StreamState};
 use super::{Payment, PaymentState, Record, Wallet, Way};
 use crate::payload::{Content, ContentKey, open};
 
@@ -21,6 +22,8 @@ enum Deal {
     Known(Secret),
     /// One that nobody asked for.
     New(Box<Payment>, Secret),
+    /// A stream's lock: it is taken, and its steps come later.
+    Stream(Box<StreamLock>),
 }
 
 /// What is done about a lock.
@@ -62,6 +65,9 @@ impl Wallet {
         let (Some(lock), Some(known)) = (lock, channel.incoming().locks.get(&lock_id)) else {
             return Verdict::Wait;
         };
+        if self.state.streams.at(id, Way::In, lock_id).is_some() {
+            return Verdict::Wait;
+        }
         let asset = channel.terms().asset;
         let deal = match self.deal(turn, id, asset, lock, known) {
             Ok(deal) => deal,
@@ -92,6 +98,10 @@ impl Wallet {
         let here = known.to.wallet == self.me && known.to.hub.is_none_or(|h| h == self.config.hub);
         if !here {
             return Err(Code::UnknownPayee);
+        }
+        // A chain that was used before gets nothing, however the other lock ended.
+        if self.state.streams.get(&lock.anchor).is_some() {
+            return Err(Code::DuplicatePayment);
         }
         match self.state.payments.get(&lock.anchor) {
             Some(payment) => self.deal_known(payment, asset, lock),
@@ -129,8 +139,22 @@ impl Wallet {
     ) -> Result<Deal, Code> {
         let opened = open(&known.payload, &self.config.key, &self.ledger);
         let (payer, content) = opened.map_err(|_| Code::BadPayload)?;
-        let Content { key: ContentKey::Secret(secret), unit, steps, asset: named, anchor, memo } =
-            content;
+        let Content { key, unit, steps, asset: named, anchor, memo } = content;
+        let secret = match key {
+            ContentKey::Secret(secret) => secret,
+            ContentKey::Stream { stream, number } => {
+                // All of it is as its payer says, or no step of it is worth anything.
+                let same = (named, unit, steps) == (asset, lock.unit, lock.steps);
+                return match (anchor == lock.anchor, same) {
+                    (false, _) => Err(Code::BadPayload),
+                    (true, false) => Err(Code::WrongAmount),
+                    (true, true) => {
+                        let made = (stream, number, payer, memo);
+                        Ok(Deal::Stream(Box::new(stream_of(turn, place, asset, lock, made))))
+                    }
+                };
+            }
+        };
         if anchor != lock.anchor || chain_step(&secret.0) != anchor.0 {
             return Err(Code::BadPayload);
         }
@@ -157,13 +181,15 @@ impl Wallet {
 
     /// Shows the secret. The update that holds the lock was recorded before.
     fn accept(&mut self, turn: &mut Turn, id: ChannelId, lock: u64, deal: Deal) {
-        let secret = match &deal {
-            Deal::Known(secret) | Deal::New(_, secret) => *secret,
+        let (secret, new) = match deal {
+            Deal::Stream(stream) => return self.accept_stream(turn, *stream),
+            Deal::Known(secret) => (secret, None),
+            Deal::New(payment, secret) => (secret, Some(payment)),
         };
         let Some(Ok(Some(step))) = self.channel(&id).map(|c| c.reveal(lock, &secret)) else {
             return;
         };
-        if let Deal::New(payment, _) = deal {
+        if let Some(payment) = new {
             // Not told yet: it is about to stand differently.
             let record = Record::Payment(*payment);
             self.state.apply(&record);
@@ -172,10 +198,42 @@ impl Wallet {
         self.step(turn, id, step);
     }
 
-    fn give_up(&mut self, turn: &mut Turn, id: ChannelId, lock: u64, code: Code) {
+    pub(super) fn give_up(&mut self, turn: &mut Turn, id: ChannelId, lock: u64, code: Code) {
         let step: Option<Step> = self.channel(&id).and_then(|c| c.fail(lock, code).ok());
         if let Some(step) = step {
             self.step(turn, id, step);
         }
+    }
+}
+
+/// A lock that is what its payer's payload says.
+fn stream_of(
+    turn: &Turn,
+    place: (ChannelId, u64),
+    asset: AssetId,
+    lock: &Lock,
+    (stream, number, peer, memo): (StreamId, u32, PublicKey, String),
+) -> StreamLock {
+    StreamLock {
+        anchor: lock.anchor,
+        stream,
+        number,
+        way: Way::In,
+        peer,
+        asset,
+        unit: lock.unit,
+        fee_per_step: Amount::ZERO,
+        fee_upfront: Amount::ZERO,
+        steps: lock.steps,
+        seed: None,
+        memo,
+        lock: Some(place),
+        expiry: lock.expiry,
+        shown: 0,
+        secret: None,
+        redeemed: 0,
+        settled: 0,
+        state: StreamState::Open,
+        created_ms: turn.now_ms,
     }
 }

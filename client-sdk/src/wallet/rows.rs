@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `f` | how far the ledger has been followed |
 //! | `p` ‖ anchor | a payment |
+//! | `s` ‖ anchor | a lock of a stream |
 //! | `e` ‖ channel id | what the hub may bring of the channel that its newest state no longer says |
 //! | `d` ‖ channel id | the newest block in which money came into the channel on the wallet's side |
 //! | `c` ‖ channel id ‖ part (u16, big-endian) | a part of an encoded channel, at most 4,096 bytes |
@@ -18,6 +19,7 @@ use settlement::types::{Anchor, ChannelId, Height};
 
 use super::protect::Exposed;
 use super::state::{Dirty, Followed};
+use super::stream::StreamLock;
 use super::{Payment, Wallet, WalletConfig};
 
 /// The most bytes of a row's value.
@@ -28,6 +30,7 @@ pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
 
 const FOLLOWED: u8 = b'f';
 const PAYMENT: u8 = b'p';
+const STREAM: u8 = b's';
 const CHANNEL: u8 = b'c';
 const EXPOSED: u8 = b'e';
 const DEPOSITED: u8 = b'd';
@@ -67,6 +70,7 @@ impl Wallet {
     pub fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let channels = self.state.channels.values().flat_map(channel_rows);
         let payments = self.state.payments.values().map(payment_row);
+        let payments = payments.chain(self.state.streams.all().map(stream_row));
         let exposed = self.state.exposed.iter().map(exposed_row);
         let deposited = self.state.deposited_at.iter().map(deposited_row);
         let of_channels = channels.chain(exposed).chain(deposited);
@@ -93,6 +97,9 @@ impl Wallet {
         }
         let payments = payments.iter().filter_map(|anchor| self.state.payments.get(anchor));
         rows.extend(payments.map(payment_row).map(|(key, value)| (key, Some(value))));
+        let streams = std::mem::take(&mut self.state.streams.dirty);
+        let streams = streams.iter().filter_map(|anchor| self.state.streams.get(anchor));
+        rows.extend(streams.map(stream_row).map(|(key, value)| (key, Some(value))));
         if followed {
             rows.extend(self.followed_row().map(|(key, value)| (key, Some(value))));
         }
@@ -120,6 +127,13 @@ impl Wallet {
                     }
                     wallet.state.put(payment);
                 }
+                Some((&STREAM, anchor)) => {
+                    let lock: StreamLock = decode(&value).map_err(bad)?;
+                    if lock.anchor.as_slice() != anchor {
+                        return Err(RestoreError::Misplaced(key));
+                    }
+                    wallet.state.streams.put(lock);
+                }
                 Some((&EXPOSED, rest)) => {
                     let id = parse_id(rest).ok_or_else(|| RestoreError::Key(key.clone()))?;
                     wallet.state.exposed.insert(id, decode(&value).map_err(bad)?);
@@ -140,6 +154,7 @@ impl Wallet {
             wallet.state.channels.insert(id, join(id, &rows)?);
         }
         wallet.state.dirty = Dirty::default();
+        wallet.state.streams.dirty.clear();
         wallet.seen = wallet.state.followed;
         Ok(wallet)
     }
@@ -153,6 +168,10 @@ impl Wallet {
 fn payment_row(payment: &Payment) -> (Vec<u8>, Vec<u8>) {
     let key = [&[PAYMENT], payment.anchor.as_slice()].concat();
     (key, encode(payment))
+}
+
+fn stream_row(lock: &StreamLock) -> (Vec<u8>, Vec<u8>) {
+    ([&[STREAM], lock.anchor.as_slice()].concat(), encode(lock))
 }
 
 fn exposed_row((id, exposed): (&ChannelId, &Exposed)) -> (Vec<u8>, Vec<u8>) {

@@ -14,6 +14,7 @@ use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Height, Role, Secret};
 
 use super::protect::Exposed;
+use super::stream::Streams;
 use super::{Payment, PaymentState, Record, Way};
 
 /// How far the ledger has been followed.
@@ -38,6 +39,8 @@ pub(super) struct Applied {
     pub(super) effects: Vec<Effect>,
     /// The payments that are new or stand differently.
     pub(super) payments: Vec<Anchor>,
+    /// The locks of streams that are new or stand differently.
+    pub(super) streams: Vec<Anchor>,
 }
 
 /// Whose direction a lock is in.
@@ -57,6 +60,7 @@ fn lock_key(payment: &Payment) -> Option<(ChannelId, Direction, u64)> {
 pub(super) struct State {
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     pub(super) payments: BTreeMap<Anchor, Payment>,
+    pub(super) streams: Streams,
     pub(super) followed: Followed,
     pub(super) dirty: Dirty,
     /// What the hub may bring of each channel that its newest state no longer says.
@@ -85,6 +89,14 @@ impl State {
             Record::Payment(payment) => {
                 self.put(payment.clone());
                 Applied { payments: vec![payment.anchor], ..Applied::default() }
+            }
+            Record::Stream(lock) => {
+                self.streams.put(lock.as_ref().clone());
+                Applied { streams: vec![lock.anchor], ..Applied::default() }
+            }
+            Record::Shown { anchor, steps, secret } => {
+                let streams = self.streams.show(*anchor, *steps, *secret).into_iter().collect();
+                Applied { streams, ..Applied::default() }
             }
             Record::Followed { height, time_ms } => {
                 self.followed = Followed { height: *height, time_ms: *time_ms };
@@ -150,7 +162,9 @@ impl State {
         for effect in &effects {
             payments.extend(self.follow_effect(id, effect));
         }
-        Applied { effects, payments }
+        let channel = self.channels.get(&id);
+        let streams = channel.map(|channel| self.streams.follow(channel, step, &effects));
+        Applied { effects, payments, streams: streams.unwrap_or_default() }
     }
 
     /// What a channel's effect does to a payment.

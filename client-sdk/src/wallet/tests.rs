@@ -10,4 +10,7 @@ mod harness;
 mod paid;
 mod paying;
 mod protect;
+mod streams;
+mod streams_ended;
+mod streams_paid;
 mod talk;

@@ -129,7 +129,10 @@ impl Reader {
                 // A hub that asks more often than it reads gets fewer answers.
                 let _ = self.control.try_send(Message::Ping { number, pong: true });
             }
-            Message::Ping { .. } | Message::Relay { .. } => {}
+            Message::Ping { .. } => {}
+            Message::Relay { to, from, ciphertext } => {
+                inputs.push(Input::Relay { to, from, ciphertext });
+            }
             Message::Update(update) => inputs.push(self.verify(update)),
             other => inputs.push(Input::Message(Box::new(other))),
         }

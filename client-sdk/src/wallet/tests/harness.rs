@@ -66,6 +66,8 @@ pub(super) struct World {
     pub(super) records: Vec<Record>,
     pub(super) events: Vec<Event>,
     pub(super) submissions: Vec<Submission>,
+    /// What the wallet has said to other wallets.
+    pub(super) relayed: Vec<Message>,
     /// The outputs so far, each with how many records came before it and the hub as it was then.
     pub(super) history: Vec<(usize, Hub)>,
     /// Every block so far.
@@ -105,6 +107,7 @@ impl World {
             records,
             events: Vec::new(),
             submissions: Vec::new(),
+            relayed: Vec::new(),
             history: Vec::new(),
             blocks: BTreeMap::new(),
             outbox: VecDeque::new(),
@@ -138,6 +141,7 @@ impl World {
             match action {
                 Action::Tell(event) => self.events.push(event),
                 Action::Submit(submission) => self.submissions.push(*submission),
+                Action::Send(message @ Message::Relay { .. }) => self.relayed.push(message),
                 other => self.outbox.push_back(other),
             }
         }

@@ -1,0 +1,342 @@
+//! The payee's side: taking locks and steps, redeeming, and giving the rest up.
+
+use settlement::channel::{Answer, HASHES_PER_MESSAGE, Phase};
+use settlement::crypto::chain_step;
+use settlement::lock::Lock;
+use settlement::reject::Code;
+use settlement::types::{Anchor, ChannelId, PublicKey, Secret};
+
+use super::super::core::Turn;
+use super::super::pay::{Refusal, refusal};
+use super::super::{Event, Record, Wallet, Way};
+use super::{HASHES_PER_SECOND, REDEEM_MS, StreamKey, StreamLock, StreamState};
+use crate::relay::{Body, Ciphertext, StepToken};
+
+/// How many hashes were made for steps that did not fit, in which second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct Wasted {
+    second: u64,
+    hashes: u32,
+}
+
+impl Wallet {
+    /// Another wallet says something, as the hub has it. Who is in no stream with this wallet has
+    /// nothing to say to it.
+    pub(in super::super) fn hear_relay(
+        &mut self,
+        turn: &mut Turn,
+        from: PublicKey,
+        ciphertext: &Ciphertext,
+    ) {
+        if !self.state.streams.knows(&from) {
+            return;
+        }
+        let opened = self.relay_keys.open(ciphertext, &from, &self.config.key, &self.ledger);
+        let Ok(body) = opened else { return };
+        let of = |anchor: &Anchor, way: Way| {
+            let lock = self.state.streams.get(anchor);
+            lock.is_some_and(|lock| lock.way == way && lock.peer == from)
+        };
+        match body {
+            Body::Step(token) if of(&token.anchor, Way::In) => {
+                // One that does not fit, or comes too late, is ignored; the payer hears how far the
+                // payee is, and goes on from there.
+                let _ = self.take_step(turn, &token);
+                self.say_taken(turn, token.anchor);
+            }
+            Body::Close { anchor } if of(&anchor, Way::In) => self.close_in(turn, anchor),
+            Body::Taken { anchor, steps } if of(&anchor, Way::Out) => {
+                self.hear_taken(turn, anchor, steps);
+            }
+            Body::Closed { anchor, .. } if of(&anchor, Way::Out) => self.hear_closed(turn, anchor),
+            // Of a lock that has not come yet: it is said again.
+            _ => {}
+        }
+    }
+
+    /// A lock that its payer's payload says to be of a stream, as the payload says it: taken.
+    pub(in super::super) fn accept_stream(&mut self, turn: &mut Turn, lock: StreamLock) {
+        let (anchor, key) = (lock.anchor, lock.key());
+        self.commit(turn, Record::Stream(Box::new(lock)));
+        // A stream that this wallet has closed takes no further lock.
+        let closed = self.state.streams.locks_of(&key).any(|lock| {
+            let closing = self.live.get(&lock.anchor).is_some_and(|live| live.closing);
+            closing || lock.state == StreamState::Ended(Some(Code::StreamClosed))
+        });
+        if closed {
+            return self.close_in(turn, anchor);
+        }
+        self.say_taken(turn, anchor);
+    }
+
+    fn say_taken(&mut self, turn: &mut Turn, anchor: Anchor) {
+        let Some(lock) = self.state.streams.get(&anchor) else { return };
+        let (peer, steps) = (lock.peer, lock.shown);
+        let closing = self.live.get(&anchor).is_some_and(|live| live.closing);
+        let body = if lock.has_ended() || closing {
+            Body::Closed { anchor, steps }
+        } else {
+            Body::Taken { anchor, steps }
+        };
+        self.relay(turn, &peer, &body);
+    }
+
+    /// Steps of a lock, from whichever way: durable here, if they fit and can be claimed.
+    pub(in super::super) fn take_step(
+        &mut self,
+        turn: &mut Turn,
+        token: &StepToken,
+    ) -> Result<(), Refusal> {
+        let StepToken { anchor, steps, secret } = *token;
+        let known = self.state.streams.get(&anchor);
+        let known = known.filter(|lock| lock.way == Way::In && lock.is_open());
+        let Some((lock, (id, number))) = known.and_then(|lock| Some((lock, lock.lock?))) else {
+            return refusal(Code::UnknownStream, Code::UnknownStream.title());
+        };
+        if steps <= lock.shown {
+            return Ok(());
+        }
+        let newest = lock.secret.map_or(anchor.0, |secret| secret.0);
+        let (more, within) = (steps - lock.shown, steps <= lock.steps);
+        let now = self.now(turn.now_ms);
+        let claimable = self.channel(&id).map(|channel| channel.claimable(number, &now));
+        if let Some(Err(code)) = claimable {
+            return refusal(code, "no step of this lock can be claimed any more");
+        }
+        if !within || more > HASHES_PER_MESSAGE || !self.fits(turn, &secret, more, newest) {
+            return refusal(Code::StepMismatch, Code::StepMismatch.title());
+        }
+        self.commit(turn, Record::Shown { anchor, steps, secret: Some(secret) });
+        let live = self.live.entry(anchor).or_default();
+        live.due_since_ms.get_or_insert(turn.now_ms);
+        self.redeem_long(turn, anchor);
+        Ok(())
+    }
+
+    /// Whether so many steps turn a secret into the newest one. What does not fit costs no more than
+    /// a share of each second.
+    fn fits(&mut self, turn: &Turn, secret: &Secret, steps: u32, newest: [u8; 32]) -> bool {
+        let second = turn.now_ms / 1_000;
+        if self.wasted.second != second {
+            self.wasted = Wasted { second, hashes: 0 };
+        }
+        if self.wasted.hashes >= HASHES_PER_SECOND {
+            return false;
+        }
+        let fits = (0..steps).fold(secret.0, |value, _| chain_step(&value)) == newest;
+        if !fits {
+            self.wasted.hashes = self.wasted.hashes.saturating_add(steps);
+        }
+        fits
+    }
+
+    /// Shows the hub the newest step of a lock. From then on it is claimed on the ledger, if the hub
+    /// does not settle it; so this does not wait for the hub.
+    pub(in super::super) fn redeem(&mut self, turn: &mut Turn, anchor: Anchor) {
+        let Some(lock) = self.state.streams.get(&anchor) else { return };
+        let (Some((id, number)), Some(newest)) = (lock.lock, lock.secret) else { return };
+        let (more, shown) = (lock.shown.saturating_sub(lock.redeemed), lock.shown);
+        let left = lock.steps.saturating_sub(shown);
+        if let Some(live) = self.live.get_mut(&anchor) {
+            (live.due_since_ms, live.hurried) = (None, live.hurried && more == 0);
+        }
+        if more == 0 {
+            return;
+        }
+        let strides = Lock::strides(&newest, more, HASHES_PER_MESSAGE);
+        let whole = (0u32..).map(|strides| strides.saturating_mul(HASHES_PER_MESSAGE));
+        let beyond: Vec<u32> = whole.take(strides.len()).collect();
+        // They were measured one by one when they were taken.
+        for (secret, beyond) in strides.iter().zip(beyond.into_iter().rev()) {
+            let left = left.saturating_add(beyond);
+            let step = self.channel(&id).map(|it| it.reveal_measured(number, secret, left));
+            if let Some(Ok(Some(step))) = step {
+                self.step(turn, id, step);
+            }
+        }
+    }
+
+    /// Redeems when one message would not be enough any more.
+    fn redeem_long(&mut self, turn: &mut Turn, anchor: Anchor) {
+        let Some(lock) = self.state.streams.get(&anchor) else { return };
+        if lock.shown.saturating_sub(lock.redeemed) >= HASHES_PER_MESSAGE {
+            self.redeem(turn, anchor);
+        }
+    }
+
+    /// Redeems what has waited long enough.
+    pub(super) fn redeem_due(&mut self, turn: &mut Turn) {
+        let now_ms = turn.now_ms;
+        let due = |since: u64| now_ms.abs_diff(since) >= REDEEM_MS;
+        let waiting = self.live.iter().filter(|(_, live)| live.due_since_ms.is_some_and(due));
+        let waiting: Vec<Anchor> = waiting.map(|(anchor, _)| *anchor).collect();
+        waiting.into_iter().for_each(|anchor| self.redeem(turn, anchor));
+    }
+
+    /// What is in hand and can't wait: the channel goes to the ledger, or a lock is so near its end that
+    /// no further step of it is taken. From the blocks alone, whatever the clock says.
+    pub(in super::super) fn redeem_late(&mut self, turn: &mut Turn, id: ChannelId) {
+        let Some(channel) = self.channel(&id) else { return };
+        if matches!(channel.phase(), Phase::ClosingSoon | Phase::Closing { .. }) {
+            return self.redeem_all(turn, id);
+        }
+        let policy = &self.config.policy;
+        let reach = policy.claim_margin.saturating_add(policy.settle_grace);
+        let soon = self.seen.height.after(reach);
+        let late = |lock: &&StreamLock| lock.shown > lock.redeemed && lock.expiry <= soon;
+        let held = self.state.streams.standing(id, Way::In).filter(late);
+        let held: Vec<Anchor> = held.map(|lock| lock.anchor).collect();
+        held.into_iter().for_each(|anchor| self.redeem(turn, anchor));
+    }
+
+    /// Everything in hand is claimed.
+    pub(in super::super) fn redeem_all(&mut self, turn: &mut Turn, id: ChannelId) {
+        let unredeemed = |lock: &&StreamLock| lock.shown > lock.redeemed;
+        let held = self.state.streams.standing(id, Way::In).filter(unredeemed);
+        let held: Vec<Anchor> = held.map(|lock| lock.anchor).collect();
+        held.into_iter().for_each(|anchor| self.redeem(turn, anchor));
+    }
+
+    /// Takes no more of a lock, redeems what there is, and gives the rest up.
+    pub(super) fn close_in(&mut self, turn: &mut Turn, anchor: Anchor) {
+        let Some(lock) = self.state.streams.get(&anchor) else { return };
+        let (place, ended, key) = (lock.lock, lock.has_ended(), lock.key());
+        let news = !ended && {
+            let live = self.live.entry(anchor).or_default();
+            !std::mem::replace(&mut live.closing, true)
+        };
+        self.say_taken(turn, anchor);
+        if let Some((id, _)) = place.filter(|_| !ended) {
+            self.wind_up(turn, anchor);
+            self.attend(turn, id);
+        }
+        if news {
+            self.tell_stream(turn, &key);
+        }
+    }
+
+    /// Gives up what is left of the locks in a channel that are being closed, as far as they are
+    /// settled.
+    pub(in super::super) fn wind_up_all(&mut self, turn: &mut Turn, id: ChannelId) {
+        let closing = |anchor: &Anchor| self.live.get(anchor).is_some_and(|live| live.closing);
+        let standing = self.state.streams.standing(id, Way::In).map(|lock| lock.anchor);
+        let anchors: Vec<Anchor> = standing.filter(closing).collect();
+        anchors.into_iter().for_each(|anchor| self.wind_up(turn, anchor));
+    }
+
+    /// What was redeemed is folded first: the rest is given up once nothing of it is known to the
+    /// hub that is not settled. An update without operations has the hub settle at once.
+    fn wind_up(&mut self, turn: &mut Turn, anchor: Anchor) {
+        self.redeem(turn, anchor);
+        let Some(lock) = self.state.streams.get(&anchor).filter(|lock| lock.is_open()) else {
+            return;
+        };
+        let Some((id, number)) = lock.lock else { return };
+        let usable = self.channel(&id).is_some_and(|channel| channel.usable().is_ok());
+        let known = self.channel(&id).and_then(|channel| channel.incoming().locks.get(&number));
+        match known.map(|known| known.answer) {
+            Some(None | Some(Answer::Held)) if usable => {
+                self.give_up(turn, id, number, Code::StreamClosed);
+            }
+            Some(Some(Answer::Known { .. })) if usable && self.is_synced(&id) => {
+                let live = self.live.entry(anchor).or_default();
+                if !std::mem::replace(&mut live.hurried, true) {
+                    self.link(id).acknowledge = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything that time does to streams.
+    pub(in super::super) fn tick_streams(&mut self, turn: &mut Turn) {
+        if self.live.is_empty() && self.state.streams.is_empty() {
+            return;
+        }
+        self.redeem_due(turn);
+        if self.connected {
+            self.remind(turn);
+        }
+    }
+
+    /// After a start: what was in hand is redeemed soon, and what was handed out is said again.
+    pub(in super::super) fn wake_streams(&mut self, turn: &Turn) {
+        for lock in self.state.streams.open() {
+            let live = self.live.entry(lock.anchor).or_default();
+            match lock.way {
+                Way::In if lock.shown > lock.redeemed => live.due_since_ms = Some(turn.now_ms),
+                Way::In => {}
+                Way::Out => live.by_relay = true,
+            }
+        }
+    }
+
+    /// Closes every lock of a stream, from whichever side.
+    pub(in super::super) fn close_stream(
+        &mut self,
+        turn: &mut Turn,
+        key: &StreamKey,
+    ) -> Result<(), Refusal> {
+        let locks = self.state.streams.locks_of(key).filter(|lock| !lock.has_ended());
+        let anchors: Vec<Anchor> = locks.map(|lock| lock.anchor).collect();
+        if self.stream(key).is_none() {
+            return refusal(Code::UnknownStream, Code::UnknownStream.title());
+        }
+        for anchor in anchors {
+            match key.way {
+                Way::Out => self.close_out(turn, anchor),
+                Way::In => self.close_in(turn, anchor),
+            }
+        }
+        self.tell_stream(turn, key);
+        Ok(())
+    }
+
+    /// A step that its payer has handed over in another way than by the relay.
+    pub(in super::super) fn take_token(
+        &mut self,
+        turn: &mut Turn,
+        token: &StepToken,
+    ) -> Result<(), Refusal> {
+        let key = self.state.streams.get(&token.anchor).map(StreamLock::key);
+        self.take_step(turn, token)?;
+        if let Some(key) = key {
+            self.tell_stream(turn, &key);
+        }
+        Ok(())
+    }
+
+    /// Streams stand differently: their users are told, and what ended needs no hand any more.
+    pub(in super::super) fn follow_streams(&mut self, turn: &mut Turn, changed: &[Anchor]) {
+        for anchor in changed {
+            let Some(lock) = self.state.streams.get(anchor) else { continue };
+            let key = lock.key();
+            if lock.has_ended() {
+                self.live.remove(anchor);
+            }
+            self.tell_stream(turn, &key);
+        }
+    }
+
+    /// Redeems every step in hand of a stream.
+    pub(in super::super) fn redeem_stream(
+        &mut self,
+        turn: &mut Turn,
+        key: &StreamKey,
+    ) -> Result<(), Refusal> {
+        let anchors: Vec<Anchor> =
+            self.state.streams.locks_of(key).map(|lock| lock.anchor).collect();
+        if anchors.is_empty() || key.way == Way::Out {
+            return refusal(Code::UnknownStream, Code::UnknownStream.title());
+        }
+        anchors.into_iter().for_each(|anchor| self.redeem(turn, anchor));
+        self.tell_stream(turn, key);
+        Ok(())
+    }
+
+    pub(in super::super) fn tell_stream(&self, turn: &mut Turn, key: &StreamKey) {
+        if let Some(view) = self.stream(key) {
+            turn.tell(Event::Stream(Box::new(view)));
+        }
+    }
+}
