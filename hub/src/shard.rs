@@ -24,6 +24,9 @@
 //!   and passing it twice changes nothing.
 //! - **An outcome goes to the paired lock alone**: nothing is looked up by anchor, so two payments
 //!   with the same anchor can't be mistaken for each other.
+//! - **What a stream's payee redeems is one record**, of its own channel. The payer's channel hears
+//!   of the newest a little later (module `stream`), always before it hears that the rest is back,
+//!   and again after every start.
 //! - **The payer's lock outlives the hub's own by `expiry_delta`**, so that a secret which the hub
 //!   learns at the last moment still leaves time to claim.
 //! - Blocks may be followed twice after a crash within one: each event sets what it says, in order.
@@ -32,8 +35,7 @@
 //!   ledger. What it may have signed for the ledger and forgotten it waits out.
 //!
 //! What is absent: signing and posting what was handed over to be anchored
-//! ([`Moved`]), deciding whether this process holds the hub's lease ([`Own`]), and a payee that reveals more than 4,096
-//! steps of a stream in one message.
+//! ([`Moved`]), and deciding whether this process holds the hub's lease ([`Own`]).
 
 mod agree;
 mod blocks;
@@ -53,6 +55,7 @@ mod route;
 mod rows;
 mod slot;
 mod state;
+mod stream;
 mod talk;
 mod wake;
 
@@ -154,6 +157,18 @@ pub enum Pass {
         /// The secret, or why it failed. A failure is passed only once the hub's own lock is gone.
         outcome: Result<Secret, Code>,
     },
+    /// Of the lock that was added for `incoming`, a part is redeemed: with this secret, beyond which
+    /// `left` steps of the chain are left.
+    Streamed {
+        /// The payer's channel and lock.
+        incoming: (ChannelId, u64),
+        /// The payee's channel and the hub's lock in it.
+        outgoing: (ChannelId, u64),
+        /// The newest secret.
+        secret: Secret,
+        /// Steps beyond it.
+        left: u32,
+    },
     /// The payer's channel has recorded all that its lock can come to: the pair of the hub's lock is
     /// needed no more.
     Concluded {
@@ -171,7 +186,7 @@ impl Pass {
     pub fn channel(&self) -> ChannelId {
         match self {
             Pass::Forward(forward) => forward.outgoing,
-            Pass::Outcome { incoming, .. } => incoming.0,
+            Pass::Outcome { incoming, .. } | Pass::Streamed { incoming, .. } => incoming.0,
             Pass::Concluded { outgoing } => outgoing.0,
             Pass::Seek(seek) => seek.outgoing,
             Pass::Found(pairing) => pairing.incoming.0,

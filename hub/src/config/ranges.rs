@@ -25,7 +25,7 @@ impl Config {
         Ok(())
     }
 
-    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
+    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 24] {
         let Config { fees, channels, payments, connections, storage, .. } = self;
         [
             ("shards", self.shards.into(), 1..=64),
@@ -40,6 +40,11 @@ impl Config {
             ("payments.queue_max", payments.queue_max as u64, 1..=65_536),
             ("payments.queue_wait_ms", payments.queue_wait_ms, 1..=3_600_000),
             ("payments.idle_ms", payments.idle_ms, 1..=60_000),
+            (
+                "payments.hashes_per_second",
+                payments.hashes_per_second.into(),
+                4_096..=u32::MAX.into(),
+            ),
             ("connections.most", connections.most as u64, 1..=1_000_000),
             ("connections.strangers", connections.strangers as u64, 1..=1_000_000),
             ("connections.stranger_ms", connections.stranger_ms, 100..=DAY_MS),

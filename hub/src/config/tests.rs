@@ -96,6 +96,7 @@ fn numbers_out_of_range_are_named() {
         ("HUB_PAYMENTS__QUEUE_MAX", "0", "payments.queue_max"),
         ("HUB_PAYMENTS__QUEUE_WAIT_MS", "0", "payments.queue_wait_ms"),
         ("HUB_PAYMENTS__IDLE_MS", "0", "payments.idle_ms"),
+        ("HUB_PAYMENTS__HASHES_PER_SECOND", "4095", "payments.hashes_per_second"),
         ("HUB_CHANNELS__DEPOSIT_MIN", "0", "channels.deposit_min"),
         ("HUB_CHANNELS__LOW_WATER_PPM", "1000001", "channels.low_water_ppm"),
         ("HUB_CONNECTIONS__STRANGERS", "0", "connections.strangers"),

@@ -86,10 +86,14 @@ impl Shard {
                 // Never of a lock whose money is back: the engine learns nothing more of it.
                 let pair = slot.pairs.get_mut(own)?;
                 pair.secret = Some(*secret);
-                if pair.incoming == NOBODY {
+                let (incoming, outgoing) = (pair.incoming, (id, *own));
+                if incoming == NOBODY {
                     return None;
                 }
-                let (incoming, outgoing) = (pair.incoming, (id, *own));
+                if slot.is_streaming(*own) {
+                    self.ripple(id);
+                    return None;
+                }
                 Some(Pass::Outcome { incoming, outgoing, outcome: Ok(*secret) })
             }
             Effect::LockGone { id: own, code } => {
@@ -138,9 +142,16 @@ impl Shard {
 
     /// What follows from a step that was recorded.
     pub(super) fn perform(&mut self, id: ChannelId, effect: &Effect, cx: &mut Cx<'_>) {
+        if let Effect::LockGone { id: own, .. } = effect {
+            self.pass_redeemed(id, *own, cx);
+        }
         let pass = self.note(id, effect);
         cx.out.passes.extend(pass);
         match effect {
+            Effect::Received(Change::Settled { id: theirs, .. }) => {
+                self.give_up_rest(id, *theirs, cx);
+            }
+            Effect::Accepted { changes } => self.watch_rests(id, changes),
             Effect::SecretLearned { .. } | Effect::Refused { .. } => self.settle_later(id),
             Effect::PhaseChanged => self.refuse_queue(id, cx),
             _ => {

@@ -83,11 +83,18 @@ pub struct Limits {
     pub queue_wait_ms: u64,
     /// How long a settlement waits for an update that goes anyway, in milliseconds.
     pub idle_ms: u64,
+    /// How many hashes one channel's messages may cost in a second before more of them are refused.
+    pub hashes_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { queue_max: UNACKNOWLEDGED_MAX, queue_wait_ms: 10_000, idle_ms: 1_000 }
+        Limits {
+            queue_max: UNACKNOWLEDGED_MAX,
+            queue_wait_ms: 10_000,
+            idle_ms: 1_000,
+            hashes_per_second: 1 << 18,
+        }
     }
 }
 

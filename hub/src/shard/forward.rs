@@ -194,6 +194,7 @@ impl Shard {
     pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>) {
         let clock_ms = self.clock_ms;
         let due = |entry: &mut (u64, ChannelId)| entry.0 <= clock_ms;
+        self.pass_ripples(cx);
         while let Some((due_ms, id)) = self.idle.pop_front_if(due) {
             if let Some(slot) = self.slots.get_mut(&id)
                 && slot.due_ms == Some(due_ms)

@@ -17,14 +17,24 @@ impl Shard {
     ) {
         match outcome {
             Ok(secret) => self.pass_on(incoming, &secret, cx),
-            Err(code) => self.give_up(incoming.0, incoming.1, code, cx),
+            Err(code) => self.give_up_or_wait(incoming, code, cx),
         }
         let slot = self.slots.get(&incoming.0);
-        let is_final = slot.is_some_and(|slot| slot.is_final(incoming.1));
+        let is_final = slot.is_none_or(|slot| slot.is_final(incoming.1));
         // The pair has done its work; 0 says that there never was one.
-        if outgoing.1 != 0 && (outcome.is_err() || is_final) {
+        if outgoing.1 != 0 && is_final {
             let pass = self.conclude(outgoing);
             cx.out.passes.extend(pass);
+        }
+    }
+
+    /// A payer's lock is given up, or what is left of it once what is known of it is settled.
+    fn give_up_or_wait(&mut self, (id, lock): (ChannelId, u64), code: Code, cx: &mut Cx<'_>) {
+        self.give_up(id, lock, code, cx);
+        if let Some(slot) = self.slots.get_mut(&id)
+            && !slot.is_final(lock)
+        {
+            slot.note_gone(lock, code);
         }
     }
 
@@ -47,7 +57,7 @@ impl Shard {
     }
 
     /// Sees to it that a lock whose secret is known is claimed in time.
-    fn protect(&mut self, id: ChannelId, lock: u64, cx: &mut Cx<'_>) {
+    pub(super) fn protect(&mut self, id: ChannelId, lock: u64, cx: &mut Cx<'_>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(lock) = slot.channel.incoming().tally.lock(lock) else { return };
         let claim_by = lock.expiry.before(self.config.policy.claim_margin);

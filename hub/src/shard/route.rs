@@ -4,7 +4,7 @@ use settlement::channel::Change;
 use settlement::lock::Lock;
 use settlement::reject::Code;
 use settlement::rules::{Rule, rule_is_on};
-use settlement::types::ChannelId;
+use settlement::types::{Amount, Anchor, ChannelId};
 use settlement::update::{Destination, Payload};
 
 use super::slot::{Route, Slot};
@@ -17,6 +17,7 @@ impl Shard {
         &mut self,
         id: ChannelId,
         change: &Change,
+        prepaid: &[(Anchor, Amount)],
         directory: &dyn Directory,
         cx: &mut Cx<'_>,
     ) {
@@ -26,9 +27,10 @@ impl Shard {
         if !slot.channel.incoming().locks.contains_key(&lock.id) {
             return;
         }
-        match self.judge(id, lock, to, payload, directory) {
+        match self.judge(id, (lock, to, payload), prepaid, directory) {
             Ok(forward) => {
-                let route = Route { anchor: lock.anchor, payee: to.wallet, outgoing: None };
+                let (anchor, payee) = (lock.anchor, to.wallet);
+                let route = Route { anchor, payee, outgoing: None, gone: None };
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.add_route(lock.id, route);
                 }
@@ -42,9 +44,8 @@ impl Shard {
     fn judge(
         &self,
         id: ChannelId,
-        lock: &Lock,
-        to: &Destination,
-        payload: &Payload,
+        (lock, to, payload): (&Lock, &Destination, &Payload),
+        prepaid: &[(Anchor, Amount)],
         directory: &dyn Directory,
     ) -> Result<Forward, Code> {
         let payer = self.slots.get(&id).ok_or(Code::UnknownChannel)?;
@@ -63,7 +64,7 @@ impl Shard {
         if !connected {
             return Err(Code::PayeeOffline);
         }
-        let unit = unit_to_forward(&self.config.fees, lock.unit).ok_or(Code::FeeTooLow)?;
+        let unit = self.unit_of(lock, prepaid).ok_or(Code::FeeTooLow)?;
         let unit = if rule_is_on(Rule::UnitLessFee) { unit } else { lock.unit };
         assert!(unit <= lock.unit, "the hub passes on no more than it gets");
         let delta = self.config.policy.expiry_delta;
@@ -82,6 +83,17 @@ impl Shard {
             to: *to,
             payload: payload.clone(),
         })
+    }
+
+    /// What a step is passed on as: whole where the fee for all of them came with the lock, else
+    /// less the fee for each.
+    fn unit_of(&self, lock: &Lock, prepaid: &[(Anchor, Amount)]) -> Option<Amount> {
+        let fees = &self.config.fees;
+        let paid = prepaid.iter().find(|(anchor, _)| *anchor == lock.anchor);
+        match (paid, lock.value().and_then(|value| fees.fee(value))) {
+            (Some((_, paid)), Some(fee)) if *paid >= fee => Some(lock.unit),
+            _ => unit_to_forward(fees, lock.unit),
+        }
     }
 
     /// The payee asks for `claim_margin + settle_grace` blocks to be left before it reveals, in a

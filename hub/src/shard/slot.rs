@@ -10,6 +10,7 @@ use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
 use super::capacity::Load;
 use super::lost::Lost;
+use super::stream::Hashed;
 use super::{Forward, ME};
 
 /// The payer of a lock of the hub's own that was taken back from its wallet, until it is found.
@@ -38,6 +39,8 @@ pub(super) struct Route {
     pub(super) payee: PublicKey,
     /// The hub's lock, once there is one and it is known here.
     pub(super) outgoing: Option<(ChannelId, u64)>,
+    /// Why the payee's side is over, when what the payer has not settled is known beside.
+    pub(super) gone: Option<Code>,
 }
 
 /// A payment that waits for its payee's channel to take it.
@@ -83,6 +86,9 @@ pub(super) struct Slot {
     pub(super) depositing: Option<Height>,
     pub(super) load_in: Load,
     pub(super) load_out: Load,
+    /// Whether payers are to be told of what was redeemed here.
+    pub(super) rippling: bool,
+    pub(super) hashed: Hashed,
     /// Whether it is on the list of those that moved.
     pub(super) moved: bool,
     /// Whether its rows are older than it is.
@@ -111,6 +117,8 @@ impl Slot {
             depositing: None,
             load_in: Load::default(),
             load_out: Load::default(),
+            rippling: false,
+            hashed: Hashed::default(),
             moved: false,
             dirty: false,
             rows: 0,
@@ -137,7 +145,14 @@ impl Slot {
             return;
         }
         let payee = known.to.wallet;
-        self.add_route(id, Route { anchor, payee, outgoing: Some(outgoing) });
+        self.add_route(id, Route { anchor, payee, outgoing: Some(outgoing), gone: None });
+    }
+
+    /// The rest of a payer's lock is to be given up once the payer has settled what is known of it.
+    pub(super) fn note_gone(&mut self, id: u64, code: Code) {
+        if let Some(route) = self.routes.get_mut(&id) {
+            route.gone = Some(code);
+        }
     }
 
     pub(super) fn remove_route(&mut self, id: u64) -> Option<Route> {

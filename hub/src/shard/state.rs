@@ -31,6 +31,8 @@ pub struct Shard {
     pub(super) wakes: BTreeMap<Height, BTreeSet<ChannelId>>,
     /// Channels whose settlements go out by themselves at a time, in order.
     pub(super) idle: VecDeque<(u64, ChannelId)>,
+    /// Channels of which payers are to be told what was redeemed there.
+    pub(super) ripples: Vec<ChannelId>,
     /// Channels whose oldest queued payment is failed at a time.
     pub(super) waiting: BTreeSet<(u64, ChannelId)>,
     /// Channels whose state was taken back, and that have not leapt.
@@ -107,6 +109,7 @@ impl Shard {
             tip: None,
             wakes: BTreeMap::new(),
             idle: VecDeque::new(),
+            ripples: Vec::new(),
             waiting: BTreeSet::new(),
             recovering: BTreeSet::new(),
             shown: HashMap::new(),
@@ -151,6 +154,9 @@ impl Shard {
             Input::Passed(Pass::Forward(forward)) => self.on_forward(*forward, cx),
             Input::Passed(Pass::Outcome { incoming, outgoing, outcome }) => {
                 self.on_outcome(incoming, outgoing, outcome, cx);
+            }
+            Input::Passed(Pass::Streamed { incoming, secret, left, .. }) => {
+                self.on_streamed(incoming, &secret, left, cx);
             }
             Input::Passed(Pass::Concluded { outgoing }) => {
                 self.conclude(outgoing);

@@ -1,13 +1,17 @@
 //! What wallets say about their channels.
 
+use client_sdk::api::upfront_anchor;
 use settlement::channel::{Channel, Effect, Received, Step, VerifiedUpdate};
 use settlement::proof::SnapshotRef;
 use settlement::reject::Code;
-use settlement::types::{ChannelId, Secret};
+use settlement::types::{Amount, Anchor, ChannelId, Secret};
+use settlement::update::Op;
 use settlement::wire::Message;
 
 use super::commit::action;
+use super::slot::Slot;
 use super::state::Cx;
+use super::stream::TOO_MUCH;
 use super::{Action, Directory, Shard};
 
 impl Shard {
@@ -119,25 +123,53 @@ impl Shard {
         if !self.signing && update.spends() {
             return reject(id, seq, Code::StaleView, cx);
         }
-        let was_certain = slot.is_certain();
-        match slot.channel.check_update(update, &now) {
+        let makes_hash = self.makes_hash(id, update);
+        if makes_hash && !self.may_hash(id) {
+            return reject(id, seq, TOO_MUCH, cx);
+        }
+        let checked = slot.channel.check_update(update, &now);
+        if makes_hash {
+            let step = match &checked {
+                Ok(Received::New(step)) => Some(step),
+                _ => None,
+            };
+            self.count_hashes(id, Shard::hashes_of(step));
+        }
+        match checked {
             Err(code) => reject(id, seq, code, cx),
             Ok(Received::Again) => {
                 cx.out.actions.push(Action::Send(Message::Ack { channel: id, seq }));
             }
-            Ok(Received::New(step)) => {
-                for effect in self.record(id, step, cx) {
-                    self.perform(id, &effect, cx);
-                    if let Effect::Received(change) = &effect {
-                        self.route_change(id, change, directory, cx);
-                    }
-                }
-                if !was_certain {
-                    self.pass_again(id, cx);
-                }
-                self.pump(id, cx);
+            Ok(Received::New(step)) => self.take_update(id, step, update, directory, cx),
+        }
+    }
+
+    fn take_update(
+        &mut self,
+        id: ChannelId,
+        step: Step,
+        update: &VerifiedUpdate,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
+        let was_certain = self.slots.get(&id).is_none_or(Slot::is_certain);
+        let prepaid = prepaid(update.ops());
+        for effect in self.record(id, step, cx) {
+            self.perform(id, &effect, cx);
+            if let Effect::Received(change) = &effect {
+                self.route_change(id, change, &prepaid, directory, cx);
             }
         }
+        if !was_certain {
+            self.pass_again(id, cx);
+        }
+        // A wallet that acknowledges without need has the hub settle at once: it wants to give up
+        // what is left of a stream.
+        if update.ops().is_empty() {
+            self.pass_streams(id, cx);
+            self.settle_if_due(id, cx);
+        }
+        self.pump(id, cx);
     }
 
     pub(super) fn on_bad_update(&mut self, id: ChannelId, seq: u64, code: Code, cx: &mut Cx<'_>) {
@@ -168,8 +200,12 @@ impl Shard {
 
     fn on_reveal(&mut self, id: ChannelId, lock: u64, secret: &Secret, cx: &mut Cx<'_>) {
         let now = self.now(cx.now_ms);
+        if !self.may_hash(id) {
+            return reject(id, 0, TOO_MUCH, cx);
+        }
         let Some(channel) = self.channel(&id) else { return };
-        let step = match channel.check_reveal(lock, secret, &now) {
+        let (weighed, hashes) = channel.weigh_reveal(lock, secret, &now);
+        let step = match weighed {
             Ok(step) => step,
             // The channel rests until the sides meet again; its connection goes on. The refusal
             // says why, and is of no update: those count from 1.
@@ -179,6 +215,7 @@ impl Shard {
                 rests
             }
         };
+        self.count_hashes(id, hashes);
         match step {
             Some(step) => self.commit(id, step, cx),
             None => self.learn_again(id, lock, secret, cx),
@@ -196,6 +233,15 @@ impl Shard {
         }
         self.pump(id, cx);
     }
+}
+
+/// What was paid upfront for locks of the same update, as the memos say.
+fn prepaid(ops: &[Op]) -> Vec<(Anchor, Amount)> {
+    let paid = |op: &Op| match op {
+        Op::Pay { amount, memo } => Some((upfront_anchor(memo)?, *amount)),
+        _ => None,
+    };
+    ops.iter().filter_map(paid).collect()
 }
 
 fn reject(channel: ChannelId, seq: u64, code: Code, cx: &mut Cx<'_>) {

@@ -12,5 +12,6 @@ mod payment;
 mod play;
 mod refusals;
 mod starting;
+mod streams;
 mod wallet;
 mod world;

@@ -220,6 +220,8 @@ fn a_stream_is_paid_step_by_step() {
         let secret = Secret(chain[at]);
         let reveal = Message::Reveal { channel: world.id(1), id: 1, secret };
         world.input(Input::Message(Box::new(reveal)));
+        // The payer hears of it with the next tick.
+        world.input(Input::Tick);
         world.run();
         assert_eq!(world.wallets[0].secrets.len(), learned);
         assert_eq!(world.wallets[0].secrets.last(), Some(&(1, secret)));

@@ -149,13 +149,24 @@ impl World {
 
 fn net_of(channel: &Channel) -> i128 {
     let (out, incoming) = (channel.outgoing(), channel.incoming());
-    let owed_locks = incoming.tally.locks.iter().filter(|lock| {
-        matches!(incoming.locks.get(&lock.id).unwrap().answer, Some(Answer::Known { .. }))
+    let worth = |unit: Amount, steps: u32| unit.checked_mul(steps).unwrap().wide();
+    let owed = incoming.tally.locks.iter().map(|lock| {
+        match incoming.locks.get(&lock.id).unwrap().answer {
+            Some(Answer::Known { steps, .. }) => worth(lock.unit, steps),
+            _ => 0,
+        }
     });
-    let owed: i128 = owed_locks.map(|lock| lock.value().unwrap().wide()).sum();
-    let due_locks = out.tip().locks.iter().filter(|lock| {
-        matches!(out.standing.get(&lock.id).unwrap().answer, Some(Answer::Known { .. }))
+    let owed: i128 = owed.sum();
+    // What is known of a lock as it was accepted; an update on its way may have settled some of it.
+    let due = out.tip().locks.iter().map(|lock| {
+        let standing = out.standing.get(&lock.id).unwrap();
+        match standing.answer {
+            Some(Answer::Known { steps, .. }) => {
+                worth(lock.unit, steps.saturating_sub(standing.lock.steps - lock.steps))
+            }
+            _ => 0,
+        }
     });
-    let due: i128 = due_locks.map(|lock| lock.value().unwrap().wide()).sum();
+    let due: i128 = due.sum();
     incoming.tally.transferred.wide() + owed - out.tip().transferred.wide() - due
 }

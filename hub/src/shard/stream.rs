@@ -1,0 +1,185 @@
+//! Locks of many steps: what is redeemed of them, step by step.
+//!
+//! A payee that redeems costs one record of its own channel, and as many hashes as its secret is
+//! deeper than the last one. The payer's channel is not touched for each: with the next tick it
+//! hears of the newest secret of each lock that was redeemed meanwhile, measured already, so it costs
+//! no hash a second time. Until then a crash loses nothing: the pair has the secret, and passes it
+//! again after the start. Both legs settle the newest a second later, however many redemptions came
+//! in between.
+//!
+//! | what ends a lock of the hub's own | what the payer's channel is told, in this order |
+//! | --- | --- |
+//! | all steps redeemed | the last secret, at once |
+//! | given up by the payee, or expired | the newest secret that is known, then that the rest is back |
+//!
+//! A payer's lock of which something is known can't be given up before that is settled: so the rest
+//! waits in the route until the payer has settled, and is given up then. The wallet that closes a
+//! stream has the hub settle at once, with an update without operations.
+//!
+//! Hashing is bounded per wallet: beyond [`super::Limits::hashes_per_second`] a secret, or an update
+//! that settles with one that is not known, is refused with [`Code::HashBudget`] before anything is
+//! hashed, and changes nothing.
+
+use settlement::channel::{Answer, Change, HASHES_PER_MESSAGE, Step, VerifiedUpdate};
+use settlement::reject::Code;
+use settlement::types::{ChannelId, Secret};
+use settlement::update::Op;
+
+use super::slot::{NOBODY, Slot};
+use super::state::Cx;
+use super::{Pass, Shard};
+
+/// How many hashes a channel's messages have cost, in which second of the own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hashed {
+    second: u32,
+    hashes: u32,
+}
+
+impl Slot {
+    /// How many steps of the chain lie beyond the newest secret that is known of an own lock: `None`
+    /// when that is not to be told from the channel any more.
+    fn left_beyond(&self, own: u64, secret: &Secret) -> Option<u32> {
+        let standing = self.channel.outgoing().standing.get(&own)?;
+        match standing.answer {
+            Some(Answer::Known { secret: known, steps }) if known == *secret => {
+                standing.lock.steps.checked_sub(steps)
+            }
+            _ if standing.lock.anchor.0 == secret.0 => Some(standing.lock.steps),
+            _ => None,
+        }
+    }
+
+    /// Whether a part of an own lock is known, and the rest is not.
+    pub(super) fn is_streaming(&self, own: u64) -> bool {
+        let standing = self.channel.outgoing().standing.get(&own);
+        standing.is_some_and(|standing| match standing.answer {
+            Some(Answer::Known { steps, .. }) => steps < standing.lock.steps,
+            _ => false,
+        })
+    }
+
+    /// What the payer's channel is told of an own lock, of which something is redeemed.
+    fn redeemed(&self, id: ChannelId, own: u64) -> Option<Pass> {
+        let pair = self.pairs.get(&own).filter(|pair| pair.incoming != NOBODY)?;
+        let (incoming, outgoing, secret) = (pair.incoming, (id, own), pair.secret?);
+        Some(match self.left_beyond(own, &secret) {
+            Some(left) => Pass::Streamed { incoming, outgoing, secret, left },
+            None => Pass::Outcome { incoming, outgoing, outcome: Ok(secret) },
+        })
+    }
+}
+
+impl Shard {
+    /// A part of an own lock was redeemed: its payer hears of it with the next tick.
+    pub(super) fn ripple(&mut self, id: ChannelId) {
+        if let Some(slot) = self.slots.get_mut(&id)
+            && !std::mem::replace(&mut slot.rippling, true)
+        {
+            self.ripples.push(id);
+        }
+    }
+
+    /// Tells the payers of all that was redeemed since the last time.
+    pub(super) fn pass_ripples(&mut self, cx: &mut Cx<'_>) {
+        for id in std::mem::take(&mut self.ripples) {
+            self.pass_streams(id, cx);
+        }
+    }
+
+    /// Tells the payers of what was redeemed in this channel.
+    pub(super) fn pass_streams(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if !std::mem::replace(&mut slot.rippling, false) {
+            return;
+        }
+        let streaming = slot.pairs.keys().filter(|own| slot.is_streaming(**own));
+        cx.out.passes.extend(streaming.filter_map(|own| slot.redeemed(id, *own)));
+    }
+
+    /// Before anything else is said of an own lock: what is known of it.
+    pub(super) fn pass_redeemed(&self, id: ChannelId, own: u64, cx: &mut Cx<'_>) {
+        let pass = self.slots.get(&id).and_then(|slot| slot.redeemed(id, own));
+        cx.out.passes.extend(pass);
+    }
+
+    /// The payee of a payer's lock has redeemed a part of it.
+    pub(super) fn on_streamed(
+        &mut self,
+        (id, lock): (ChannelId, u64),
+        secret: &Secret,
+        left: u32,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(channel) = self.channel(&id) else { return };
+        // Known already, or an error: a lock that the payer has settled or dropped.
+        let Ok(Some(step)) = channel.reveal_measured(lock, secret, left) else { return };
+        self.commit(id, step, cx);
+        self.protect(id, lock, cx);
+    }
+
+    /// The payer has settled what was known of its lock. If the rest was given up by the payee, it is
+    /// given up here now.
+    pub(super) fn give_up_rest(&mut self, id: ChannelId, lock: u64, cx: &mut Cx<'_>) {
+        let code = self.slots.get(&id).and_then(|slot| slot.route(lock)?.gone);
+        if let Some(code) = code {
+            self.give_up(id, lock, code, cx);
+        }
+    }
+
+    /// A part of own locks was settled: nothing of the rest is known any more, so that it may expire.
+    pub(super) fn watch_rests(&mut self, id: ChannelId, changes: &[Change]) {
+        let next = self.followed().0.after(1);
+        for change in changes {
+            let Change::Settled { id: own, .. } = change else { continue };
+            let standing = self.channel(&id).and_then(|it| it.outgoing().standing.get(own));
+            if let Some(expiry) = standing.map(|standing| standing.lock.expiry) {
+                self.wake_at(id, expiry.max(next));
+            }
+        }
+    }
+
+    /// Whether this wallet may have something hashed in this second.
+    pub(super) fn may_hash(&self, id: ChannelId) -> bool {
+        let hashed = self.slots.get(&id).map(|slot| slot.hashed).unwrap_or_default();
+        hashed.second != self.second() || hashed.hashes < self.config.limits.hashes_per_second
+    }
+
+    /// So many hashes were made for this wallet.
+    pub(super) fn count_hashes(&mut self, id: ChannelId, hashes: u32) {
+        let second = self.second();
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let before = if slot.hashed.second == second { slot.hashed.hashes } else { 0 };
+        slot.hashed = Hashed { second, hashes: before.saturating_add(hashes) };
+    }
+
+    /// Seconds of the own clock: which one it is, is all that counts.
+    fn second(&self) -> u32 {
+        u32::try_from((self.clock_ms / 1_000) & u64::from(u32::MAX)).unwrap_or_default()
+    }
+
+    /// Whether an update makes the hub hash: it settles with a secret that is not known here.
+    pub(super) fn makes_hash(&self, id: ChannelId, update: &VerifiedUpdate) -> bool {
+        let Some(channel) = self.channel(&id) else { return false };
+        update.ops().iter().any(|op| match op {
+            Op::Settle { id, secret } => {
+                let known = channel.incoming().locks.get(id).and_then(|known| known.answer);
+                !matches!(known, Some(Answer::Known { secret: known, .. }) if known == *secret)
+            }
+            _ => false,
+        })
+    }
+
+    /// What an update cost at most that made the hub hash.
+    pub(super) fn hashes_of(step: Option<&Step>) -> u32 {
+        let Some(Step::Received(update)) = step else { return HASHES_PER_MESSAGE };
+        let steps = update.changes.iter().map(|change| match change {
+            Change::Settled { steps, .. } => *steps,
+            _ => 0,
+        });
+        steps.fold(0, u32::saturating_add)
+    }
+}
+
+/// The refusal of whoever asks for too much hashing.
+pub(super) const TOO_MUCH: Code = Code::HashBudget;
