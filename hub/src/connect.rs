@@ -152,7 +152,7 @@ async fn read(hub: &Arc<Hub>, peer: &Arc<Peer>, mut stream: SplitStream<WebSocke
         }
         let handled = match lane_of(&frame, peer.lane_count()) {
             Some(lane) if signing_in.done() => verify_later(hub, peer, lane, frame).await,
-            _ => about_the_connection(&mut signing_in, peer, &frame).await,
+            _ => about_the_connection(hub, &mut signing_in, peer, &frame).await,
         };
         if let Err(code) = handled {
             return peer.close(code);
@@ -177,6 +177,7 @@ async fn verify_later(
 
 /// Messages about no channel, and whatever comes before a wallet is signed in.
 async fn about_the_connection(
+    hub: &Hub,
     signing_in: &mut SigningIn,
     peer: &Arc<Peer>,
     frame: &Bytes,
@@ -191,7 +192,11 @@ async fn about_the_connection(
             hear_all(peer).await;
             Err(Code::HubUnavailable)
         }
-        Message::Ping { .. } | Message::Relay { .. } => Ok(()),
+        Message::Ping { .. } => Ok(()),
+        message @ Message::Relay { .. } => {
+            hub.relay.take(peer, &message);
+            Ok(())
+        }
         _ => Err(Code::NotSignedIn),
     }
 }

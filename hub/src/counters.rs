@@ -37,6 +37,10 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Batch signatures made.
     pub signatures: AtomicU64,
+    /// Messages between wallets that were carried, or kept for a moment.
+    pub relayed: AtomicU64,
+    /// Messages between wallets that were not.
+    pub relay_dropped: AtomicU64,
     /// Transactions that the ledger took from this hub.
     pub submitted: AtomicU64,
     /// Transactions of this hub that the ledger refused, at once or in a block.
@@ -77,6 +81,13 @@ impl Counters {
             ("updates_verified_total", "Updates verified.", true, of(&self.verified)),
             ("updates_refused_total", "Updates refused unverified.", true, of(&self.refused)),
             ("batch_signatures_total", "Batch signatures made.", true, of(&self.signatures)),
+            ("relayed_total", "Messages between wallets carried.", true, of(&self.relayed)),
+            (
+                "relay_dropped_total",
+                "Messages between wallets dropped.",
+                true,
+                of(&self.relay_dropped),
+            ),
             ("transactions_total", "Transactions the ledger took.", true, of(&self.submitted)),
             (
                 "transactions_refused_total",

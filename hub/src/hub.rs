@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::lease::Authority;
 use crate::peers::Peers;
+use crate::relay::Relay;
 use crate::shards::{Shared, now_ms};
 use crate::tickets::Tickets;
 use crate::verify::Pool;
@@ -30,6 +31,7 @@ pub(crate) struct Hub {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) tickets: Arc<Tickets>,
+    pub(crate) relay: Relay,
     pub(crate) counters: Arc<Counters>,
     pub(crate) height: watch::Receiver<Height>,
     pub(crate) blocks: broadcast::Sender<Arc<BlockEvents>>,

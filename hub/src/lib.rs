@@ -35,6 +35,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod queue;
+mod relay;
 mod remote;
 mod router;
 mod run;

@@ -167,6 +167,16 @@ impl Peer {
         lock(&self.signed).with_channel == 0
     }
 
+    /// Whether this wallet is signed in on it.
+    pub(crate) fn has_signed_in(&self, wallet: &PublicKey) -> bool {
+        lock(&self.signed).keys.contains(wallet)
+    }
+
+    /// Whether it reads what is sent to it, so that something may be added that can be done without.
+    pub(crate) fn has_room(&self) -> bool {
+        lock(&self.out).bytes.len() <= self.out_bytes_max / 4
+    }
+
     /// Whether it is being closed: nothing more that came from it counts.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Relaxed)

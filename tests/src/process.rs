@@ -17,7 +17,6 @@ pub mod liar;
 pub mod raw;
 pub mod stage;
 pub mod strace;
-pub mod toll;
 pub mod tower;
 pub mod town;
 pub mod wallet;

@@ -62,8 +62,7 @@ fn wanted<T: Signable + serde::de::DeserializeOwned>(
         return Err(refusal(Code::MalformedRequest, "the body names another channel"));
     }
     let route = hub.shared.router.route(&id).ok_or(Code::UnknownChannel)?;
-    let key = route.key().ok_or(Code::UnknownChannel)?;
-    let checked = key.verify(&body.digest(), &request.signature);
+    let checked = route.key.verify(&body.digest(), &request.signature);
     checked.map_err(|_| refusal(Code::Unauthorized, "the wallet's signature does not fit"))?;
     Ok((body, request.signature))
 }

@@ -69,9 +69,10 @@ impl SigningIn {
         }
         let keys = hello.keys.iter().map(|(key, _)| *key);
         let most = self.hub.config.connections.keys;
-        self.hub.shared.router.sign_in(&self.peer, keys, most)?;
+        self.hub.shared.router.sign_in(&self.peer, keys.clone(), most)?;
         self.done = true;
         self.peer.send(&Message::Hello(self.hello_with(vec![proof])));
+        self.hub.relay.deliver(&self.peer, keys);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 use anyhow::Result;
-use settlement::journal::{FileJournal, Journal};
+use settlement::journal::{FileJournal, Journal, Lsn};
 use settlement::ledger::http;
 use settlement::ledger::service::{LedgerHandle, Service};
 use tokio::sync::broadcast;
@@ -23,6 +23,7 @@ use crate::hub::Hub;
 use crate::outbox::Outbox;
 use crate::peers::{Bounds, Peers};
 use crate::queue::Queue;
+use crate::relay::Relay;
 use crate::router::{Router, ShardQueues};
 use crate::shard::{Input, Output, Pairing, Shard};
 use crate::shards::{self, Job, Shared, now_ms};
@@ -80,9 +81,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let queues: ShardQueues = shards.iter().map(|_| Queue::new(SHARD_QUEUE)).collect();
     let peers = Peers::new(Bounds::of(&config));
     let router = Arc::new(Router::new(shard_config.clone(), queues.clone(), peers));
-    let log = Log::new(journal.last());
-    let pending = shards.iter().map(|_| std::sync::atomic::AtomicU64::new(0)).collect();
-    let shared = Arc::new(Shared { queues: queues.clone(), log, router: router.clone(), pending });
+    let shared = share(&shards, &queues, &router, journal.last());
     // Nothing is to be signed before the lease is held.
     queues.iter().for_each(|queue| queue.push(Job::Input(Input::Signing(false))));
     let followed = shards.iter().map(|shard| shard.followed().0).min().unwrap_or_default();
@@ -95,6 +94,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let pool = Pool::new(router.clone(), queues.clone(), counters.clone());
     let verifiers = pool.start(config.workers())?;
     let ledger_id = genesis.ledger_id();
+    let relay = Relay::new(router.clone(), counters.clone());
     let around = Around {
         ledger: client.clone(),
         genesis: &genesis,
@@ -114,6 +114,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
         shared,
         pool,
         tickets,
+        relay,
         counters,
         height: following.heights,
         blocks,
@@ -135,6 +136,13 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
         lock,
     };
     Ok((hub, opened))
+}
+
+/// What the threads share.
+fn share(shards: &[Shard], queues: &ShardQueues, router: &Arc<Router>, last: Lsn) -> Arc<Shared> {
+    let log = Log::new(last);
+    let pending = shards.iter().map(|_| std::sync::atomic::AtomicU64::new(0)).collect();
+    Arc::new(Shared { queues: queues.clone(), log, router: router.clone(), pending })
 }
 
 /// Takes in where every channel of the shards is.

@@ -10,6 +10,7 @@
 mod common;
 mod connections;
 mod http;
+mod streams;
 
 use std::sync::atomic::Ordering::Relaxed;
 

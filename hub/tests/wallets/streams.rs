@@ -1,0 +1,222 @@
+//! Streams between two wallets of the SDK, over real sockets, with real files and a real ledger.
+
+use std::path::Path;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use client_sdk::client::{
+    Client, ClientConfig, Exposure, IncomingStream, OutgoingStream, StreamOptions, WalletHandle,
+};
+use client_sdk::wallet::Way;
+use client_sdk::wallet::stream::{StreamPhase, StreamView};
+use futures_util::StreamExt;
+use hub::RunningHub;
+use settlement::api::FaucetRequest;
+use settlement::block::LedgerEvent;
+use settlement::crypto::SigningKey;
+use settlement::reject::Code;
+use settlement::types::Amount;
+
+use super::common::{EUR, config_in, event, hub_in, post, soon};
+
+const DEPOSIT: u64 = 100_000;
+
+/// A wallet with a funded channel in a store of its own.
+async fn wallet(hub: &RunningHub, dir: &Path, seed: u8) -> (Client, WalletHandle) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let key = SigningKey::from_bytes([seed; 32]).unwrap();
+    let account = key.public();
+    let faucet = FaucetRequest { account, asset: EUR, amount: Amount(DEPOSIT) };
+    post(&format!("{}/v1/ledger/faucet", hub.url()), &faucet).await;
+    event(hub, |event| matches!(event, LedgerEvent::Minted { to, .. } if *to == account)).await;
+    let (client, wallet) = opened(hub, dir, seed).await;
+    wallet.open_channel(EUR, Amount(DEPOSIT)).await.unwrap();
+    (client, wallet)
+}
+
+/// The same wallet again, after its process has ended.
+async fn opened(hub: &RunningHub, dir: &Path, seed: u8) -> (Client, WalletHandle) {
+    let key = SigningKey::from_bytes([seed; 32]).unwrap();
+    let config = ClientConfig::new(hub.url(), dir.join(seed.to_string()));
+    let client = Client::open(config, vec![std::sync::Arc::new(key)]).await.unwrap();
+    let wallet = client.wallets().remove(0);
+    soon(wallet.synced()).await.unwrap();
+    (client, wallet)
+}
+
+async fn balance(wallet: &WalletHandle) -> u64 {
+    wallet.status().await.unwrap().channels[0].wallet_amount.0
+}
+
+async fn locked(wallet: &WalletHandle) -> u64 {
+    wallet.status().await.unwrap().channels[0].locked.0
+}
+
+fn options(payee: &WalletHandle, unit: u64, steps: u32) -> StreamOptions {
+    StreamOptions { steps, ..StreamOptions::new(payee.public_key(), EUR, Amount(unit)) }
+}
+
+async fn both(
+    payer: &WalletHandle,
+    payee: &WalletHandle,
+    options: StreamOptions,
+) -> (OutgoingStream, IncomingStream) {
+    let mut incoming = payee.incoming_streams(Exposure::default()).unwrap();
+    let stream = soon(payer.open_stream_with(options)).await.unwrap();
+    let wanted = stream.key().stream;
+    let received = soon(async {
+        loop {
+            let one = incoming.next().await.unwrap();
+            if one.key().stream == wanted {
+                return one;
+            }
+        }
+    })
+    .await;
+    (stream, received)
+}
+
+/// Waits until a stream stands as wanted.
+async fn stands(wallet: &WalletHandle, found: impl Fn(&StreamView) -> bool) -> StreamView {
+    soon(async {
+        loop {
+            let streams = wallet.streams().await.unwrap();
+            if let Some(view) = streams.into_iter().find(|view| found(view)) {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_paid_served_and_closed_and_the_rest_is_free_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (payer_client, payer) = wallet(&hub, dir.path(), 21).await;
+    let (payee_client, payee) = wallet(&hub, dir.path(), 22).await;
+    let (stream, incoming) = both(&payer, &payee, options(&payee, 2, 1_000)).await;
+    assert_eq!((incoming.unit(), incoming.key().peer), (Amount(2), payer.public_key()));
+    for _ in 0..10 {
+        soon(stream.pay(7)).await.unwrap();
+        assert!(soon(incoming.serve(7)).await.unwrap());
+    }
+    assert_eq!((incoming.paid(), incoming.served()), (70, 70));
+    let came: Vec<u64> = soon(pin!(incoming.received()).take(1).map(|it| it.total).collect()).await;
+    assert_eq!(came, [70]);
+    let begun = Instant::now();
+    let view = soon(stream.close()).await.unwrap();
+    assert_eq!(view.phase, StreamPhase::Ended(Some(Code::StreamClosed)));
+    assert_eq!((view.paid, view.redeemed, view.settled), (70, 70, 70));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((balance(&payer).await, locked(&payer).await), (DEPOSIT - 140 - view.fees.0, 0));
+    let ended = soon(incoming.ended()).await.unwrap();
+    assert_eq!((ended.paid, ended.settled), (70, 70));
+    soon(payee.quiet(Duration::from_secs(5))).await.unwrap();
+    assert_eq!(balance(&payee).await, DEPOSIT + 140);
+    assert!(!incoming.serve(1).await.unwrap(), "nothing more comes");
+    soon(payer_client.shutdown()).await;
+    soon(payee_client.shutdown()).await;
+    soon(hub.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paying_goes_on_over_many_locks_without_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (_payer_client, payer) = wallet(&hub, dir.path(), 23).await;
+    let (_payee_client, payee) = wallet(&hub, dir.path(), 24).await;
+    let (stream, incoming) = both(&payer, &payee, options(&payee, 1, 16)).await;
+    for _ in 0..50 {
+        soon(stream.pay(3)).await.unwrap();
+        assert!(soon(incoming.serve(3)).await.unwrap());
+    }
+    // More than a lock has, at once.
+    soon(stream.pay(100)).await.unwrap();
+    assert!(soon(incoming.serve(100)).await.unwrap());
+    // And by hand, over the end of a lock.
+    let tokens = soon(stream.advance(20)).await.unwrap();
+    assert!(tokens.len() > 1, "{tokens:?}");
+    for token in tokens {
+        let took = async {
+            loop {
+                match payee.take_step(token).await {
+                    Err(error) if error.code == Code::UnknownStream => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    took => return took,
+                }
+            }
+        };
+        soon(took).await.unwrap();
+    }
+    assert_eq!(incoming.paid(), 270);
+    let view = soon(stream.close()).await.unwrap();
+    assert_eq!((view.paid, view.settled), (270, 270));
+    assert_eq!((balance(&payer).await, locked(&payer).await), (DEPOSIT - 270 - view.fees.0, 0));
+    soon(hub.stop()).await;
+}
+
+/// The fee is paid upfront where a step is too small to carry it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_takes_its_fee_per_step_or_upfront() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    (config.fees.base, config.fees.ppm) = (0, 10_000);
+    let hub = hub::start(config).await.unwrap();
+    let (_payer_client, payer) = wallet(&hub, dir.path(), 25).await;
+    let (_payee_client, payee) = wallet(&hub, dir.path(), 26).await;
+    let mut before = DEPOSIT;
+    // 1 % of 1,000 at once; 1 on each of 5 steps of 100.
+    for (unit, steps, pays, fees) in [(1, 1_000, 5, 10), (100, 50, 5, 5)] {
+        let (stream, incoming) = both(&payer, &payee, options(&payee, unit, steps)).await;
+        soon(stream.pay(pays)).await.unwrap();
+        assert!(soon(incoming.serve(pays)).await.unwrap());
+        let view = soon(stream.close()).await.unwrap();
+        assert_eq!(view.fees, Amount(fees));
+        before -= unit * pays + fees;
+        assert_eq!((balance(&payer).await, locked(&payer).await), (before, 0));
+    }
+    soon(hub.stop()).await;
+}
+
+/// Both wallets and the hub end and start again, one after the other, in mid-stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_goes_on_after_each_side_has_started_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (mut payer_client, mut payer) = wallet(&hub, dir.path(), 27).await;
+    let (mut payee_client, mut payee) = wallet(&hub, dir.path(), 28).await;
+    let options = options(&payee, 1, 400);
+    let (mut stream, mut incoming) = both(&payer, &payee, options.clone()).await;
+    for round in 1..=4u64 {
+        soon(stream.pay(20)).await.unwrap();
+        assert!(soon(incoming.serve(20)).await.unwrap());
+        let key = (stream.key(), incoming.key());
+        if round % 2 == 0 {
+            // Without a word: what is durable is all there is.
+            drop(stream);
+            drop(payer);
+            drop(payer_client);
+            (payer_client, payer) = opened(&hub, dir.path(), 27).await;
+            stream = payer.resume_stream(key.0, options.clone()).await.unwrap();
+        } else {
+            drop(incoming);
+            drop(payee);
+            drop(payee_client);
+            (payee_client, payee) = opened(&hub, dir.path(), 28).await;
+            incoming = payee.incoming_stream(key.1, Exposure::default()).await.unwrap();
+            incoming.set_served(round * 20);
+        }
+        assert_eq!(stream.view().await.unwrap().paid, round * 20);
+        assert_eq!(incoming.paid(), round * 20);
+    }
+    let view = soon(stream.close()).await.unwrap();
+    assert_eq!((view.paid, view.settled), (80, 80));
+    assert_eq!((balance(&payer).await, locked(&payer).await), (DEPOSIT - 80 - view.fees.0, 0));
+    stands(&payee, |view| view.key.way == Way::In && view.settled == 80).await;
+    assert_eq!(balance(&payee).await, DEPOSIT + 80);
+    drop((payer_client, payee_client));
+    soon(hub.stop()).await;
+}
