@@ -6,7 +6,9 @@
 //! which the maps change: shard, outbox and maps see the same order.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use foldhash::HashMap;
 use settlement::block::LedgerEvent;
@@ -34,14 +36,26 @@ pub(crate) fn shard_of(channel: &ChannelId, shards: usize) -> usize {
 pub(crate) struct Route {
     pub(crate) channel: ChannelId,
     pub(crate) terms: OpenTerms,
-    /// The wallet's key, parsed once.
-    pub(crate) key: VerifyingKey,
+    /// The wallet's key, once something of it had to be checked: of a wallet that sleeps nothing has,
+    /// and parsing the keys of all would hold a start up.
+    key: OnceLock<Box<VerifyingKey>>,
     pub(crate) shard: usize,
     /// The connection that its wallet is signed in on; 0 for none.
     peer: AtomicU64,
 }
 
 impl Route {
+    /// The wallet's key; `None` if it is no point of the curve, which a ledger lets nobody open a
+    /// channel with.
+    pub(crate) fn key(&self) -> Option<&VerifyingKey> {
+        if self.key.get().is_none() {
+            let key = VerifyingKey::parse(&self.terms.wallet).ok()?;
+            // Somebody else may have been faster, with the same key.
+            let _ = self.key.set(Box::new(key));
+        }
+        self.key.get().map(Box::as_ref)
+    }
+
     /// Whether its wallet is signed in on this connection.
     pub(crate) fn is_with(&self, peer: &Peer) -> bool {
         self.peer.load(Relaxed) == peer.id
@@ -151,16 +165,18 @@ impl Router {
     /// Takes a channel in that a shard knows.
     pub(crate) fn open(&self, terms: OpenTerms) {
         let channel = terms.channel_id();
-        let Ok(key) = VerifyingKey::parse(&terms.wallet) else {
-            tracing::error!(?channel, "the wallet's key is no point of the curve");
-            return;
-        };
         let mut maps = self.write();
         if maps.channels.contains_key(&channel) {
             return;
         }
         let shard = shard_of(&channel, self.queues.len());
-        let route = Arc::new(Route { channel, terms, key, shard, peer: AtomicU64::new(0) });
+        let route = Arc::new(Route {
+            channel,
+            terms,
+            key: OnceLock::new(),
+            shard,
+            peer: AtomicU64::new(0),
+        });
         maps.channels.insert(channel, route.clone());
         let wallet = maps.wallets.entry(terms.wallet).or_default();
         wallet.open.push(route.clone());

@@ -160,7 +160,8 @@ impl Worker<'_> {
         }
         let input = match message {
             Message::Update(update) => {
-                let checked = VerifiedUpdate::check(update, &route.key, &mut self.cache);
+                let Some(key) = route.key() else { return refuse(Code::UnknownChannel) };
+                let checked = VerifiedUpdate::check(update, key, &mut self.cache);
                 self.checked(channel, seq.unwrap_or(0), checked)
             }
             Message::Snapshot { .. } => match snapshot(message, &route) {
@@ -204,7 +205,7 @@ impl Worker<'_> {
 fn snapshot(message: Message, route: &Route) -> Option<VerifiedSnapshot> {
     let (direction, taken) = message.into_taken()?;
     let own = VerifyingKey::parse(&route.terms.hub).ok()?;
-    let key = if direction == Role::Wallet { &route.key } else { &own };
+    let key = if direction == Role::Wallet { route.key()? } else { &own };
     VerifiedSnapshot::check(direction, taken, key).ok()
 }
 

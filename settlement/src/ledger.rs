@@ -72,6 +72,7 @@ mod fixture;
 pub mod home;
 #[cfg(feature = "http")]
 pub mod http;
+mod known_keys;
 mod measured;
 pub mod mempool;
 mod parallel;

@@ -17,6 +17,7 @@ pub mod liar;
 pub mod raw;
 pub mod stage;
 pub mod strace;
+pub mod toll;
 pub mod tower;
 pub mod town;
 pub mod wallet;

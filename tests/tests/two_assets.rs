@@ -7,86 +7,20 @@
     reason = "helpers of tests fail by a panic"
 )]
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use settlement::api::{SubmitAnswer, SubmitRequest};
-use settlement::crypto::SigningKey;
-use settlement::encoding::encode;
-use settlement::params::{Allocation, Asset, Fees, Genesis, Policy};
-use settlement::tx::{AccountAction, AccountTx, Transaction};
-use settlement::types::{Amount, AssetId, PublicKey};
+use settlement::types::AssetId;
 use tests::process::hub::Hub;
 use tests::process::ledger::Ledger;
+use tests::process::toll::{self, EUR, FEES, accounts, balance, give};
 use tests::process::wallet::{Wallet, amount};
-use tests::process::{PATIENCE, Programs, eventually};
+use tests::process::{PATIENCE, Programs};
 
-const EUR: AssetId = AssetId(0);
 const GOLD: AssetId = AssetId(1);
 /// Code, what each of treasury and hub has of it, what a wallet gets, and what it deposits.
 const ASSETS: [(AssetId, &str, u64, u64, u64); 2] =
     [(EUR, "EUR", 10_000_000, 200_000, 100_000), (GOLD, "XAU", 3_000_000, 40_000, 40_000)];
-const FEES: Fees =
-    Fees { asset: EUR, flat: Amount(3), per_kilobyte: Amount(2), per_kilohash: Amount(0) };
-
-fn key(number: u8) -> SigningKey {
-    SigningKey::from_bytes([number; 32]).unwrap()
-}
-
-fn genesis() -> Genesis {
-    let holds = |number: u8| {
-        let account = key(number).public();
-        ASSETS.map(|(asset, _, held, ..)| Allocation { account, asset, amount: Amount(held) })
-    };
-    let asset = |code: &str, scale| Asset { code: code.to_owned(), scale };
-    Genesis {
-        assets: vec![asset("EUR", 2), asset("XAU", 4)],
-        fees: FEES,
-        allocations: [8, 9].into_iter().flat_map(holds).collect(),
-        block_interval_ms: 200,
-        least_interval_ms: 150,
-        ..Genesis::standard("two assets", key(7).public(), 1)
-    }
-}
-
-fn start_hub(programs: &Programs, dir: &Path, ledger: &Ledger) -> Hub {
-    fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join("hub.key"), hex::encode([9; 32])).unwrap();
-    fs::set_permissions(dir.join("hub.key"), Permissions::from_mode(0o600)).unwrap();
-    let mut policy = toml::Table::try_from(Policy::development()).unwrap();
-    let min_lock = i64::try_from(FEES.of_claim().0).unwrap();
-    policy.insert("min_lock".to_owned(), min_lock.into());
-    policy.insert("challenge_blocks".to_owned(), 140.into());
-    // Anchors come when the test says so.
-    let settings = toml::Table::from_iter([
-        ("anchor_interval_ms".to_owned(), 86_400_000.into()),
-        ("policy".to_owned(), policy.into()),
-    ]);
-    let file = dir.join("hub.toml");
-    fs::write(&file, settings.to_string()).unwrap();
-    let more = ["--ledger", &ledger.url, "--config", &file.display().to_string()];
-    Hub::start_with(programs, dir, &more)
-}
-
-fn balance(ledger: &Ledger, of: &PublicKey, asset: AssetId) -> u64 {
-    let balances = ledger.http.account(of).balances;
-    balances.iter().find(|held| held.asset == asset).map_or(0, |held| held.amount.0)
-}
-
-/// From the treasury, in a block.
-fn give(ledger: &Ledger, to: PublicKey, asset: AssetId, given: u64) {
-    let treasury = key(8);
-    let account = treasury.public();
-    let nonce = ledger.http.account(&account).nonce;
-    let action = AccountAction::Transfer { to, asset, amount: Amount(given) };
-    let body = AccountTx { ledger: genesis().ledger_id(), account, nonce, action };
-    let transaction = hex::encode(encode(&Transaction::account(&treasury, body)));
-    let answer = ledger.http.post("/v1/ledger/transactions", &SubmitRequest { transaction });
-    let _: SubmitAnswer = answer.ok();
-    eventually("the money", PATIENCE, || (balance(ledger, &to, asset) == given).then_some(()));
-}
 
 /// A wallet with a channel in each asset, with the hub's money in both.
 fn wallet(programs: &Programs, home: &Path, ledger: &Ledger, hub: &Hub) -> Wallet {
@@ -130,8 +64,10 @@ fn audited(programs: &Programs, dir: &Path) {
 fn anchors_pay_their_fees_in_one_asset_and_protect_both() {
     let (dir, programs) = (tempfile::tempdir().unwrap(), tests::programs!());
     let path = |name: &str| dir.path().join(name);
-    let ledger = Ledger::start_from(&programs, &path("ledger"), &genesis(), [7; 32]);
-    let hub = start_hub(&programs, &path("hub"), &ledger);
+    let [(.., euros, _, _), (.., gold, _, _)] = ASSETS;
+    let issued = [("EUR", 2, euros, euros), ("XAU", 4, gold, gold)];
+    let ledger = toll::start_ledger(&programs, &path("ledger"), &toll::genesis(&issued));
+    let hub = toll::start_hub(&programs, &path("hub"), &ledger);
     let (alice, bob) = (
         wallet(&programs, &path("alice"), &ledger, &hub),
         wallet(&programs, &path("bob"), &ledger, &hub),
@@ -171,7 +107,8 @@ fn anchors_pay_their_fees_in_one_asset_and_protect_both() {
             wallet.ok(&["close", &id]);
         }
     }
-    let accounts = [key(7).public(), key(8).public(), hub.key, alice.key, bob.key];
+    let [of_ledger, treasury, of_hub] = accounts();
+    let accounts = [of_ledger, treasury, of_hub, alice.key, bob.key];
     for (asset, code, held, ..) in ASSETS {
         let all: u64 = accounts.iter().map(|of| balance(&ledger, of, asset)).sum();
         assert_eq!(all, 2 * held, "{code}");
@@ -179,7 +116,7 @@ fn anchors_pay_their_fees_in_one_asset_and_protect_both() {
     let (gold, given) = (spent[1], ASSETS[1].3);
     assert_eq!(balance(&ledger, &alice.key, GOLD), given - gold);
     assert_eq!(balance(&ledger, &bob.key, GOLD), given + paid[1].2);
-    assert_eq!(balance(&ledger, &key(7).public(), GOLD), 0);
-    assert!(balance(&ledger, &key(7).public(), EUR) > 0, "the ledger has taken fees");
+    assert_eq!(balance(&ledger, &of_ledger, GOLD), 0);
+    assert!(balance(&ledger, &of_ledger, EUR) > 0, "the ledger has taken fees");
     audited(&programs, &path("ledger"));
 }

@@ -62,7 +62,8 @@ fn wanted<T: Signable + serde::de::DeserializeOwned>(
         return Err(refusal(Code::MalformedRequest, "the body names another channel"));
     }
     let route = hub.shared.router.route(&id).ok_or(Code::UnknownChannel)?;
-    let checked = route.key.verify(&body.digest(), &request.signature);
+    let key = route.key().ok_or(Code::UnknownChannel)?;
+    let checked = key.verify(&body.digest(), &request.signature);
     checked.map_err(|_| refusal(Code::Unauthorized, "the wallet's signature does not fit"))?;
     Ok((body, request.signature))
 }

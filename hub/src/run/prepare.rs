@@ -1,6 +1,8 @@
 //! What a start reads from disk before anything runs: the key, the ledger, and every channel.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use client_sdk::ledger_client::LedgerClient;
@@ -63,7 +65,7 @@ fn prepare(
 ) -> Result<Prepared> {
     let source = match remote {
         Some(remote) => Source::Remote(Box::new(remote)),
-        None => Source::Embedded(Box::new(open_ledger(home, &config, key)?)),
+        None => Source::Embedded(Box::new(find_embedded(home, &config, key)?)),
     };
     let genesis = source.genesis().clone();
     let policy = config.policy(&genesis)?;
@@ -78,6 +80,27 @@ fn prepare(
         limits: config.payments,
         slice: Slice::ALL,
     };
+    // With many channels both take long, and neither needs the other.
+    let (ledger, own) = both(|| source.open(), || open_own(home, &config, &shard_config));
+    let ((journal, index, shards), (ledger, client)) = (own?, ledger?.start()?);
+    Ok(Prepared { config, ledger, client, genesis, shard_config, journal, index, shards })
+}
+
+/// Does both at the same time.
+fn both<A: Send, B>(beside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        let here = here();
+        (beside.join().unwrap_or_else(|panic| resume_unwind(panic)), here)
+    })
+}
+
+/// The hub's own journal and index, and the shards that they make.
+fn open_own(
+    home: &Home,
+    config: &Config,
+    shard_config: &ShardConfig,
+) -> Result<(FileJournal, SledIndex, Vec<Shard>)> {
     let storage = config.storage;
     let journal = JournalConfig {
         kind: JOURNAL_KIND,
@@ -87,44 +110,69 @@ fn prepare(
     let journal = FileJournal::open(home.journal(), journal)?;
     let sled = SledConfig { cache_bytes: storage.cache_bytes };
     let mut index = SledIndex::open(home.index(), sled)?;
-    let shards = restore(&shard_config, config.shards, &index, &journal)?;
+    let shards = restore(shard_config, config.shards, &index, &journal)?;
     index.rest();
-    let (ledger, client) = source.start()?;
-    Ok(Prepared { config, ledger, client, genesis, shard_config, journal, index, shards })
+    Ok((journal, index, shards))
 }
 
-/// Where the ledger is.
+/// Where the ledger is, before it is opened.
 enum Source {
-    /// In this process, not running yet.
-    Embedded(Box<Producer>),
+    /// In this process.
+    Embedded(Box<Unopened>),
     /// In one of its own.
+    Remote(Box<Remote>),
+}
+
+/// An embedded ledger whose files were not read yet.
+struct Unopened {
+    home: LedgerHome,
+    key: SigningKey,
+    genesis: Genesis,
+}
+
+/// Where the ledger is, not running yet if it is in this process.
+enum Found {
+    Embedded(Box<Producer>),
     Remote(Box<Remote>),
 }
 
 impl Source {
     fn genesis(&self) -> &Genesis {
         match self {
-            Source::Embedded(producer) => producer.ledger().parameters(),
+            Source::Embedded(unopened) => &unopened.genesis,
             Source::Remote(remote) => &remote.genesis,
         }
     }
 
+    fn open(self) -> Result<Found> {
+        match self {
+            Source::Embedded(unopened) => {
+                let Unopened { home, key, genesis } = *unopened;
+                let producer = home.open(genesis, key, ProducerConfig::default())?;
+                Ok(Found::Embedded(Box::new(producer)))
+            }
+            Source::Remote(remote) => Ok(Found::Remote(remote)),
+        }
+    }
+}
+
+impl Found {
     fn start(self) -> Result<(Option<Service>, Arc<dyn LedgerClient>)> {
         match self {
-            Source::Embedded(producer) => {
+            Found::Embedded(producer) => {
                 let service = Service::start(*producer, Pace::Clock);
                 let service = service.context("cannot start a thread")?;
                 let client = Arc::new(Embedded(service.handle()));
                 Ok((Some(service), client))
             }
-            Source::Remote(remote) => Ok((None, Arc::new(remote.client))),
+            Found::Remote(remote) => Ok((None, Arc::new(remote.client))),
         }
     }
 }
 
 /// The embedded ledger. On the first start of a development hub it is made, and the hub is given
 /// something to put into channels.
-fn open_ledger(home: &Home, config: &Config, hub: &SigningKey) -> Result<Producer> {
+fn find_embedded(home: &Home, config: &Config, hub: &SigningKey) -> Result<Unopened> {
     let first = !home.ledger().join("genesis.toml").exists();
     if first && let Some(pinned) = home.pinned()? {
         bail!(
@@ -146,7 +194,7 @@ fn open_ledger(home: &Home, config: &Config, hub: &SigningKey) -> Result<Produce
     let given = if first { Some(development_genesis(&key, hub)?) } else { None };
     let genesis = ledger.genesis(given, false, &key)?;
     home.refuse_other(&genesis, "the embedded one")?;
-    ledger.open(genesis, key, ProducerConfig::default())
+    Ok(Unopened { home: ledger, key, genesis })
 }
 
 fn development_genesis(ledger: &SigningKey, hub: &SigningKey) -> Result<Genesis> {

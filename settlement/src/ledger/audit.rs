@@ -210,7 +210,7 @@ impl Auditor {
     }
 
     fn replay(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), String> {
-        let replayed = replay_one(&mut self.ledger, lsn, bytes);
+        let replayed = replay_one(&mut self.ledger, lsn, bytes, Ledger::verify_block);
         let (applied, _) = replayed.map_err(|error| error.to_string())?;
         self.books.enter(&applied)?;
         self.statements.enter(&applied);

@@ -179,8 +179,29 @@ impl Ledger {
     /// ledger is at a height of its own and must be thrown away; after all others nothing changed.
     pub fn verify_block(&mut self, block: &Block) -> Result<Applied, BlockError> {
         let header = &block.header.header;
-        self.check_header(block)?;
+        self.check_place(header)?;
+        block.header.verify(&self.key).map_err(|_| BlockError::Signature)?;
         let transactions = self.verify_transactions(block)?;
+        self.follow(transactions, header)
+    }
+
+    /// Applies a block of this ledger's own journal again. What its own key has signed was checked
+    /// before; whether applying it gives what the header says is checked here too.
+    ///
+    /// # Errors
+    /// As [`Ledger::verify_block`].
+    pub(super) fn retake_block(&mut self, block: &Block) -> Result<Applied, BlockError> {
+        let header = &block.header.header;
+        self.check_place(header)?;
+        let transactions = VerifiedTx::under_own_header(block, &self.key)?;
+        self.follow(transactions, header)
+    }
+
+    fn follow(
+        &mut self,
+        transactions: Vec<VerifiedTx>,
+        header: &Header,
+    ) -> Result<Applied, BlockError> {
         let applied = self.make(transactions, header.time_ms)?;
         if !applied.left_over.is_empty() {
             return Err(BlockError::OverBudget);
@@ -191,8 +212,9 @@ impl Ledger {
         Ok(applied)
     }
 
-    fn check_header(&self, block: &Block) -> Result<(), BlockError> {
-        let (header, tip) = (&block.header.header, self.tip());
+    /// Whether a header comes next here.
+    fn check_place(&self, header: &Header) -> Result<(), BlockError> {
+        let tip = self.tip();
         if header.ledger != self.id() {
             return Err(BlockError::WrongLedger);
         }
@@ -202,9 +224,7 @@ impl Ledger {
         if header.parent != tip.digest {
             return Err(BlockError::Parent);
         }
-        self.check_time(header.time_ms)?;
-        let signed = block.header.verify(&self.key);
-        signed.map_err(|_| BlockError::Signature)
+        self.check_time(header.time_ms)
     }
 
     /// Checks that the transactions are the header's, and their signatures, on all cores.
@@ -230,11 +250,11 @@ impl Ledger {
         let verify = |tx: &Transaction| {
             let verified = VerifiedTx::verify(tx.clone(), &keys);
             let id = verified.as_ref().map_or_else(|_| tx.id(), VerifiedTx::id);
-            (Hash(id.0), verified)
+            (id, verified)
         };
-        let (ids, verified): (Vec<Hash>, Vec<Result<VerifiedTx, Code>>) =
+        let (ids, verified): (Vec<TxId>, Vec<Result<VerifiedTx, Code>>) =
             self.workers.map(SIGNATURES, transactions, verify).into_iter().unzip();
-        if merkle_root(&ids) != header.tx_root || u32::try_from(ids.len()) != Ok(header.tx_count) {
+        if !is_over(header, ids.into_iter()) {
             return Err(BlockError::Transactions);
         }
         let verified: Result<Vec<VerifiedTx>, Code> = verified.into_iter().collect();
@@ -276,6 +296,12 @@ impl Ledger {
     pub(super) fn check_behind(&self, tx: &VerifiedTx, ahead: Ahead) -> Result<(), Code> {
         self.plan(tx, self.tip().height.after(1), ahead)
     }
+}
+
+/// Whether these are the ids of a header's transactions.
+pub(super) fn is_over(header: &Header, ids: impl Iterator<Item = TxId>) -> bool {
+    let ids: Vec<Hash> = ids.map(|id| Hash(id.0)).collect();
+    merkle_root(&ids) == header.tx_root && u32::try_from(ids.len()) == Ok(header.tx_count)
 }
 
 fn opened_by(tx: &Transaction) -> Option<(ChannelId, OpenTerms)> {

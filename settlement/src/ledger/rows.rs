@@ -269,15 +269,7 @@ impl State {
 
     /// Computes what is derived, and checks that nothing is missing.
     pub(super) fn finish_loading(&mut self) -> Result<(), String> {
-        let balances = self.balances.iter();
-        for (asset, amount) in balances.map(|((_, asset), amount)| (*asset, *amount)) {
-            *self.held.entry(asset).or_default() += amount.wide();
-        }
-        let channels = std::mem::take(&mut self.channels);
-        for (id, channel) in channels {
-            self.put_channel(id, Some(channel));
-        }
-        self.dirty.clear();
+        self.derive();
         if self.channels.values().any(|channel| channel.index >= self.opened) {
             return Err("fewer channels were opened than there are".to_owned());
         }

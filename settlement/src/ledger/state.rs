@@ -4,14 +4,13 @@
 //! ledger's writes: hashed into every header and handed to the index) and moves the running sum of
 //! what is held, so that conservation can be checked after each block without visiting everything.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::{ChannelState, ClosedChannel};
+use super::known_keys::KnownKeys;
 use super::rows::{RowKey, changed_rows};
 use super::tree::StateTree;
 use crate::api::AssetBalance;
-use crate::crypto::VerifyingKey;
 use crate::params::Genesis;
 use crate::tx::Lease;
 use crate::types::{Amount, AssetId, ChannelId, Hash, Height, PublicKey};
@@ -42,8 +41,7 @@ pub(super) struct State {
     /// No zeros.
     pub(super) balances: BTreeMap<(PublicKey, AssetId), Amount>,
     pub(super) channels: BTreeMap<ChannelId, ChannelState>,
-    /// Derived: the keys of their wallets, parsed once. An anchor checks thousands of signatures.
-    pub(super) wallet_keys: HashMap<ChannelId, VerifyingKey>,
+    pub(super) wallet_keys: KnownKeys,
     /// All that was ever made, per asset: at most 2^64 − 1, so no sum of parts overflows.
     pub(super) issued: BTreeMap<AssetId, Amount>,
     /// The number that the next mint must carry.
@@ -182,14 +180,24 @@ impl State {
         if let Some(new) = new {
             self.count_channel(&new, 1);
             self.due.extend(new.due().map(|due| (due, id)));
-            if let Entry::Vacant(vacant) = self.wallet_keys.entry(id)
-                && let Ok(key) = VerifyingKey::parse(&new.terms.wallet)
-            {
-                vacant.insert(key);
+            if new.directions.wallet.standing.is_some() {
+                self.wallet_keys.remember(id, &new.terms.wallet);
             }
             self.channels.insert(id, new);
         } else {
-            self.wallet_keys.remove(&id);
+            self.wallet_keys.forget(&id);
+        }
+    }
+
+    /// Makes what is derived of rows that were loaded; the tree is to be brought up to date after.
+    pub(super) fn derive(&mut self) {
+        for ((_, asset), amount) in &self.balances {
+            *self.held.entry(*asset).or_default() += amount.wide();
+        }
+        for (id, channel) in &self.channels {
+            *self.held.entry(channel.terms.asset).or_default() += channel.escrow();
+            self.due.extend(channel.due().map(|due| (due, *id)));
+            self.touched.insert(channel.index, *id);
         }
     }
 

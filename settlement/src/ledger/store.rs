@@ -3,9 +3,10 @@
 //! The journal is the truth. Each block is one record with the events that it brought, and record
 //! number and height are the same number, so history needs no index of its own. The index holds
 //! the rows of the state as of some height, and saves the time to replay everything. A start loads
-//! the index and verifies and applies the blocks after it, each as if it came from a stranger; the
-//! recorded events must come out again. Nothing is ever dropped, so an index that is lost or wrong
-//! is rebuilt.
+//! the index and applies the blocks after it: what this ledger's own key has signed was checked before
+//! it was written, so no other signature is checked again, but every block must be the one that was
+//! signed, and give the writes, the state root and the events that it gave. Nothing is ever dropped,
+//! so an index that is lost or wrong is rebuilt. An audit checks every signature: [`super::audit`].
 //!
 //! The rows of blocks since the last checkpoint wait in memory, the newest version of each only.
 
@@ -139,10 +140,11 @@ impl Store {
         let mut failure = None;
         let limits = self.config;
         let visited = self.journal.replay(from, &mut |lsn, bytes| {
-            let done = replay_one(ledger, lsn, bytes).map(|(applied, events)| {
-                self.tip = Some(events.header);
-                replayed.take(&applied, Arc::new(events), bytes.len(), &limits);
-            });
+            let done =
+                replay_one(ledger, lsn, bytes, Ledger::retake_block).map(|(applied, events)| {
+                    self.tip = Some(events.header);
+                    replayed.take(&applied, Arc::new(events), bytes.len(), &limits);
+                });
             done.map_err(|error| {
                 let reason = error.to_string();
                 failure = Some(error);
@@ -309,15 +311,16 @@ fn read_record(lsn: Lsn, bytes: &[u8]) -> Result<Record, StoreError> {
     }
 }
 
-/// Checks and applies one record of the journal.
+/// Checks one record of the journal and has its block applied.
 pub(super) fn replay_one(
     ledger: &mut Ledger,
     lsn: Lsn,
     bytes: &[u8],
+    apply: impl FnOnce(&mut Ledger, &Block) -> Result<Applied, BlockError>,
 ) -> Result<(Applied, BlockEvents), StoreError> {
     let record = read_record(lsn, bytes)?;
     let wrong = |reason: String| StoreError::Block { height: lsn, reason };
-    let applied = ledger.verify_block(&record.block);
+    let applied = apply(ledger, &record.block);
     let applied = applied.map_err(|error| match error {
         BlockError::WrongLedger => StoreError::OtherGenesis,
         other => wrong(other.to_string()),

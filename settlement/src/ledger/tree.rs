@@ -1,17 +1,52 @@
 //! The Merkle tree under the header's state root, kept along: a block costs one hash per changed
 //! channel and level. See [`crate::state_proof`] for its shape.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crypto::{Beside, way_up};
 use crate::state_proof::{join, state_root};
 use crate::types::Hash;
 
-/// Nodes by level and place; those that are zeros are left out.
+/// Nodes by level and place.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct StateTree {
-    levels: Vec<HashMap<u64, Hash>>,
+    levels: Vec<Level>,
     count: u64,
+}
+
+/// Places beside each other that are kept together: 2 KiB of hashes.
+const CHUNK: u64 = 64;
+type Chunk = [Hash; CHUNK as usize];
+
+/// The nodes of one level. Places are used densely, so they lie in chunks, with nothing between
+/// them; a chunk without a node is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+struct Level(BTreeMap<u64, Box<Chunk>>);
+
+/// Where a place is within its chunk.
+fn within(at: u64) -> usize {
+    usize::try_from(at % CHUNK).unwrap_or(0)
+}
+
+impl Level {
+    fn get(&self, at: u64) -> Hash {
+        let chunk = self.0.get(&(at / CHUNK));
+        chunk.and_then(|chunk| chunk.get(within(at))).copied().unwrap_or(Hash::ZERO)
+    }
+
+    fn set(&mut self, at: u64, hash: Hash) {
+        let which = at / CHUNK;
+        if hash == Hash::ZERO && !self.0.contains_key(&which) {
+            return;
+        }
+        let chunk = self.0.entry(which).or_insert_with(|| Box::new([Hash::ZERO; CHUNK as usize]));
+        if let Some(node) = chunk.get_mut(within(at)) {
+            *node = hash;
+        }
+        if hash == Hash::ZERO && chunk.iter().all(|node| *node == Hash::ZERO) {
+            self.0.remove(&which);
+        }
+    }
 }
 
 impl StateTree {
@@ -20,7 +55,7 @@ impl StateTree {
     pub(super) fn update(&mut self, leaves: &BTreeMap<u64, Hash>, count: u64) {
         self.count = count;
         let depth = way_up(0, count).count();
-        self.levels.resize_with(depth.saturating_add(1), HashMap::new);
+        self.levels.resize_with(depth.saturating_add(1), Level::default);
         let mut changed: BTreeSet<u64> = leaves.keys().copied().collect();
         for (at, leaf) in leaves {
             self.set(0, *at, *leaf);
@@ -65,16 +100,12 @@ impl StateTree {
     }
 
     fn get(&self, level: usize, at: u64) -> Hash {
-        let nodes = self.levels.get(level);
-        nodes.and_then(|nodes| nodes.get(&at)).copied().unwrap_or(Hash::ZERO)
+        self.levels.get(level).map_or(Hash::ZERO, |nodes| nodes.get(at))
     }
 
     fn set(&mut self, level: usize, at: u64, hash: Hash) {
-        let Some(nodes) = self.levels.get_mut(level) else { return };
-        if hash == Hash::ZERO {
-            nodes.remove(&at);
-        } else {
-            nodes.insert(at, hash);
+        if let Some(nodes) = self.levels.get_mut(level) {
+            nodes.set(at, hash);
         }
     }
 }
@@ -132,6 +163,6 @@ mod tests {
         tree.update(&full, 100);
         let gone = full.into_keys().map(|at| (at, Hash::ZERO)).collect();
         tree.update(&gone, 100);
-        assert!(tree.levels.iter().all(HashMap::is_empty));
+        assert!(tree.levels.iter().all(|level| level.0.is_empty()));
     }
 }

@@ -1,4 +1,5 @@
-//! Transactions whose signatures were checked: a type with one door.
+//! Transactions whose signatures were checked: a type with one door, and a second one for what came
+//! through the first before this process started.
 //!
 //! What is wrong with a transaction on its face, whatever the ledger holds, is found here, before
 //! it is applied and without the state: shapes, signatures, a proof that is not the other side's,
@@ -7,11 +8,14 @@
 //! mistake, which nobody else can bring about. What depends on the state (a proof that came too
 //! late, a claim that is no longer deep enough) is looked at part by part when it is applied.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use super::blocks::{BlockError, is_over};
 use super::boundaries;
 use super::channel::opens;
+use super::known_keys::KnownKeys;
 use super::parallel::{SIGNATURES, Workers};
+use crate::block::Block;
 use crate::crypto::{Signable, Signed, Tag, VerifyingKey, hash_many};
 use crate::encoding::encode;
 use crate::proof::{BalanceProof, OpenTerms};
@@ -45,8 +49,8 @@ pub(super) struct Keys<'a> {
     pub(super) tip: Height,
     /// The terms of a channel and the height of its opening, if there is one.
     pub(super) terms: &'a (dyn Fn(&ChannelId) -> Option<(OpenTerms, Height)> + Sync),
-    /// The keys of the wallets of channels that were there before, parsed.
-    pub(super) wallet_keys: &'a HashMap<ChannelId, VerifyingKey>,
+    /// Keys of wallets that are parsed already.
+    pub(super) wallet_keys: &'a KnownKeys,
     /// Whether a transaction on a channel that does not exist is taken: it is in a block already,
     /// where it can only be refused for that reason.
     pub(super) in_block: bool,
@@ -55,10 +59,9 @@ pub(super) struct Keys<'a> {
 }
 
 impl VerifiedTx {
-    /// The only door.
+    /// The door.
     pub(super) fn verify(tx: Transaction, keys: &Keys<'_>) -> Result<VerifiedTx, Code> {
-        let encoded = encode(&tx);
-        let bytes = encoded.len();
+        let (id, bytes) = name(&tx);
         if bytes > TX_BYTES_MAX {
             return Err(Code::TxTooLarge);
         }
@@ -66,9 +69,28 @@ impl VerifiedTx {
             Err(Code::NoSuchChannel) if keys.in_block => {}
             other => other?,
         }
-        // As [`Transaction::id`], without encoding it once more: anchors are large.
-        let id = TxId(hash_many(Tag::TxId, &[&encoded]).0);
         Ok(VerifiedTx { tx, id, bytes })
+    }
+
+    /// The second door, for a ledger that takes in its own journal again: the transactions of a
+    /// block whose header its own key has signed. It signs no header before each transaction under
+    /// it came through the first door, and the header's root names every byte of them, signatures
+    /// included. A block of a journal that somebody else may have written does not come in here.
+    ///
+    /// # Errors
+    /// [`BlockError::Signature`] and [`BlockError::Transactions`]: they are not what was signed.
+    pub(super) fn under_own_header(
+        block: &Block,
+        own_key: &VerifyingKey,
+    ) -> Result<Vec<VerifiedTx>, BlockError> {
+        block.header.verify(own_key).map_err(|_| BlockError::Signature)?;
+        let named = |tx: &Transaction| {
+            let (id, bytes) = name(tx);
+            VerifiedTx { tx: tx.clone(), id, bytes }
+        };
+        let transactions: Vec<VerifiedTx> = block.transactions.iter().map(named).collect();
+        let ids = transactions.iter().map(VerifiedTx::id);
+        is_over(&block.header.header, ids).then_some(transactions).ok_or(BlockError::Transactions)
     }
 
     /// The transaction.
@@ -220,6 +242,12 @@ impl Keys<'_> {
         let signed = self.ledger_key.verify(&body.digest(), signature);
         signed.map_err(|_| Code::TxBadSignature)
     }
+}
+
+/// The id of a transaction and its length, encoding it once: anchors are large.
+fn name(tx: &Transaction) -> (TxId, usize) {
+    let encoded = encode(tx);
+    (TxId(hash_many(Tag::TxId, &[&encoded]).0), encoded.len())
 }
 
 fn check_shape(body: &Submission) -> Result<(), Code> {

@@ -1,6 +1,7 @@
 //! Blocks: what a follower refuses, what fits into one, and what a digest covers.
 
 use super::super::fixture::*;
+use super::super::known_keys::KnownKeys;
 use super::*;
 use crate::block::SignedHeader;
 use crate::crypto::SigningKey;
@@ -123,7 +124,7 @@ fn a_follower_checks_signatures_on_channels_of_the_same_block() {
         tip: Height(0),
         terms: &lookup,
         in_block: false,
-        wallet_keys: &HashMap::new(),
+        wallet_keys: &KnownKeys::default(),
         workers: w.ledger.workers,
     };
     let verify = |tx: Transaction| VerifiedTx::verify(tx, &keys).unwrap();
