@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::params::{Policy, View};
 use crate::proof::OpenTerms;
+use crate::rare::Rare;
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
 use crate::types::{Amount, ChannelId, Height, PerRole, Role};
@@ -148,9 +149,9 @@ pub struct Channel {
     phase: Phase,
     hold: Hold,
     escrow: PerRole<Escrow>,
-    out: Outgoing,
-    inc: Incoming,
-    on_ledger: ledger::OnLedger,
+    out: Rare<Outgoing>,
+    inc: Rare<Incoming>,
+    on_ledger: Rare<ledger::OnLedger>,
 }
 
 impl Channel {
@@ -164,9 +165,9 @@ impl Channel {
             phase: Phase::Open,
             hold: Hold::default(),
             escrow: PerRole { wallet, hub: Escrow::default() },
-            out: Outgoing::default(),
-            inc: Incoming::default(),
-            on_ledger: ledger::OnLedger::default(),
+            out: Rare::default(),
+            inc: Rare::default(),
+            on_ledger: Rare::default(),
         }
     }
 

@@ -239,12 +239,12 @@ impl Ledger {
 
     /// A channel that is open or closing. One that was paid out is gone.
     pub fn channel(&self, id: &ChannelId) -> Option<&ChannelState> {
-        self.state.channels.get(id)
+        self.state.channel(id)
     }
 
     /// A channel's state under `header`, which must be the newest, for somebody who trusts nobody.
     pub(crate) fn state_proof(&self, id: &ChannelId, header: &SignedHeader) -> Option<StateProof> {
-        let channel = self.state.channels.get(id)?;
+        let channel = self.state.channel(id)?;
         Some(StateProof {
             header: *header,
             leaf: channel.leaf(),

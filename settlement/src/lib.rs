@@ -24,6 +24,7 @@ pub mod liabilities;
 pub mod lock;
 pub mod params;
 pub mod proof;
+pub mod rare;
 pub mod reject;
 pub mod rules;
 #[cfg(feature = "socket")]

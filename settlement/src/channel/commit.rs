@@ -199,7 +199,7 @@ impl Channel {
         if self.out.in_flight.as_ref().is_some_and(|f| f.proof.seq == proof.peer_seq) {
             self.commit_acked(proof.peer_seq, effects);
         }
-        let inc = &mut self.inc;
+        let inc = &mut *self.inc;
         // A gap in the numbers is an update that was refused: its sender waits to see it retired.
         inc.ack_wanted |= proof.seq > inc.tally.seq.saturating_add(1);
         inc.to_acknowledge = inc.to_acknowledge.saturating_add(1);
@@ -237,7 +237,7 @@ impl Channel {
 
     /// The other side has signed that it holds the own proof `seq`: older ones are void.
     pub(super) fn retire(&mut self, seq: u64, effects: &mut Vec<Effect>) {
-        let out = &mut self.out;
+        let out = &mut *self.out;
         if seq <= out.retired_below {
             return;
         }
@@ -261,7 +261,7 @@ impl Channel {
 
     fn commit_sent(&mut self, flight: &Arc<Flight>, effects: &mut Vec<Effect>) {
         let proof = &flight.proof;
-        let out = &mut self.out;
+        let out = &mut *self.out;
         out.last_seq = proof.seq;
         out.sent.push_back(SentProof {
             seq: proof.seq,
@@ -282,7 +282,7 @@ impl Channel {
     }
 
     pub(super) fn commit_acked(&mut self, seq: u64, effects: &mut Vec<Effect>) {
-        let out = &mut self.out;
+        let out = &mut *self.out;
         let flying = out.in_flight.take_if(|flight| flight.proof.seq == seq);
         let flight = flying.or_else(|| {
             // The refusal was overtaken: the acknowledgment wins, and what was made on the older
@@ -324,7 +324,7 @@ impl Channel {
     }
 
     fn commit_rejected(&mut self, seq: u64, code: Code, effects: &mut Vec<Effect>) {
-        let out = &mut self.out;
+        let out = &mut *self.out;
         let Some(flight) = out.in_flight.take_if(|flight| flight.proof.seq == seq) else { return };
         out.mark_refused(seq, true);
         effects.push(Effect::Refused { code, changes: flight.changes.clone() });

@@ -8,6 +8,7 @@ use super::{Channel, Phase, Step};
 use crate::block::LedgerEvent;
 use crate::lock::Lock;
 use crate::proof::BalanceProof;
+use crate::rare::AtRest;
 use crate::reject::Code;
 use crate::types::{Amount, Height, PerRole, Role, Secret};
 
@@ -22,6 +23,14 @@ pub(super) struct OnLedger {
     pub(super) shown: BTreeMap<u64, Secret>,
 }
 
+impl AtRest for OnLedger {
+    const AT_REST: &'static OnLedger = &OnLedger {
+        standing_seq: 0,
+        proven: Proven { opened: false, seen: PerRole { wallet: Seen::NONE, hub: Seen::NONE } },
+        shown: BTreeMap::new(),
+    };
+}
+
 /// What the ledger has proven of a direction, by its owner's signature or the other side's: no
 /// state that falls behind it is adopted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +39,10 @@ pub(super) struct Seen {
     pub(super) seq: u64,
     /// The permanent floor under what the direction pays.
     pub(super) transferred: Amount,
+}
+
+impl Seen {
+    const NONE: Seen = Seen { seq: 0, transferred: Amount::ZERO };
 }
 
 /// In the encoding, what a version before this one wrote as a yes or no is still that.
@@ -128,7 +141,7 @@ impl Channel {
     }
 
     fn follow_proof(&mut self, proof: &BalanceProof, locks: &[Lock]) {
-        let OnLedger { standing_seq, proven, .. } = &mut self.on_ledger;
+        let OnLedger { standing_seq, proven, .. } = &mut *self.on_ledger;
         if proof.from == self.me.other() {
             *standing_seq = (*standing_seq).max(proof.seq);
             proven.opened = proof.locked.0 == 0 || !locks.is_empty();

@@ -234,7 +234,7 @@ impl Channel {
     }
 
     fn adopt_own(&mut self, taken: &Taken, effects: &mut Vec<Effect>) {
-        let out = &mut self.out;
+        let out = &mut *self.out;
         let proof = taken.proof.value;
         let mut before = std::mem::take(&mut out.standing);
         for TakenLock { lock, .. } in &taken.locks {
@@ -266,7 +266,7 @@ impl Channel {
         if self.out.in_flight.as_ref().is_some_and(|f| f.proof.seq == proof.peer_seq) {
             self.commit_acked(proof.peer_seq, effects);
         }
-        let inc = &mut self.inc;
+        let inc = &mut *self.inc;
         let (before, known) = (inc.tally.clone(), std::mem::take(&mut inc.locks));
         for TakenLock { lock, to, payload } in &taken.locks {
             let settled = before.lock(lock.id).map_or(0, |b| b.steps.saturating_sub(lock.steps));
@@ -284,7 +284,7 @@ impl Channel {
     pub(super) fn commit_leapt(&mut self, height: Height) {
         // The next numbers are one above.
         let below = height.0.saturating_mul(LEAP).saturating_sub(1);
-        let out = &mut self.out;
+        let out = &mut *self.out;
         out.last_seq = out.last_seq.max(below);
         out.last_lock_id = out.last_lock_id.max(below);
         self.hold = Hold { suspended: None, waits_out: true };

@@ -10,6 +10,7 @@ use super::tally::{Change, Tally};
 use crate::crypto::Signed;
 use crate::lock::{ByLock, Lock};
 use crate::proof::BalanceProof;
+use crate::rare::AtRest;
 use crate::reject::Code;
 use crate::types::{Amount, Secret};
 use crate::update::{Destination, Payload};
@@ -124,6 +125,21 @@ pub struct Outgoing {
     pub drops_refused: u32,
 }
 
+impl AtRest for Outgoing {
+    const AT_REST: &'static Outgoing = &Outgoing {
+        accepted: Tally::NONE,
+        accepted_proof: None,
+        in_flight: None,
+        refused: Vec::new(),
+        sent: VecDeque::new(),
+        standing: ByLock::NONE,
+        last_seq: 0,
+        last_lock_id: 0,
+        retired_below: 0,
+        drops_refused: 0,
+    };
+}
+
 impl Outgoing {
     /// The newest signed state that was not refused.
     pub fn tip(&self) -> &Tally {
@@ -210,4 +226,15 @@ pub struct Incoming {
     pub to_acknowledge: u32,
     /// Whether the other side waits for an acknowledgment to have a lock's money back.
     pub ack_wanted: bool,
+}
+
+impl AtRest for Incoming {
+    const AT_REST: &'static Incoming = &Incoming {
+        tally: Tally::NONE,
+        proof: None,
+        locks: ByLock::NONE,
+        last_lock_id: 0,
+        to_acknowledge: 0,
+        ack_wanted: false,
+    };
 }

@@ -78,6 +78,9 @@ impl Change {
 }
 
 impl Tally {
+    /// Before the first proof.
+    pub(super) const NONE: Tally = Tally { seq: 0, transferred: Amount::ZERO, locks: Vec::new() };
+
     /// The pending lock with this id.
     pub fn lock(&self, id: u64) -> Option<&Lock> {
         self.locks.get(self.place(id)?)

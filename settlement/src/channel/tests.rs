@@ -4,6 +4,7 @@
 mod acknowledge;
 mod agree;
 mod answers;
+mod at_rest;
 mod boundaries;
 mod codes;
 mod drafts;

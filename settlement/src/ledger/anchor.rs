@@ -36,7 +36,7 @@ impl Ledger {
         events: &mut Vec<LedgerEvent>,
     ) -> LedgerEvent {
         for entry in &anchor.entries {
-            let channel = self.state.channels.get(&entry.channel);
+            let channel = self.state.channel(&entry.channel);
             let counts = |channel: &&ChannelState| {
                 channel.terms.hub == hub
                     && boundaries::anchored(channel.opened, anchor.liabilities.as_of)

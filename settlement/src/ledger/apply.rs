@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     fn existing(&self, id: &ChannelId) -> Result<&ChannelState, Code> {
-        self.state.channels.get(id).ok_or(Code::NoSuchChannel)
+        self.state.channel(id).ok_or(Code::NoSuchChannel)
     }
 
     fn open(&self, id: &ChannelId) -> Result<&ChannelState, Code> {
@@ -277,7 +277,7 @@ impl Ledger {
     }
 
     fn settle(&mut self, id: &ChannelId) -> Option<LedgerEvent> {
-        let amounts = self.state.channels.get(id).map(payout)?;
+        let amounts = self.state.channel(id).map(payout)?;
         self.pay_out(id, amounts, false)
     }
 
@@ -287,7 +287,7 @@ impl Ledger {
         amounts: PerRole<Amount>,
         cooperative: bool,
     ) -> Option<LedgerEvent> {
-        let channel = self.state.channels.get(id)?;
+        let channel = self.state.channel(id)?;
         let (terms, closed) = (channel.terms, channel.closed(amounts));
         self.state.closed.push(closed);
         // The channel goes first: money is never in two places.

@@ -281,7 +281,7 @@ impl Ledger {
     }
 
     fn terms_of(&self, id: &ChannelId) -> Option<(OpenTerms, Height)> {
-        self.state.channels.get(id).map(|channel| (channel.terms, channel.opened))
+        self.state.channel(id).map(|channel| (channel.terms, channel.opened))
     }
 
     /// Whether a transaction would be taken if it were the next block's only one.

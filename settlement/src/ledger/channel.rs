@@ -10,6 +10,7 @@ use crate::api::{ChannelPhase, ChannelView};
 use crate::crypto::Signable;
 use crate::lock::{LOCK_STEPS_MAX, LOCKS_MAX, Lock, locked_total, locks_root};
 use crate::proof::{BalanceProof, OpenTerms};
+use crate::rare::{AtRest, Rare};
 use crate::rules::{Rule, rule_is_on};
 use crate::state_proof::{ChannelLeaf, DirectionLeaf, Standing};
 use crate::types::{Amount, Hash, Height, PerRole, Role, Secret};
@@ -34,7 +35,7 @@ pub struct ChannelState {
     /// The challenge window, if it has started.
     pub closing: Option<Closing>,
     /// What is known of each direction, by the side that pays in it.
-    pub directions: PerRole<Direction>,
+    pub directions: PerRole<Rare<Direction>>,
 }
 
 /// What is left to tell of a channel that was paid out. Not part of the state: it decides nothing.
@@ -92,6 +93,17 @@ pub struct Direction {
     pub floor: Amount,
     /// X's proofs below this `seq` are void: Y has signed that it holds a newer one.
     pub void_below: u64,
+}
+
+impl AtRest for Direction {
+    const AT_REST: &'static Direction = &Direction {
+        standing: None,
+        opened: false,
+        locks: Vec::new(),
+        claims: BTreeMap::new(),
+        floor: Amount::ZERO,
+        void_below: 0,
+    };
 }
 
 /// The deepest secret shown for a lock.
@@ -326,4 +338,16 @@ pub(super) fn opens(proof: &BalanceProof, locks: &[Lock]) -> bool {
         && locks.iter().all(Lock::well_formed)
         && locked_total(locks) == Some(proof.locked)
         && locks_root(locks) == proof.locks_root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_at_rest_is_small() {
+        assert_eq!(*Direction::AT_REST, Direction::default());
+        let bytes = size_of::<ChannelState>();
+        assert!(bytes <= 224, "{bytes} bytes");
+    }
 }

@@ -66,7 +66,7 @@ impl Cost {
 
 impl Ledger {
     pub(super) fn plan_submit(&self, body: &Submission, block: Height) -> Result<Plan, Code> {
-        let channel = self.state.channels.get(&body.channel);
+        let channel = self.state.channel(&body.channel);
         let channel = channel.ok_or(Code::NoSuchChannel)?;
         let closes = body.close && channel.closing.is_none();
         let direction = channel.directions.of(body.direction());
@@ -107,7 +107,7 @@ impl Ledger {
         events: &mut Vec<LedgerEvent>,
     ) -> Result<(), Code> {
         let planned = self.plan_submit(body, block);
-        let channel = self.state.channels.get(&body.channel);
+        let channel = self.state.channel(&body.channel);
         let Some(mut channel) = channel.cloned() else {
             return Err(Code::NoSuchChannel);
         };

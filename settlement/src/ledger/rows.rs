@@ -26,6 +26,7 @@ use crate::crypto::{Tag, hash_many};
 use crate::encoding::{decode, encode};
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, OpenTerms};
+use crate::rare::Rare;
 use crate::types::{Amount, AssetId, ChannelId, Hash, Height, PerRole, PublicKey, Role};
 
 /// A row that a block wrote: its key, and its new value or `None` when it is gone.
@@ -203,10 +204,10 @@ impl State {
     }
 
     fn row(&self, key: RowKey) -> Option<Vec<u8>> {
-        let direction = |id: &ChannelId, role| self.channels.get(id).map(|c| c.directions.of(role));
+        let direction = |id: &ChannelId, role| self.channel(id).map(|c| c.directions.of(role));
         match key {
             RowKey::Balance(account, asset) => self.balances.get(&(account, asset)).map(encode),
-            RowKey::Channel(id) => self.channels.get(&id).map(|c| encode(&ChannelRow::from(c))),
+            RowKey::Channel(id) => self.channel(&id).map(|c| encode(&ChannelRow::from(c))),
             RowKey::Issued(asset) => self.issued.get(&asset).map(encode),
             RowKey::Mints => Some(encode(&self.mints)),
             RowKey::Lease(hub) => self.leases.get(&hub).map(encode),
@@ -231,7 +232,7 @@ impl State {
                 if row.terms.channel_id() != id {
                     return Err("the channel's terms are those of another".to_owned());
                 }
-                self.channels.insert(id, row.into());
+                self.channels.insert(id, Box::new(row.into()));
             }
             RowKey::Issued(asset) => {
                 self.issued.insert(asset, read(value)?);
@@ -263,7 +264,7 @@ impl State {
     fn loaded(&mut self, id: &ChannelId, role: Role) -> Result<&mut Direction, String> {
         let channel = self.channels.get_mut(id);
         channel
-            .map(|channel| channel.directions.of_mut(role))
+            .map(|channel| &mut **channel.directions.of_mut(role))
             .ok_or_else(|| "its channel is missing".to_owned())
     }
 
@@ -276,7 +277,7 @@ impl State {
         self.update_tree();
         let mut directions =
             (self.channels.values()).flat_map(|c| [&c.directions.wallet, &c.directions.hub]);
-        if !directions.all(Direction::is_whole) {
+        if !directions.all(|direction| direction.is_whole()) {
             return Err("the locks of a channel are not those under its proof".to_owned());
         }
         if self.is_conserved_throughout() {
@@ -316,12 +317,14 @@ impl From<&ChannelState> for ChannelRow {
 
 impl From<ChannelRow> for ChannelState {
     fn from(row: ChannelRow) -> ChannelState {
-        let direction = |row: DirectionRow| Direction {
-            standing: row.standing,
-            opened: row.opened,
-            floor: row.floor,
-            void_below: row.void_below,
-            ..Direction::default()
+        let direction = |row: DirectionRow| {
+            Rare::from(Direction {
+                standing: row.standing,
+                opened: row.opened,
+                floor: row.floor,
+                void_below: row.void_below,
+                ..Direction::default()
+            })
         };
         ChannelState {
             terms: row.terms,

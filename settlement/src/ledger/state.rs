@@ -40,7 +40,7 @@ pub(super) struct State {
     pub(super) nonces: BTreeMap<PublicKey, u64>,
     /// No zeros.
     pub(super) balances: BTreeMap<(PublicKey, AssetId), Amount>,
-    pub(super) channels: BTreeMap<ChannelId, ChannelState>,
+    pub(super) channels: BTreeMap<ChannelId, Box<ChannelState>>,
     pub(super) wallet_keys: KnownKeys,
     /// All that was ever made, per asset: at most 2^64 − 1, so no sum of parts overflows.
     pub(super) issued: BTreeMap<AssetId, Amount>,
@@ -164,10 +164,15 @@ impl State {
         self.dirty.insert(RowKey::Balance(account, asset));
     }
 
+    /// A channel that is not paid out.
+    pub(super) fn channel(&self, id: &ChannelId) -> Option<&ChannelState> {
+        self.channels.get(id).map(Box::as_ref)
+    }
+
     /// Puts a channel in the place of what is there; `None` removes it.
     pub(super) fn put_channel(&mut self, id: ChannelId, new: Option<ChannelState>) {
-        let old = self.channels.remove(&id);
-        self.dirty.extend(changed_rows(&id, old.as_ref(), new.as_ref()));
+        let (old, new) = (self.channels.remove(&id), new.map(Box::new));
+        self.dirty.extend(changed_rows(&id, old.as_deref(), new.as_deref()));
         for channel in old.iter().chain(&new) {
             self.touched.insert(channel.index, id);
         }

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::rare::AtRest;
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -19,7 +21,14 @@ impl<T> Default for ByLock<T> {
     }
 }
 
+impl<T: PartialEq + 'static> AtRest for ByLock<T> {
+    const AT_REST: &'static ByLock<T> = &ByLock::NONE;
+}
+
 impl<T> ByLock<T> {
+    /// Nothing is known of any.
+    pub(crate) const NONE: ByLock<T> = ByLock(VecDeque::new());
+
     /// Where the lock is, or where it would be.
     fn place(&self, id: u64) -> Result<usize, usize> {
         let (Some((first, _)), Some((last, _))) = (self.0.front(), self.0.back()) else {

@@ -95,8 +95,8 @@ proptest! {
             withdrawn: PerRole { wallet: Amount(out_w), hub: Amount(out_h) },
             closing: None,
             directions: PerRole {
-                wallet: direction(Role::Wallet, &from_wallet),
-                hub: direction(Role::Hub, &from_hub),
+                wallet: direction(Role::Wallet, &from_wallet).into(),
+                hub: direction(Role::Hub, &from_hub).into(),
             },
         };
         let left = i128::from(deposits.0 + deposits.1 - out);
