@@ -54,6 +54,9 @@ pub trait Index: Send {
     /// When the rows cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
+    /// Gives back what memory was taken for reading, until the next use; nothing is lost.
+    fn rest(&mut self);
+
     /// Takes a checkpoint: applies `changes` (of the same key the last counts) and moves to
     /// `position`, which must be durable in the journal and greater than the one before. After a
     /// crash either all of it is there or nothing.

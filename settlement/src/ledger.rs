@@ -101,6 +101,7 @@ pub use verified::{TX_BYTES_MAX, VerifiedTx};
 
 use crate::block::{Header, SignedHeader};
 use crate::crypto::{Signable, VerifyingKey};
+use crate::index::RowVisitor;
 use crate::params::{BadParameters, Genesis};
 use crate::state_proof::StateProof;
 use crate::types::{AssetId, ChannelId, Hash, Height, LedgerId, PublicKey};
@@ -171,30 +172,28 @@ impl Ledger {
         Ok(Ledger { genesis, id, key, state, tip, workers: Workers::default() })
     }
 
-    /// The ledger after the block of this header, from its stored rows in ascending order of keys.
+    /// The ledger after the block of this header, from its stored rows, which `read` hands over in
+    /// ascending order of keys.
     ///
     /// # Errors
-    /// [`LedgerError`] when the header is another ledger's or the rows are not whole. That they
-    /// are the right ones is for whoever stored them.
-    pub(crate) fn restore(
+    /// [`LedgerError`] when the header is another ledger's or the rows are not whole, and what `read`
+    /// fails with. That they are the right ones is for whoever stored them.
+    pub(crate) fn restore<E: From<LedgerError>>(
         genesis: Genesis,
         header: &Header,
-        rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
-    ) -> Result<Ledger, LedgerError> {
+        read: impl FnOnce(RowVisitor<'_>) -> Result<(), E>,
+    ) -> Result<Ledger, E> {
         let mut ledger = Ledger::genesis(genesis)?;
         if header.ledger != ledger.id {
             let other = "it belongs to a ledger of another genesis";
-            return Err(LedgerError::State(other.to_owned()));
+            return Err(LedgerError::State(other.to_owned()).into());
         }
         let mut state = State::default();
-        for (key, value) in rows {
-            let loaded = state.load(&key, &value);
-            loaded.map_err(|why| LedgerError::State(format!("row {}: {why}", hex::encode(key))))?;
-        }
+        read(&mut |key, value| state.load(key, value))?;
         state.finish_loading().map_err(LedgerError::State)?;
         if state.tree.root() != header.state_root {
             let other = "its channels are not those under the newest header";
-            return Err(LedgerError::State(other.to_owned()));
+            return Err(LedgerError::State(other.to_owned()).into());
         }
         ledger.state = state;
         ledger.tip = Tip::of(header);

@@ -72,6 +72,8 @@ impl Index for MemoryIndex {
         Ok(self.0.state().rows.get(key).cloned())
     }
 
+    fn rest(&mut self) {}
+
     fn checkpoint(
         &mut self,
         position: Lsn,

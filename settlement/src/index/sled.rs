@@ -13,7 +13,7 @@
 //!   `checkpoint-POSITION.damaged-N` (delete it after having looked at it); the one before is used,
 //!   or else an empty index at position 0.
 //! - It keeps much memory per row and grows with use. So it is open only from the first read or
-//!   change to the next checkpoint, or to [`SledIndex::rest`].
+//!   change to the next checkpoint, or to [`Index::rest`].
 //!
 //! The price is that a checkpoint writes the whole database and not only what has changed, once,
 //! and that up to four copies of it are on the disk while one is taken: 0.6 s for 100,000 rows of
@@ -96,11 +96,6 @@ impl SledIndex {
     #[must_use]
     pub fn set_aside(&self) -> &[PathBuf] {
         &self.set_aside
-    }
-
-    /// Closes sled until the next use, and so gives its memory back; nothing is lost.
-    pub fn rest(&mut self) {
-        self.work.take();
     }
 
     /// Whether the checkpoint can be used: the inner error says why it is damaged.
@@ -229,6 +224,11 @@ impl Index for SledIndex {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let value = self.db()?.get(key).map_err(|error| self.database(error))?;
         Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// Closes sled.
+    fn rest(&mut self) {
+        self.work.take();
     }
 
     fn checkpoint(

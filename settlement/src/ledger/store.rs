@@ -39,11 +39,18 @@ const TIP_ROW: &[u8] = b"t";
 /// The index rows that tell of channels paid out start with this, and so does no state row.
 const CLOSED_ROWS: &[u8] = b"z";
 
+/// Bytes of blocks between two checkpoints for each channel that the second has to write, at least.
+pub const CHECKPOINT_BYTES_PER_CHANNEL: u64 = 160;
+
 /// How much is kept in memory, and how often a checkpoint is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreConfig {
-    /// Blocks from one checkpoint of the index to the next.
+    /// Blocks from one checkpoint of the index to the next, at most.
     pub checkpoint_blocks: u64,
+    /// Bytes of them, at most, unless the ledger is so large that a checkpoint, which writes all of
+    /// it, would come too often: see [`CHECKPOINT_BYTES_PER_CHANNEL`]. They bound what a start has to
+    /// take in again.
+    pub checkpoint_bytes: u64,
     /// The most blocks of which events are kept in memory.
     pub recent_blocks: usize,
     /// The most bytes of them.
@@ -57,8 +64,9 @@ impl Default for StoreConfig {
     fn default() -> StoreConfig {
         StoreConfig {
             checkpoint_blocks: 1_024,
+            checkpoint_bytes: 16 << 20,
             recent_blocks: 4_096,
-            recent_bytes: 64 << 20,
+            recent_bytes: 8 << 20,
             archive: false,
         }
     }
@@ -111,6 +119,8 @@ pub struct Store {
     config: StoreConfig,
     /// Rows that the index does not have yet.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Bytes of the blocks that wrote them.
+    changes_bytes: u64,
     history: Arc<History>,
     tip: Option<SignedHeader>,
 }
@@ -123,13 +133,15 @@ impl Store {
     pub fn open(
         genesis: Genesis,
         journal: Box<dyn Journal>,
-        index: Box<dyn Index>,
+        mut index: Box<dyn Index>,
         config: StoreConfig,
     ) -> Result<(Ledger, Store), StoreError> {
         let (mut ledger, tip) = load(genesis, index.as_ref())?;
+        index.rest();
         let history = Arc::new(History::new(journal.past()));
         let changes = BTreeMap::new();
-        let mut store = Store { journal, index, config, changes, history, tip };
+        let changes_bytes = 0;
+        let mut store = Store { journal, index, config, changes, changes_bytes, history, tip };
         store.replay_into(&mut ledger)?;
         Ok((ledger, store))
     }
@@ -156,6 +168,7 @@ impl Store {
         }
         visited?;
         self.changes = replayed.changes;
+        self.changes_bytes = replayed.bytes;
         self.history.starts_with(replayed.recent);
         Ok(())
     }
@@ -192,6 +205,7 @@ impl Store {
         self.tip = Some(header);
         self.changes.extend(applied.rows);
         self.changes.extend(applied.closed.iter().map(closed_row));
+        self.changes_bytes = self.changes_bytes.saturating_add(bytes.len() as u64);
         let events = Arc::new(BlockEvents { header, events: record.events });
         self.history.remember(Arc::clone(&events), bytes.len(), &self.config);
         Ok(events)
@@ -210,10 +224,13 @@ impl Store {
         Ok(row.and_then(|row| decode(&row).ok()))
     }
 
-    /// Whether enough blocks have passed since the last checkpoint.
+    /// Whether enough has been written since the last checkpoint.
     pub fn checkpoint_due(&self, ledger: &Ledger) -> bool {
         let covered = self.index.position();
-        ledger.tip().height.0.saturating_sub(covered) >= self.config.checkpoint_blocks
+        let blocks = ledger.tip().height.0.saturating_sub(covered);
+        let dear = (ledger.channel_count() as u64).saturating_mul(CHECKPOINT_BYTES_PER_CHANNEL);
+        blocks >= self.config.checkpoint_blocks
+            || self.changes_bytes >= self.config.checkpoint_bytes.max(dear)
     }
 
     /// Brings the index up to the newest block, and lets the journal move segments that no start
@@ -235,6 +252,7 @@ impl Store {
         let mut rows = untouched.into_iter().chain(changes).chain([tip_row]);
         self.index.checkpoint(position, &mut rows)?;
         self.changes.clear();
+        self.changes_bytes = 0;
         if self.config.archive {
             self.journal.archive_before(self.index.archivable())?;
         }
@@ -246,6 +264,7 @@ impl Store {
 #[derive(Default)]
 struct Replayed {
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    bytes: u64,
     recent: Recent,
 }
 
@@ -259,6 +278,7 @@ impl Replayed {
     ) {
         self.changes.extend(applied.rows.iter().cloned());
         self.changes.extend(applied.closed.iter().map(closed_row));
+        self.bytes = self.bytes.saturating_add(bytes as u64);
         self.recent.push(block, bytes, limits);
     }
 }
@@ -286,14 +306,16 @@ fn load(genesis: Genesis, index: &dyn Index) -> Result<(Ledger, Option<SignedHea
     if tip.header.height.0 != index.position() {
         return Err(broken("the newest header is not that of its position").into());
     }
-    let mut rows = Vec::new();
-    index.scan(b"", &mut |key, value| {
-        if key != TIP_ROW && !key.starts_with(CLOSED_ROWS) {
-            rows.push((key.to_vec(), value.to_vec()));
-        }
-        Ok(())
+    let ledger = Ledger::restore(genesis, &tip.header, |load| {
+        let scanned = index.scan(b"", &mut |key, value| {
+            let of_state = key != TIP_ROW && !key.starts_with(CLOSED_ROWS);
+            if of_state { load(key, value) } else { Ok(()) }
+        });
+        scanned.map_err(|error| match error {
+            IndexError::Visitor { .. } => broken(&error.to_string()).into(),
+            error => StoreError::Index(error),
+        })
     })?;
-    let ledger = Ledger::restore(genesis, &tip.header, rows)?;
     if tip.verify(ledger.key()).is_err() {
         return Err(broken("the newest header is not signed by the ledger's key").into());
     }

@@ -112,13 +112,22 @@ fn with_proof(
     Submission { proof: Some(w.sign(proof)), locks, ..body }
 }
 
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn restored(genesis: Genesis, header: &Header, rows: Rows) -> Result<Ledger, LedgerError> {
+    Ledger::restore(genesis, header, |load| {
+        let state = LedgerError::State;
+        rows.iter().try_for_each(|(key, value)| load(key, value)).map_err(state)
+    })
+}
+
 /// The same rows in a ledger that has seen nothing else.
 fn reloaded(w: &World) -> Ledger {
     let rows = w.ledger.all_rows().into_iter();
     let mut rows: Vec<_> = rows.filter_map(|(key, value)| Some((key, value?))).collect();
     rows.sort();
     let header = w.blocks.last().unwrap().header.header;
-    Ledger::restore(w.ledger.parameters().clone(), &header, rows).unwrap()
+    restored(w.ledger.parameters().clone(), &header, rows).unwrap()
 }
 
 proptest! {
@@ -172,7 +181,7 @@ fn rows_that_are_not_whole_are_refused() {
     let rows = w.ledger.all_rows().into_iter();
     let mut rows: Vec<_> = rows.filter_map(|(key, value)| Some((key, value?))).collect();
     rows.sort();
-    let load = |rows: Vec<_>| Ledger::restore(genesis(), &header, rows);
+    let load = |rows: Vec<_>| restored(genesis(), &header, rows);
     assert!(load(rows.clone()).is_ok());
     for kind in [b'b', b'c', b'i', b'l'] {
         let at = rows.iter().rposition(|(key, _)| key[0] == kind).unwrap();

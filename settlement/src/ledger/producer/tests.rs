@@ -19,12 +19,23 @@ impl Machine {
     }
 
     fn try_start(&self, genesis: Genesis, key: SigningKey) -> Result<Producer, StoreError> {
+        let few = StoreConfig { checkpoint_blocks: 4, recent_blocks: 3, ..StoreConfig::default() };
+        self.open(genesis, key, few)
+    }
+
+    fn start_with(&self, store: StoreConfig) -> Result<Producer, StoreError> {
+        self.open(genesis(), ledger_key(), store)
+    }
+
+    fn open(
+        &self,
+        genesis: Genesis,
+        key: SigningKey,
+        store: StoreConfig,
+    ) -> Result<Producer, StoreError> {
         let journal = MemoryJournal::open(&self.disk).unwrap();
         let index = MemoryIndex::open(&self.shelf);
-        let config = ProducerConfig {
-            store: StoreConfig { checkpoint_blocks: 4, recent_blocks: 3, ..StoreConfig::default() },
-            ..ProducerConfig::default()
-        };
+        let config = ProducerConfig { store, ..ProducerConfig::default() };
         Producer::open(genesis, key, Box::new(journal), Box::new(index), config)
     }
 }
@@ -126,6 +137,28 @@ fn a_failed_checkpoint_costs_nothing() {
     drop(producer);
     let again = machine.start();
     assert_eq!(again.ledger().state, before.state);
+}
+
+/// Few blocks may be long ones, and a start takes in again what no checkpoint covers.
+#[test]
+fn a_checkpoint_comes_after_so_many_bytes_too() {
+    let machine = Machine::default();
+    let store = StoreConfig { checkpoint_bytes: 2_000, ..StoreConfig::default() };
+    let mut producer = machine.start_with(store).unwrap();
+    let position = || MemoryIndex::open(&machine.shelf).position();
+    pay(&mut producer, 1);
+    next(&mut producer);
+    assert_eq!(position(), 0);
+    for _ in 0..20 {
+        producer.mint(key(5).public(), EUR, Amount(1)).unwrap();
+    }
+    let height = next(&mut producer).header.header.height;
+    assert_eq!(position(), height.0);
+    pay(&mut producer, 1);
+    next(&mut producer);
+    assert_eq!(position(), height.0, "they are counted from one to the next");
+    drop(producer);
+    assert_eq!(machine.start_with(store).unwrap().ledger().tip().height, height.after(1));
 }
 
 #[test]
