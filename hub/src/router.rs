@@ -5,7 +5,7 @@
 //! comes or goes, the shard is told ([`Job::Attach`], [`Job::Detach`]) under the same lock under
 //! which the maps change: shard, outbox and maps see the same order.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{
     Arc, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -35,13 +35,16 @@ pub(crate) fn shard_of(channel: &ChannelId, shards: usize) -> usize {
 /// A channel, as messages about it need it.
 pub(crate) struct Route {
     pub(crate) channel: ChannelId,
-    pub(crate) terms: OpenTerms,
+    pub(crate) asset: AssetId,
+    wallet: PublicKey,
     /// The wallet's key, once something of it had to be checked: of a wallet that sleeps nothing has,
     /// and parsing the keys of all would hold a start up.
     key: OnceLock<Box<VerifyingKey>>,
     pub(crate) shard: usize,
     /// The connection that its wallet is signed in on; 0 for none.
     peer: AtomicU64,
+    /// Whether it can't be paid through any more.
+    closing: AtomicBool,
 }
 
 impl Route {
@@ -49,7 +52,7 @@ impl Route {
     /// channel with.
     pub(crate) fn key(&self) -> Option<&VerifyingKey> {
         if self.key.get().is_none() {
-            let key = VerifyingKey::parse(&self.terms.wallet).ok()?;
+            let key = VerifyingKey::parse(&self.wallet).ok()?;
             // Somebody else may have been faster, with the same key.
             let _ = self.key.set(Box::new(key));
         }
@@ -64,9 +67,7 @@ impl Route {
 
 #[derive(Default)]
 struct Wallet {
-    /// Channels that can be paid through, oldest first.
-    open: Vec<Arc<Route>>,
-    /// All channels that are not paid out.
+    /// Its channels that are not paid out, oldest first: mostly one.
     all: Vec<Arc<Route>>,
     peer: Option<Arc<Peer>>,
 }
@@ -126,6 +127,11 @@ impl Router {
         Some(wallet.peer.clone())
     }
 
+    /// The hub's key.
+    pub(crate) fn hub(&self) -> &PublicKey {
+        &self.config.hub
+    }
+
     /// Has the shard of a channel close it without its wallet.
     pub(crate) fn close_alone(&self, channel: &ChannelId) {
         if let Some(route) = self.route(channel) {
@@ -172,14 +178,16 @@ impl Router {
         let shard = shard_of(&channel, self.queues.len());
         let route = Arc::new(Route {
             channel,
-            terms,
+            asset: terms.asset,
+            wallet: terms.wallet,
             key: OnceLock::new(),
             shard,
             peer: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
         });
         maps.channels.insert(channel, route.clone());
         let wallet = maps.wallets.entry(terms.wallet).or_default();
-        wallet.open.push(route.clone());
+        wallet.all.reserve_exact(1);
         wallet.all.push(route.clone());
         if let Some(peer) = wallet.peer.clone() {
             route.peer.store(peer.id, Relaxed);
@@ -199,18 +207,16 @@ impl Router {
 
     /// The channel can't be paid through any more; messages about it still arrive.
     pub(crate) fn closing(&self, channel: &ChannelId) {
-        let mut maps = self.write();
-        let Some(route) = maps.channels.get(channel).cloned() else { return };
-        if let Some(wallet) = maps.wallets.get_mut(&route.terms.wallet) {
-            wallet.open.retain(|open| open.channel != *channel);
+        let maps = self.write();
+        if let Some(route) = maps.channels.get(channel) {
+            route.closing.store(true, Relaxed);
         }
     }
 
     fn closed(&self, channel: &ChannelId) {
         let mut maps = self.write();
         let Some(route) = maps.channels.remove(channel) else { return };
-        let Some(wallet) = maps.wallets.get_mut(&route.terms.wallet) else { return };
-        wallet.open.retain(|open| open.channel != *channel);
+        let Some(wallet) = maps.wallets.get_mut(&route.wallet) else { return };
         wallet.all.retain(|one| one.channel != *channel);
         if let Some(peer) = &wallet.peer {
             if wallet.all.is_empty() {
@@ -218,7 +224,7 @@ impl Router {
             }
             self.tell(&route, Job::Detach(*channel, peer.id));
         } else if wallet.all.is_empty() {
-            maps.wallets.remove(&route.terms.wallet);
+            maps.wallets.remove(&route.wallet);
         }
     }
 
@@ -299,7 +305,8 @@ impl Directory for Router {
     fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)> {
         let maps = self.read();
         let wallet = maps.wallets.get(wallet)?;
-        let route = wallet.open.iter().rev().find(|route| route.terms.asset == asset)?;
+        let payable = |route: &&Arc<Route>| route.asset == asset && !route.closing.load(Relaxed);
+        let route = wallet.all.iter().rev().find(payable)?;
         Some((route.channel, wallet.peer.is_some()))
     }
 }

@@ -403,7 +403,7 @@ pub use config::{InboundPolicy, Limits, ShardConfig, Slice};
 pub use fees::unit_to_forward;
 pub use moved::{Moved, MovedChannel};
 pub use own::{LostState, Own};
-pub use rows::BadRow;
+pub use rows::{BadRow, Restoring};
 pub use state::{Counters, Shard};
 
 /// The side of every channel that a hub is.

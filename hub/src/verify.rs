@@ -13,7 +13,7 @@ use bytes::Bytes;
 use settlement::channel::{VerifiedSnapshot, VerifiedUpdate};
 use settlement::crypto::{BatchCache, VerifyingKey};
 use settlement::reject::Code;
-use settlement::types::{ChannelId, Role};
+use settlement::types::{ChannelId, PublicKey, Role};
 use settlement::wire::Message;
 
 use crate::counters::{Counters, add};
@@ -164,7 +164,7 @@ impl Worker<'_> {
                 let checked = VerifiedUpdate::check(update, key, &mut self.cache);
                 self.checked(channel, seq.unwrap_or(0), checked)
             }
-            Message::Snapshot { .. } => match snapshot(message, &route) {
+            Message::Snapshot { .. } => match snapshot(message, &route, self.pool.router.hub()) {
                 Some(snapshot) => Input::Snapshot(Box::new(snapshot)),
                 None => return add(&self.pool.counters.refused, 1),
             },
@@ -202,9 +202,9 @@ impl Worker<'_> {
 
 /// A direction that was shown in full, as its owner signed it. Rare, so the hub's own key is parsed
 /// anew for it.
-fn snapshot(message: Message, route: &Route) -> Option<VerifiedSnapshot> {
+fn snapshot(message: Message, route: &Route, hub: &PublicKey) -> Option<VerifiedSnapshot> {
     let (direction, taken) = message.into_taken()?;
-    let own = VerifyingKey::parse(&route.terms.hub).ok()?;
+    let own = VerifyingKey::parse(hub).ok()?;
     let key = if direction == Role::Wallet { route.key()? } else { &own };
     VerifiedSnapshot::check(direction, taken, key).ok()
 }

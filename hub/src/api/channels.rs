@@ -152,7 +152,7 @@ pub(super) async fn liability(
 ) -> Result<Json<LiabilityAnswer>, Refusal> {
     let id = channel_id(&id)?;
     let route = hub.shared.router.route(&id).ok_or(Code::UnknownChannel)?;
-    let leaf = hub.books.leaf(route.terms.asset, &id);
+    let leaf = hub.books.leaf(route.asset, &id);
     leaf.map(Json).map_err(|code| {
         let detail = match code {
             Code::NotFound => "the hub has signed nothing yet since this channel was opened",

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::embedded::Embedded;
 use crate::home::Home;
 use crate::remote::Remote;
-use crate::shard::{Record, Shard, ShardConfig, Slice};
+use crate::shard::{BadRow, Record, Restoring, Shard, ShardConfig, Slice};
 
 /// What the hub's journal is marked with.
 const JOURNAL_KIND: Kind = Kind::new("hub");
@@ -219,24 +219,29 @@ fn restore(
     index: &SledIndex,
     journal: &FileJournal,
 ) -> Result<Vec<Shard>> {
-    let mut rows = Vec::new();
-    index.scan(b"", &mut |key, value| {
-        rows.push((key.to_vec(), value.to_vec()));
-        Ok(())
-    })?;
-    let restore = |index| {
+    let restoring = |index| {
         let slice = Slice { index, count };
-        let config = ShardConfig { slice, ..config.clone() };
-        Shard::restore(config, rows.iter().cloned()).context("a row of the index can't be used")
+        Restoring::new(ShardConfig { slice, ..config.clone() })
     };
-    let mut shards = (0..count).map(restore).collect::<Result<Vec<Shard>>>()?;
+    let mut restoring: Vec<Restoring> = (0..count).map(restoring).collect();
+    let mut rows = 0usize;
+    index.scan(b"", &mut |key, value| {
+        rows = rows.saturating_add(1);
+        restoring
+            .iter_mut()
+            .try_for_each(|shard| shard.row(key, value))
+            .map_err(|bad| bad.to_string())
+    })?;
+    let shards = restoring.into_iter().map(Restoring::finish);
+    let shards = shards.collect::<Result<Vec<Shard>, BadRow>>();
+    let mut shards = shards.context("a row of the index can't be used")?;
     journal.replay(index.position(), &mut |_, bytes| {
         let record: Record = settlement::encoding::decode(bytes).map_err(|e| e.to_string())?;
         shards.iter_mut().for_each(|shard| shard.replay(&record));
         Ok(())
     })?;
     tracing::info!(
-        rows = rows.len(),
+        rows,
         records = journal.last().saturating_sub(index.position()),
         channels = shards.iter().flat_map(Shard::channels).count(),
         "restored"

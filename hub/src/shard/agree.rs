@@ -5,7 +5,6 @@ use settlement::proof::{CooperativeClose, Withdrawal};
 use settlement::reject::Code;
 use settlement::types::ChannelId;
 
-use super::slot::Slot;
 use super::state::Cx;
 use super::{Action, Shard};
 
@@ -43,7 +42,7 @@ impl Shard {
 
     /// Nothing is signed for the ledger on the ground of a state that may be an old one.
     fn check_met(&self, id: ChannelId) -> Result<(), Code> {
-        let met = self.slots.get(&id).is_none_or(Slot::is_certain);
+        let met = self.slots.get(&id).is_none_or(|slot| slot.is_certain());
         if met { Ok(()) } else { Err(Code::NotAgreed) }
     }
 

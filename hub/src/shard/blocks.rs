@@ -83,7 +83,7 @@ impl Shard {
         let channel = Channel::open(*terms, ME, *deposit);
         let id = channel.id();
         if self.config.slice.holds(&id) {
-            self.slots.entry(id).or_insert_with(|| Slot::new(channel));
+            self.slots.entry(id).or_insert_with(|| Box::new(Slot::new(channel)));
             self.mark(id);
             self.mark_moved(id);
         }

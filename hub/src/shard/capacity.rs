@@ -16,6 +16,7 @@
 
 use settlement::lock::Lock;
 use settlement::params::{Genesis, Policy};
+use settlement::rare::AtRest;
 
 use super::Slice;
 
@@ -37,6 +38,11 @@ pub(super) struct Load {
     pub(super) steps: u64,
     stream_locks: u64,
     stream_steps: u64,
+}
+
+impl AtRest for Load {
+    const AT_REST: &'static Load =
+        &Load { channels: 0, locks: 0, steps: 0, stream_locks: 0, stream_steps: 0 };
 }
 
 impl Load {

@@ -59,9 +59,10 @@ impl Shard {
             incoming = Load::of(&slot.channel.incoming().tally.locks);
             outgoing = Load::of(&slot.channel.outgoing().tip().locks);
         }
-        self.load_in = self.load_in.replaced(slot.load_in, incoming);
-        self.load_out = self.load_out.replaced(slot.load_out, outgoing);
-        (slot.load_in, slot.load_out) = (incoming, outgoing);
+        self.load_in = self.load_in.replaced(*slot.load_in, incoming);
+        self.load_out = self.load_out.replaced(*slot.load_out, outgoing);
+        slot.load_in.set(incoming);
+        slot.load_out.set(outgoing);
     }
 
     /// Adds the pairs of a step that was just made.

@@ -86,7 +86,7 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(&id) else { return Vec::new() };
         let count = slot.queue.len().min(OPS_MAX);
         let taken: Vec<Queued> = slot.queue.drain(..count).collect();
-        let before = slot.load_out;
+        let before = *slot.load_out;
         self.queued = self.queued.saturating_sub(taken.len());
         let mut load = before;
         let mut keep = Vec::with_capacity(taken.len());

@@ -148,7 +148,8 @@ impl Shard {
     /// Payers' locks that do not stand any more were paid or given up, whatever this hub remembers.
     /// Replays do this, too.
     pub(super) fn forget_routes(&mut self, id: ChannelId) -> Vec<Pass> {
-        let stale = self.slots.get_mut(&id).map(Slot::take_stale_routes).unwrap_or_default();
+        let stale =
+            self.slots.get_mut(&id).map(|slot| slot.take_stale_routes()).unwrap_or_default();
         stale.into_iter().filter_map(|outgoing| self.conclude(outgoing)).collect()
     }
 

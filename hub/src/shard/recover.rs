@@ -62,7 +62,8 @@ impl Shard {
             let pairs = slot.pairs.iter().filter(|(_, pair)| pair.incoming != NOBODY);
             pairs.map(pairing).collect::<Vec<_>>()
         };
-        let mut pairs: Vec<Pairing> = self.slots.iter().flat_map(of_slot).collect();
+        let slots = self.slots.iter().map(|(id, slot)| (id, slot.as_ref()));
+        let mut pairs: Vec<Pairing> = slots.flat_map(of_slot).collect();
         pairs.sort_unstable_by_key(|pairing| pairing.outgoing);
         pairs
     }

@@ -10,12 +10,11 @@
 //! shard that holds them. Channels of version 1 lack what the ledger says that the hub has certainly
 //! paid: for them that is nothing yet.
 
-use std::collections::BTreeMap;
-
 use settlement::channel::Channel;
 use settlement::encoding::encode;
 use settlement::index::MAX_VALUE_BYTES;
 use settlement::lock::ByLock;
+use settlement::rare::Rare;
 use settlement::types::{Amount, ChannelId, Height};
 
 use super::slot::{Pair, Slot};
@@ -37,9 +36,9 @@ pub struct BadRow {
     pub key: String,
 }
 
-/// A channel's parts in order, keyed by id.
-type Parts = BTreeMap<ChannelId, Vec<(u16, Vec<u8>)>>;
-type Pairs = ByLock<Pair>;
+/// A channel's parts with their places.
+type Parts = Vec<(u16, Vec<u8>)>;
+type Pairs = Rare<ByLock<Pair>>;
 
 impl Shard {
     /// The rows that have changed since the last call: new values, or `None` to delete. They belong
@@ -65,8 +64,7 @@ impl Shard {
         rows
     }
 
-    /// The shard that these rows make. Rows of channels of other shards are left out. Replay the
-    /// records after the rows' position, then call [`Shard::recovered`].
+    /// The shard that these rows make; see [`Restoring`].
     ///
     /// # Errors
     /// [`BadRow`]: rebuild the index from the journal.
@@ -74,39 +72,12 @@ impl Shard {
         config: ShardConfig,
         rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     ) -> Result<Shard, BadRow> {
-        let mut shard = Shard::new(config);
-        let mut parts = Parts::new();
-        for (key, value) in rows {
-            if key == OWN {
-                shard.own = own_of(&value).ok_or_else(|| bad("what can't be read", &key))?;
-            } else if let Some((id, chunk)) = channel_of(&key) {
-                if shard.config.slice.holds(&id) {
-                    parts.entry(id).or_default().push((chunk, value));
-                }
-            } else {
-                let slice = slice_of(&key).ok_or_else(|| bad("an unknown key", &key))?;
-                let followed = postcard::from_bytes::<(Height, u64)>(&value);
-                let followed = followed.map_err(|_| bad("a height that can't be read", &key))?;
-                shard.followed.insert(slice, followed);
-            }
-        }
-        for (id, parts) in parts {
-            shard.restore_channel(id, parts)?;
-        }
-        // Records that follow conclude pairs as they did when they were made.
-        for pairing in shard.pairs() {
-            if let Some(payer) = shard.slots.get_mut(&pairing.incoming.0) {
-                payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
-            }
-        }
-        Ok(shard)
+        let mut restoring = Restoring::new(config);
+        rows.into_iter().try_for_each(|(key, value)| restoring.row(&key, &value))?;
+        restoring.finish()
     }
 
-    fn restore_channel(
-        &mut self,
-        id: ChannelId,
-        mut parts: Vec<(u16, Vec<u8>)>,
-    ) -> Result<(), BadRow> {
+    fn restore_channel(&mut self, id: ChannelId, mut parts: Parts) -> Result<(), BadRow> {
         let broken = |what| bad(what, &channel_key(id, 0));
         parts.sort_unstable();
         let whole = (0u16..).zip(&parts).all(|(at, (chunk, _))| at == *chunk);
@@ -126,9 +97,71 @@ impl Shard {
         }
         let mut slot = Slot::new(channel);
         (slot.pairs, slot.floor, slot.rows) = (pairs, floor, count);
-        self.slots.insert(id, slot);
+        self.slots.insert(id, Box::new(slot));
         self.reload(id);
         Ok(())
+    }
+}
+
+/// A shard that is being made from the rows of an index. Replay the records after the rows' position
+/// on what comes of it, then call [`Shard::recovered`].
+#[derive(Debug)]
+pub struct Restoring {
+    shard: Shard,
+    /// The channel of the newest row, and its parts so far: there may be more.
+    open: Option<(ChannelId, Parts)>,
+}
+
+impl Restoring {
+    /// One that has seen no row.
+    pub fn new(config: ShardConfig) -> Restoring {
+        Restoring { shard: Shard::new(config), open: None }
+    }
+
+    /// Takes a row; they come in ascending order of their keys. Rows of channels of other shards
+    /// are left out.
+    ///
+    /// # Errors
+    /// [`BadRow`]: rebuild the index from the journal.
+    pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), BadRow> {
+        if key == OWN {
+            self.shard.own = own_of(value).ok_or_else(|| bad("what can't be read", key))?;
+        } else if let Some((id, chunk)) = channel_of(key) {
+            if !self.shard.config.slice.holds(&id) {
+                return Ok(());
+            }
+            if self.open.as_ref().is_some_and(|(open, _)| *open != id) {
+                self.close_channel()?;
+            }
+            let (_, parts) = self.open.get_or_insert_with(|| (id, Parts::new()));
+            parts.push((chunk, value.to_vec()));
+        } else {
+            let slice = slice_of(key).ok_or_else(|| bad("an unknown key", key))?;
+            let followed = postcard::from_bytes::<(Height, u64)>(value);
+            let followed = followed.map_err(|_| bad("a height that can't be read", key))?;
+            self.shard.followed.insert(slice, followed);
+        }
+        Ok(())
+    }
+
+    fn close_channel(&mut self) -> Result<(), BadRow> {
+        let Some((id, parts)) = self.open.take() else { return Ok(()) };
+        self.shard.restore_channel(id, parts)
+    }
+
+    /// The shard, after the last row.
+    ///
+    /// # Errors
+    /// [`BadRow`]: rebuild the index from the journal.
+    pub fn finish(mut self) -> Result<Shard, BadRow> {
+        self.close_channel()?;
+        // Records that follow conclude pairs as they did when they were made.
+        for pairing in self.shard.pairs() {
+            if let Some(payer) = self.shard.slots.get_mut(&pairing.incoming.0) {
+                payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
+            }
+        }
+        Ok(self.shard)
     }
 }
 

@@ -1,10 +1,12 @@
 //! One channel with what the hub knows beside it.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 use settlement::channel::{Answer, Channel, Now, Phase};
 use settlement::lock::ByLock;
+use settlement::rare::{AtRest, Rare};
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
@@ -31,7 +33,7 @@ pub(super) struct Pair {
 }
 
 /// Where a payer's lock was passed on to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Route {
     /// What it was locked to then.
     pub(super) anchor: Anchor,
@@ -44,7 +46,7 @@ pub(super) struct Route {
 }
 
 /// A payment that waits for its payee's channel to take it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Queued {
     pub(super) forward: Forward,
     pub(super) until_ms: u64,
@@ -55,15 +57,15 @@ pub(super) struct Slot {
     // What records make.
     pub(super) channel: Channel,
     /// By the hub's lock in this channel.
-    pub(super) pairs: ByLock<Pair>,
+    pub(super) pairs: Rare<ByLock<Pair>>,
     /// What the ledger says that the hub has certainly paid: anchored, or acknowledged in a proof
     /// that is recorded.
     pub(super) floor: Amount,
 
     // What is made anew after a start.
     /// By the payer's lock in this channel: passed on, and neither failed nor out of the tally.
-    routes: ByLock<Route>,
-    pub(super) queue: VecDeque<Queued>,
+    routes: Rare<ByLock<Route>>,
+    pub(super) queue: Rare<Queue>,
     /// Whether the shard will look at the queue's oldest.
     pub(super) watched: bool,
     pub(super) connected: bool,
@@ -84,8 +86,8 @@ pub(super) struct Slot {
     pub(super) submitted: Option<Height>,
     /// Since when a deposit of the hub's is on its way.
     pub(super) depositing: Option<Height>,
-    pub(super) load_in: Load,
-    pub(super) load_out: Load,
+    pub(super) load_in: Rare<Load>,
+    pub(super) load_out: Rare<Load>,
     /// Whether payers are to be told of what was redeemed here.
     pub(super) rippling: bool,
     pub(super) hashed: Hashed,
@@ -97,14 +99,36 @@ pub(super) struct Slot {
     pub(super) rows: u16,
 }
 
+/// Payments that wait, the oldest first.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Queue(VecDeque<Queued>);
+
+impl AtRest for Queue {
+    const AT_REST: &'static Queue = &Queue(VecDeque::new());
+}
+
+impl Deref for Queue {
+    type Target = VecDeque<Queued>;
+
+    fn deref(&self) -> &VecDeque<Queued> {
+        &self.0
+    }
+}
+
+impl DerefMut for Queue {
+    fn deref_mut(&mut self) -> &mut VecDeque<Queued> {
+        &mut self.0
+    }
+}
+
 impl Slot {
     pub(super) fn new(channel: Channel) -> Slot {
         Slot {
             channel,
-            pairs: ByLock::default(),
+            pairs: Rare::default(),
             floor: Amount::ZERO,
-            routes: ByLock::default(),
-            queue: VecDeque::new(),
+            routes: Rare::default(),
+            queue: Rare::default(),
             watched: false,
             connected: false,
             synced: false,
@@ -115,8 +139,8 @@ impl Slot {
             wake: None,
             submitted: None,
             depositing: None,
-            load_in: Load::default(),
-            load_out: Load::default(),
+            load_in: Rare::default(),
+            load_out: Rare::default(),
             rippling: false,
             hashed: Hashed::default(),
             moved: false,
@@ -234,5 +258,18 @@ impl Slot {
             None => Some(height),
         };
         since.map_or(height, |at| at.after(delay)).max(height.after(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_at_rest_is_small() {
+        assert_eq!(*Load::AT_REST, Load::default());
+        assert_eq!(*Queue::AT_REST, Queue::default());
+        let bytes = size_of::<Slot>();
+        assert!(bytes <= 480, "{bytes} bytes");
     }
 }

@@ -20,7 +20,7 @@ pub struct Shard {
     pub(super) ledger: LedgerId,
     pub(super) lag: u64,
     pub(super) capacity: Capacity,
-    pub(super) slots: HashMap<ChannelId, Slot>,
+    pub(super) slots: HashMap<ChannelId, Box<Slot>>,
     /// How far each shard has followed the ledger, as records and rows say.
     pub(super) followed: BTreeMap<Slice, (Height, u64)>,
     /// Shards of an earlier count whose rows are to be removed.

@@ -9,7 +9,6 @@ use settlement::update::Op;
 use settlement::wire::Message;
 
 use super::commit::action;
-use super::slot::Slot;
 use super::state::Cx;
 use super::stream::TOO_MUCH;
 use super::{Action, Directory, Shard};
@@ -152,7 +151,7 @@ impl Shard {
         directory: &dyn Directory,
         cx: &mut Cx<'_>,
     ) {
-        let was_certain = self.slots.get(&id).is_none_or(Slot::is_certain);
+        let was_certain = self.slots.get(&id).is_none_or(|slot| slot.is_certain());
         let prepaid = prepaid(update.ops());
         for effect in self.record(id, step, cx) {
             self.perform(id, &effect, cx);
