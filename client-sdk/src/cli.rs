@@ -1,7 +1,7 @@
 //! The `wallet` command: a wallet with one hub, in a directory of its own.
 //!
 //! With `--json` each command prints exactly one object on standard output (`invoice --wait` a
-//! second one when it ends, `listen` one per event): amounts are decimal strings, bytes lower-case
+//! second one when it ends, `listen` one per event, `stream` one a second and a last one): amounts are decimal strings, bytes lower-case
 //! hex. An error is `{"error": {"code", "title", "detail"}}`. Without, it prints a line or a small
 //! table, and errors as one line on standard error. Logs go to standard error, and only if
 //! `RUST_LOG` asks for them.
@@ -19,6 +19,7 @@ mod run;
 mod session;
 mod show;
 mod socket;
+mod stream;
 mod watchtower;
 
 use std::process::ExitCode;
@@ -118,7 +119,7 @@ async fn execute(mut args: Args, printer: Printer) -> Result<u8, ClientError> {
         return Ok(DONE);
     }
     let (lines, mut waiting) = mpsc::channel::<Line>(LINES_MAX);
-    let lines = Lines(lines);
+    let lines = Lines::new(lines);
     let running = async {
         match home.own()? {
             Owned::Here(owned) => here(&home, owned, &args, lines).await,
@@ -131,7 +132,11 @@ async fn execute(mut args: Args, printer: Printer) -> Result<u8, ClientError> {
         while let Some(line) = waiting.recv().await {
             failed = line.failed;
             // Whatever becomes of the words, what was begun goes on.
-            printed = printed.and(spinner.suspend(|| printer.line(&line)));
+            printed = printed.and(if line.live {
+                printer.live(&line, &spinner)
+            } else {
+                spinner.suspend(|| printer.line(&line))
+            });
         }
         printed.map(|()| failed)
     };

@@ -73,9 +73,12 @@ fn the_commands_by_hand_do_what_is_written_beside_them() {
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{}\n{out}\n{err}", ran.status);
     let fee = |paid: u64| 1 + paid.div_ceil(1_000);
-    let alice = 100_000 - 1_500 - fee(1_500) - 250 - fee(250);
+    // The fee of the stream is paid upfront, as if it were one payment.
+    let paid = [1_500, 250, 300];
+    let alice = 100_000 - paid.iter().map(|amount| amount + fee(*amount)).sum::<u64>();
     let accounts: Vec<&str> = out.lines().filter(|line| line.starts_with("account")).collect();
-    let expected = [alice, 100_000 + 1_500 + 250].map(|held| format!("account {held} of asset 0"));
+    let expected = [alice, 100_000 + paid.iter().sum::<u64>()]
+        .map(|held| format!("account {held} of asset 0"));
     assert_eq!(accounts, expected, "{out}");
     assert_eq!(out.lines().filter(|line| line.contains("is settled")).count(), 2, "{out}");
 }

@@ -172,6 +172,49 @@ pub(super) enum Command {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Pay a wallet step by step, and give the rest of what was locked for it back at the end
+    ///
+    /// Goes on with a stream of the same unit to the same wallet that an earlier command has left
+    /// open. An interrupt ends it as if all steps were paid. `--json` prints an object a second,
+    /// and a last one when it has ended: {"event": "stream", "stream", "way", "peer", "asset",
+    /// "unit", "memo", "state" ("opening", "open", "closing" or "ended"), "ended_by" (a code or
+    /// null), "amount", "fees", "paid", "taken", "redeemed", "settled", "left"}, the last five in
+    /// steps.
+    Stream {
+        /// Its public key
+        payee: PublicKey,
+        /// What it gets for a step
+        #[arg(long, value_name = "AMOUNT")]
+        unit: Amount,
+        /// How many steps
+        #[arg(long, value_name = "COUNT")]
+        steps: u64,
+        /// Steps a second
+        #[arg(long, value_name = "COUNT", default_value_t = 10,
+              value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        /// Steps that are locked at a time, 1 to 65536
+        #[arg(long, value_name = "COUNT", default_value_t = 4_096,
+              value_parser = clap::value_parser!(u32).range(1..=65_536))]
+        lock_steps: u32,
+        /// For how many ledger blocks a lock stands at most
+        #[arg(long, value_name = "BLOCKS", default_value_t = 1_500)]
+        life_blocks: u64,
+        /// Which asset, by number or code
+        #[arg(long, default_value = "0")]
+        asset: String,
+        /// What for, at most 256 bytes
+        #[arg(long, default_value = "")]
+        memo: String,
+    },
+    /// Show all streams, to and from this wallet
+    ///
+    /// `--json` has them in `streams[]`, each as `stream` prints it, without `event`.
+    Streams {
+        /// Close this one first, from either side
+        #[arg(long, value_name = "STREAM")]
+        close: Option<String>,
+    },
     /// Stay connected, take payments, and print what happens; other commands go through it
     Listen {
         /// Keep the watchtower at this address fresh: it answers while the wallet sleeps
@@ -256,6 +299,8 @@ impl Command {
             | Command::Invoice { .. }
             | Command::Pay { .. }
             | Command::Send { .. }
+            | Command::Stream { .. }
+            | Command::Streams { .. }
             | Command::Listen { .. }
             | Command::Close { .. } => true,
         }
@@ -282,6 +327,8 @@ mod tests {
             "wallet status --json".to_owned(),
             "wallet --home /x invoice 5 --memo tea --wait".to_owned(),
             format!("wallet send {payee} 7 --asset EUR"),
+            format!("wallet stream {payee} --unit 1 --steps 100 --rate 20"),
+            "wallet streams --close 00".to_owned(),
             format!("wallet close {channel} --unilateral --no-wait"),
             "wallet watchtower export --to http://127.0.0.1:7402".to_owned(),
         ];

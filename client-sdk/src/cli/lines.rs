@@ -1,6 +1,8 @@
 //! What a command says, and how it is printed.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -21,22 +23,42 @@ pub(super) struct Line {
     pub(super) human: String,
     /// Whether it says that what was asked for failed.
     pub(super) failed: bool,
+    /// Whether it says how something stands that goes on: people see the newest alone.
+    #[serde(default)]
+    pub(super) live: bool,
 }
 
 impl Line {
     pub(super) fn new(json: Value, human: impl Into<String>) -> Line {
-        Line { json, human: human.into(), failed: false }
+        Line { json, human: human.into(), failed: false, live: false }
+    }
+
+    /// How something stands that goes on.
+    pub(super) fn live(json: Value, human: impl Into<String>) -> Line {
+        Line { live: true, ..Line::new(json, human) }
     }
 }
 
 /// Where a command says it.
 #[derive(Clone)]
-pub(super) struct Lines(pub(super) mpsc::Sender<Line>);
+pub(super) struct Lines {
+    sender: mpsc::Sender<Line>,
+    gone: Arc<AtomicBool>,
+}
 
 impl Lines {
+    pub(super) fn new(sender: mpsc::Sender<Line>) -> Lines {
+        Lines { sender, gone: Arc::default() }
+    }
+
     /// Says it; whoever listened may be gone.
     pub(super) async fn say(&self, line: Line) {
-        let _ = self.0.send(line).await;
+        let _ = self.sender.send(line).await;
+    }
+
+    /// Set once whoever listened is gone.
+    pub(super) fn gone(&self) -> &Arc<AtomicBool> {
+        &self.gone
     }
 }
 
@@ -69,6 +91,19 @@ impl Printer {
             let detail = format!("cannot write to standard output: {error}");
             ClientError::new(Code::Internal, detail)
         })
+    }
+
+    /// How something stands that goes on: for scripts a line like any other, for people in the place
+    /// of the last one, if they look at a terminal.
+    ///
+    /// # Errors
+    /// As [`Printer::line`].
+    pub(super) fn live(self, line: &Line, spinner: &ProgressBar) -> Result<(), ClientError> {
+        if self.json {
+            return self.line(line);
+        }
+        spinner.set_message(printable(&line.human));
+        Ok(())
     }
 
     /// An error: an object on standard output, or one line on standard error.

@@ -11,7 +11,7 @@ use super::args::{Command, Watchtower};
 use super::lines::{Line, Lines, error_json};
 use super::session::Session;
 use super::watchtower::Covered;
-use super::{show, watchtower};
+use super::{show, stream, watchtower};
 use crate::client::{ClientError, Closed, StatusChannel};
 use crate::wallet::{Payment, PaymentState};
 
@@ -58,6 +58,10 @@ pub(super) async fn run(
             let (asset, memo) = (session.asset(asset)?, memo.as_str());
             let payment = session.wallet.send_no_wait(*payee, asset, *amount, memo).await?;
             lines.say(payment_line(session, payment, *no_wait).await?).await;
+        }
+        Command::Stream { .. } => stream::stream(session, command, lines).await?,
+        Command::Streams { close } => {
+            lines.say(stream::streams(session, close.as_deref()).await?).await;
         }
         Command::History => lines.say(history(session).await?).await,
         Command::Close { channel, unilateral, no_wait } => {

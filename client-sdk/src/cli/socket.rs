@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -23,7 +24,7 @@ use super::home::Home;
 use super::lines::{Line, Lines};
 use super::session::Session;
 use super::watchtower::Keeper;
-use super::{run, show};
+use super::{run, show, stream};
 use crate::client::ClientError;
 
 /// The most bytes of a command.
@@ -112,9 +113,12 @@ pub(super) async fn listen(
     let state = if connected { "connected" } else { "the hub can't be reached yet" };
     lines.say(Line::new(json, format!("listening as {public_key}; {state}"))).await;
     let telling = async {
+        let mut streams = stream::Told::default();
         while let Some(event) = events.next().await {
-            let (json, human) = show::event(&event);
-            lines.say(Line::new(json, human)).await;
+            if streams.is_news(&event) {
+                let (json, human) = show::event(&event);
+                lines.say(Line::new(json, human)).await;
+            }
         }
     };
     let keeping = async {
@@ -178,13 +182,17 @@ async fn answer(stream: UnixStream, session: &Session) {
         parsed.map_err(|error| ClientError::new(Code::MalformedRequest, error.to_string()))
     });
     let (lines, mut waiting) = mpsc::channel(LINES_MAX);
+    let lines = Lines::new(lines);
+    let gone = lines.gone().clone();
     let running = async {
-        let lines = Lines(lines);
+        // Dropped at its end: then there is nothing more to forward.
+        let lines = lines;
         run::run(session, &command?, &lines).await
     };
     let forwarding = async {
         while let Some(line) = waiting.recv().await {
             if send(&mut write, &Reply::Line(line)).await.is_err() {
+                gone.store(true, Ordering::Relaxed);
                 break;
             }
         }

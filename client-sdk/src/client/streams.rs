@@ -28,6 +28,8 @@
 mod incoming;
 mod outgoing;
 
+use std::time::Duration;
+
 use settlement::lock::STEPS_MAX;
 use settlement::reject::Code;
 use settlement::types::{Amount, AssetId, PublicKey};
@@ -94,6 +96,9 @@ impl StreamOptions {
         }
     }
 }
+
+/// How long the two sides may take to give the rest of a stream back.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// How a stream stands, now and from now on.
 type Views = watch::Receiver<Option<StreamView>>;
@@ -199,6 +204,22 @@ impl WalletHandle {
         let view = self.look(move |wallet| wallet.stream(&key)).await?.ok_or_else(unknown)?;
         self.shared.members.show_stream(self.index, view.clone());
         Ok((views, view))
+    }
+
+    /// Closes a stream from this side, whichever that is, and waits until it has ended.
+    ///
+    /// # Errors
+    /// [`Code::UnknownStream`]; [`Code::Unanswered`] when the other side does not answer: the rest
+    /// comes back when it does, or when the stream's locks end.
+    pub async fn end_stream(&self, stream: StreamKey) -> Result<StreamView, ClientError> {
+        self.close_stream(stream).await?;
+        let (mut views, _) = self.stream_views(stream).await?;
+        let ended = until(self, &mut views, |view| view.has_ended().then(|| view.clone()));
+        tokio::time::timeout(CLOSING, ended).await.map_err(|_| {
+            let detail = "the other side does not answer; the rest comes back when it does, or \
+                          when the stream's locks end";
+            ClientError::new(Code::Unanswered, detail)
+        })?
     }
 
     async fn close_stream(&self, stream: StreamKey) -> Result<(), ClientError> {

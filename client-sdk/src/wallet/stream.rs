@@ -121,6 +121,14 @@ impl StreamLock {
         matches!(self.state, StreamState::Ended(_))
     }
 
+    /// Whether the update went through that pays the whole lock's fee with it. One that the hub has
+    /// refused, with a number of the 1xx, has moved nothing.
+    fn paid_upfront(&self) -> bool {
+        let refused = matches!(self.state, StreamState::Ended(Some(code))
+            if (100..200).contains(&code.number()));
+        self.lock.is_some() && !refused
+    }
+
     /// So many steps are settled: neither side can have gone less far.
     fn settle_to(&mut self, steps: u32) {
         self.settled = steps;

@@ -16,8 +16,6 @@ use crate::wallet::{Command, Way};
 
 /// How long a payee may take to say that it has a new stream's lock.
 const OPENING: Duration = Duration::from_secs(20);
-/// How long the two sides may take to give the rest of a stream back.
-const CLOSING: Duration = Duration::from_secs(10);
 
 /// See the module's page. Dropping it changes nothing: the stream stays open until it is closed, from
 /// either side, or its locks end.
@@ -198,14 +196,7 @@ impl OutgoingStream {
     /// [`Code::Unanswered`] when the payee does not: the rest comes back by itself when it does, or
     /// when the locks end.
     pub async fn close(self) -> Result<StreamView, ClientError> {
-        self.close_no_wait().await?;
-        let mut views = self.views.lock().await;
-        let ended = until(&self.wallet, &mut views, |view| view.has_ended().then(|| view.clone()));
-        tokio::time::timeout(CLOSING, ended).await.map_err(|_| {
-            let detail = "the payee does not answer; the rest comes back when it does, or when the \
-                          stream's locks end";
-            ClientError::new(Code::Unanswered, detail)
-        })?
+        self.wallet.end_stream(self.key).await
     }
 
     /// The same without waiting.

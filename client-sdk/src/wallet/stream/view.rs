@@ -107,7 +107,8 @@ impl StreamView {
         count(&mut self.redeemed, lock.redeemed);
         count(&mut self.settled, lock.settled);
         let per_steps = lock.fee_per_step.0.saturating_mul(lock.shown.into());
-        let fees = lock.fee_upfront.0.saturating_add(per_steps);
+        let upfront = if lock.paid_upfront() { lock.fee_upfront.0 } else { 0 };
+        let fees = upfront.saturating_add(per_steps);
         self.fees = Amount(self.fees.0.saturating_add(fees));
         let closing = live.is_some_and(|live| live.closing);
         match lock.state {
