@@ -12,6 +12,7 @@ mod payment;
 mod play;
 mod refusals;
 mod starting;
+mod stream_bounds;
 mod streams;
 mod wallet;
 mod world;

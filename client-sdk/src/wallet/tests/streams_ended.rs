@@ -1,5 +1,6 @@
 //! How a stream that this wallet pays ends, and who is heard about it.
 
+use settlement::crypto::chain_step;
 use settlement::reject::Code;
 use settlement::types::*;
 
@@ -112,4 +113,59 @@ fn only_the_payee_is_heard_and_repeating_changes_nothing() {
     assert_eq!(view(&world).taken, 5, "no more than was handed out");
     let state = world.wallet.stream_locks(&key_of_stream()).next().unwrap().state;
     assert_eq!(state, StreamState::Open);
+}
+
+/// How deep a hub comes into a lock's chain that takes every 32 bytes it has ever seen for a secret,
+/// and everything that opens with its own key.
+fn deepest(seen: &[Vec<u8>], anchor: [u8; 32], steps: u32) -> u32 {
+    let depth = |window: &[u8]| {
+        let mut value: [u8; 32] = window.try_into().unwrap();
+        (1..=steps).find(|_| {
+            value = chain_step(&value);
+            value == anchor
+        })
+    };
+    seen.iter().flat_map(|bytes| bytes.windows(32)).filter_map(depth).max().unwrap_or(0)
+}
+
+/// ⚔ A hub that holds every lock, payload and message that it carried learns no step before the payee
+/// redeems it, and none beyond that one afterwards.
+#[test]
+fn a_hub_that_tries_learns_no_step_before_it_is_redeemed() {
+    let mut world = opened();
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    for steps in 1..=20 {
+        world.command(advance(1));
+        seen.extend(world.relayed.iter().map(settlement::encoding::encode));
+        for message in world.relayed.drain(..) {
+            let settlement::wire::Message::Relay { from, to, ciphertext } = message else {
+                panic!("{message:?}")
+            };
+            // As either side, with the key that it has.
+            for other in [from, to] {
+                let mut keys = RelayKeys::default();
+                let opened = keys.open(&ciphertext, &other, &key(2), &genesis().ledger_id());
+                assert!(opened.is_err());
+            }
+        }
+        taken(&mut world, 50, 100, steps);
+    }
+    let id = world.hub.only_lock();
+    let (lock, known) = {
+        let incoming = world.hub.channel.incoming();
+        (*incoming.tally.lock(id).unwrap(), incoming.locks.get(&id).unwrap().clone())
+    };
+    assert!(crate::payload::open(&known.payload, &key(2), &genesis().ledger_id()).is_err());
+    seen.push(known.payload.as_slice().to_vec());
+    seen.push(settlement::encoding::encode(&world.hub.channel));
+    assert_eq!(view(&world).paid, 20);
+    assert_eq!(deepest(&seen, lock.anchor.0, lock.steps), 0);
+    // What the payee redeems is all that it gets; the payer is charged no more either.
+    let secret = chain(50, 100).secret(7).unwrap();
+    world.hub.reveal(1, secret);
+    world.run();
+    seen.push(settlement::encoding::encode(&world.hub.channel));
+    assert_eq!(deepest(&seen, lock.anchor.0, lock.steps), 7);
+    world.second();
+    assert_eq!(world.hub.channel.received(), Amount(1 + 7 * 2));
 }

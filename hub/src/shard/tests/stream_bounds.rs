@@ -1,0 +1,132 @@
+//! What a stream may cost the hub, and what it pays the hub.
+
+use client_sdk::api::upfront_memo;
+use settlement::channel::NewOp;
+use settlement::reject::Code;
+use settlement::types::*;
+use settlement::update::Memo;
+use settlement::wire::Message;
+
+use super::streams::*;
+use super::wallet::Manner;
+use super::world::{FEES, World, config};
+use crate::shard::*;
+
+/// ⚔ A secret that does not fit suspends its channel alone; one that was redeemed before changes
+/// nothing.
+#[test]
+fn junk_secrets_suspend_the_channel_and_old_ones_are_ignored() {
+    let mut world = streaming();
+    let reveal = |world: &mut World, secret| {
+        let channel = world.id(1);
+        world.input(Input::Message(Box::new(Message::Reveal { channel, id: 1, secret })));
+    };
+    redeem(&mut world, 20);
+    let before = world.journal.len();
+    for depth in [1, 7, 19, 20] {
+        reveal(&mut world, at(depth));
+        assert_eq!(world.journal.len(), before, "{depth}");
+    }
+    reveal(&mut world, Secret([9; 32]));
+    assert_eq!(world.channel(1).suspended(), Some(Code::SecretMismatch));
+    assert_eq!(world.channel(0).suspended(), None);
+}
+
+/// ⚔ Hashing beyond a wallet's share of a second is refused with a number, and changes nothing else.
+#[test]
+fn a_wallet_has_a_budget_of_hashes_a_second() {
+    let mut config = config();
+    config.limits.hashes_per_second = 10;
+    let mut world = World::with(config, 1, 2);
+    streaming_in(&mut world);
+    world.now_ms = world.now_ms.next_multiple_of(1_000);
+    world.input(Input::Tick);
+    let refused = |world: &mut World| {
+        let found = world.wallets[1].inbox.iter().any(|message| {
+            matches!(message, Message::Reject { seq: 0, code: Code::HashBudget, .. })
+        });
+        world.wallets[1].inbox.clear();
+        found
+    };
+    redeem(&mut world, 9);
+    assert!(!refused(&mut world));
+    redeem(&mut world, 20);
+    assert!(!refused(&mut world), "the message that goes beyond is still taken");
+    let before = world.journal.len();
+    redeem(&mut world, 21);
+    assert!(refused(&mut world));
+    assert_eq!((world.journal.len(), world.channel(1).suspended()), (before, None));
+    // Others have theirs.
+    world.now_ms += 999;
+    redeem(&mut world, 22);
+    assert!(refused(&mut world));
+    world.now_ms += 1;
+    redeem(&mut world, 23);
+    assert!(!refused(&mut world));
+    tick(&mut world);
+    assert_eq!(known_in(&world), 23);
+}
+
+/// ⚔ The same for an update that settles with what is not known here.
+#[test]
+fn updates_that_make_the_hub_hash_are_in_the_budget() {
+    let mut config = config();
+    config.limits.hashes_per_second = 10;
+    let mut world = World::with(config, 1, 2);
+    streaming_in(&mut world);
+    // The payer pays of its own accord what nobody has redeemed.
+    let settle = |world: &mut World, depth| {
+        let said = world.with_now(0, |wallet, now| {
+            let mut said = Vec::new();
+            let answer = wallet.channel.check_reveal(1, &at(depth), now).unwrap().unwrap();
+            wallet.commit(answer, &mut said, now);
+            let step = wallet.channel.propose(&[], now).step.unwrap();
+            wallet.commit(step, &mut said, now);
+            said
+        });
+        said.into_iter().for_each(|input| world.input(input));
+        world.wallets[0].inbox.iter().find_map(|message| match message {
+            Message::Reject { code, .. } => Some(*code),
+            _ => None,
+        })
+    };
+    assert_eq!(settle(&mut world, 12), None);
+    world.run();
+    assert_eq!(settle(&mut world, 13), Some(Code::HashBudget));
+}
+
+/// The fee of a whole lock may come with it; then its steps go to the payee whole.
+#[test]
+fn a_fee_that_is_paid_upfront_leaves_the_unit_whole() {
+    let value = UNIT * u64::from(STEPS);
+    let fee = FEES.fee(Amount(value)).unwrap().0;
+    let per_step = unit_to_forward(&FEES, Amount(UNIT)).unwrap();
+    let memo = || upfront_memo(&anchor());
+    let cases: [(u64, Memo, Amount); 5] = [
+        (fee, memo(), Amount(UNIT)),
+        (fee + 1, memo(), Amount(UNIT)),
+        (fee - 1, memo(), per_step),
+        (fee, upfront_memo(&Anchor([1; 32])), per_step),
+        (fee, Memo::default(), per_step),
+    ];
+    for (amount, memo, expected) in cases {
+        let mut world = World::new(2);
+        world.wallets[1].manner = Manner::StaysSilent;
+        let mut op = lock_op(&world);
+        let NewOp::Add { unit, .. } = &mut op else { panic!() };
+        *unit = Amount(UNIT);
+        world.wallets[0].wanted.push(NewOp::Pay { amount: Amount(amount), memo });
+        world.add(0, op);
+        world.run();
+        assert_eq!(world.channel(1).outgoing().tip().locks[0].unit, expected, "{amount}");
+    }
+    // In an update before it is for nothing.
+    let mut world = World::new(2);
+    world.add(0, NewOp::Pay { amount: Amount(fee), memo: memo() });
+    world.run();
+    let mut op = lock_op(&world);
+    let NewOp::Add { unit, .. } = &mut op else { panic!() };
+    *unit = Amount(UNIT);
+    world.add(0, op);
+    assert_eq!(world.channel(1).outgoing().tip().locks[0].unit, per_step);
+}
