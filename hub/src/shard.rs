@@ -35,7 +35,9 @@
 //!   ledger. What it may have signed for the ledger and forgotten it waits out.
 //!
 //! What is absent: signing and posting what was handed over to be anchored
-//! ([`Moved`]), and deciding whether this process holds the hub's lease ([`Own`]).
+//! ([`Moved`]), deciding whether this process holds the hub's lease ([`Own`]), and, for a hub that has lost
+//! state, finding the payer of a stream's lock again where the two legs were settled to different steps:
+//! they have different anchors then, and module `lost` matches by anchor.
 
 mod agree;
 mod blocks;

@@ -197,27 +197,24 @@ fn part_redeemed_failure_waits_for_the_payers_settlement() {
     assert_eq!((world.hub_net(), world.pairs()), (i128::from(20 * FEE), 0));
 }
 
-/// ⚔ The payee redeems and gives the rest up before the next tick: what it redeemed is passed first.
+/// ⚔ The payee redeems, a payment's update settles that, and it gives the rest up, all before the next
+/// tick: what it redeemed is passed first.
 #[test]
 fn what_is_redeemed_is_passed_before_the_rest_is_back() {
     let mut world = streaming();
     redeem(&mut world, 20);
-    hurry(&mut world);
+    world.pay(0, 1, 1_000, 9);
     world.run();
-    assert_eq!(known_in(&world), 20, "settling at once tells the payer, too");
-    // More is redeemed and settled, and then the rest is given up without a tick.
-    redeem(&mut world, 30);
-    world.now_ms += 1_100;
-    let id = world.id(1);
-    world.shards[0].slots.get_mut(&id).unwrap().flush = true;
-    hurry(&mut world);
-    world.run();
+    assert_eq!(world.channel(1).outgoing().tip().locks[0].steps, STEPS - 20, "it is settled");
+    assert_eq!(known_in(&world), 0, "and the payer has not heard of it");
     assert!(give_up(&mut world));
     world.run();
+    world.wallets[1].manner = Manner::Fails(Code::InvoiceExpired);
     world.idle();
+    world.blocks(LIFE + 60);
     world.idle();
-    assert_eq!(paid(&world), (30 * (UNIT + FEE), 30 * UNIT));
-    assert_eq!(world.wallets[0].back, [(1, Code::StreamClosed)]);
+    assert_eq!(paid(&world), (20 * (UNIT + FEE), 20 * UNIT));
+    assert_eq!(world.wallets[0].back.first(), Some(&(1, Code::StreamClosed)));
 }
 
 /// Money is free again in a moment, without an idle second on either side.
