@@ -27,6 +27,11 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// The same in no more memory than it takes: for what is kept.
+pub fn encode_tight<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    with_encoded(value, <[u8]>::to_vec)
+}
+
 /// Puts the encoding of `value` behind `bytes`.
 pub fn append<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
     *bytes = postcard::to_extend(value, std::mem::take(bytes)).unwrap_or_default();

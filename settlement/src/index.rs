@@ -13,10 +13,12 @@
 mod checkpoint;
 mod error;
 mod memory;
+mod rows;
 mod sled;
 
 pub use error::IndexError;
 pub use memory::{MemoryIndex, Shelf};
+pub use rows::Rows;
 pub use sled::{SledConfig, SledIndex};
 
 use crate::journal::Lsn;

@@ -101,7 +101,6 @@ pub use verified::{TX_BYTES_MAX, VerifiedTx};
 
 use crate::block::{Header, SignedHeader};
 use crate::crypto::{Signable, VerifyingKey};
-use crate::index::RowVisitor;
 use crate::params::{BadParameters, Genesis};
 use crate::state_proof::StateProof;
 use crate::types::{AssetId, ChannelId, Hash, Height, LedgerId, PublicKey};
@@ -172,28 +171,30 @@ impl Ledger {
         Ok(Ledger { genesis, id, key, state, tip, workers: Workers::default() })
     }
 
-    /// The ledger after the block of this header, from its stored rows, which `read` hands over in
-    /// ascending order of keys.
+    /// The ledger after the block of this header, from its stored rows in ascending order of keys.
     ///
     /// # Errors
-    /// [`LedgerError`] when the header is another ledger's or the rows are not whole, and what `read`
-    /// fails with. That they are the right ones is for whoever stored them.
-    pub(crate) fn restore<E: From<LedgerError>>(
+    /// [`LedgerError`] when the header is another ledger's or the rows are not whole. That they
+    /// are the right ones is for whoever stored them.
+    pub(crate) fn restore<'a>(
         genesis: Genesis,
         header: &Header,
-        read: impl FnOnce(RowVisitor<'_>) -> Result<(), E>,
-    ) -> Result<Ledger, E> {
+        rows: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Ledger, LedgerError> {
         let mut ledger = Ledger::genesis(genesis)?;
         if header.ledger != ledger.id {
             let other = "it belongs to a ledger of another genesis";
-            return Err(LedgerError::State(other.to_owned()).into());
+            return Err(LedgerError::State(other.to_owned()));
         }
         let mut state = State::default();
-        read(&mut |key, value| state.load(key, value))?;
+        for (key, value) in rows {
+            let loaded = state.load(key, value);
+            loaded.map_err(|why| LedgerError::State(format!("row {}: {why}", hex::encode(key))))?;
+        }
         state.finish_loading().map_err(LedgerError::State)?;
         if state.tree.root() != header.state_root {
             let other = "its channels are not those under the newest header";
-            return Err(LedgerError::State(other.to_owned()).into());
+            return Err(LedgerError::State(other.to_owned()));
         }
         ledger.state = state;
         ledger.tip = Tip::of(header);

@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use client_sdk::ledger_client::LedgerClient;
 use settlement::crypto::SigningKey;
-use settlement::index::{Index, SledConfig, SledIndex};
+use settlement::index::{Index, Rows, SledConfig, SledIndex};
 use settlement::journal::{FileJournal, Journal, JournalConfig, Kind};
 use settlement::ledger::home::Home as LedgerHome;
 use settlement::ledger::producer::{Producer, ProducerConfig};
@@ -110,8 +110,7 @@ fn open_own(
     let journal = FileJournal::open(home.journal(), journal)?;
     let sled = SledConfig { cache_bytes: storage.cache_bytes };
     let mut index = SledIndex::open(home.index(), sled)?;
-    let shards = restore(shard_config, config.shards, &index, &journal)?;
-    index.rest();
+    let shards = restore(shard_config, config.shards, &mut index, &journal)?;
     Ok((journal, index, shards))
 }
 
@@ -216,25 +215,10 @@ fn development_genesis(ledger: &SigningKey, hub: &SigningKey) -> Result<Genesis>
 fn restore(
     config: &ShardConfig,
     count: u16,
-    index: &SledIndex,
+    index: &mut SledIndex,
     journal: &FileJournal,
 ) -> Result<Vec<Shard>> {
-    let restoring = |index| {
-        let slice = Slice { index, count };
-        Restoring::new(ShardConfig { slice, ..config.clone() })
-    };
-    let mut restoring: Vec<Restoring> = (0..count).map(restoring).collect();
-    let mut rows = 0usize;
-    index.scan(b"", &mut |key, value| {
-        rows = rows.saturating_add(1);
-        restoring
-            .iter_mut()
-            .try_for_each(|shard| shard.row(key, value))
-            .map_err(|bad| bad.to_string())
-    })?;
-    let shards = restoring.into_iter().map(Restoring::finish);
-    let shards = shards.collect::<Result<Vec<Shard>, BadRow>>();
-    let mut shards = shards.context("a row of the index can't be used")?;
+    let (rows, mut shards) = of_rows(config, count, index)?;
     journal.replay(index.position(), &mut |_, bytes| {
         let record: Record = settlement::encoding::decode(bytes).map_err(|e| e.to_string())?;
         shards.iter_mut().for_each(|shard| shard.replay(&record));
@@ -247,4 +231,20 @@ fn restore(
         "restored"
     );
     Ok(shards)
+}
+
+/// The shards as the index says, and how many rows it has.
+fn of_rows(config: &ShardConfig, count: u16, index: &mut SledIndex) -> Result<(usize, Vec<Shard>)> {
+    let restoring = |index| {
+        let slice = Slice { index, count };
+        Restoring::new(ShardConfig { slice, ..config.clone() })
+    };
+    let mut restoring: Vec<Restoring> = (0..count).map(restoring).collect();
+    let rows = Rows::read(index, b"")?;
+    let read = rows.iter().try_for_each(|(key, value)| {
+        restoring.iter_mut().try_for_each(|shard| shard.row(key, value))
+    });
+    let finish = || restoring.into_iter().map(Restoring::finish).collect();
+    let shards: Result<Vec<Shard>, BadRow> = read.and_then(|()| finish());
+    Ok((rows.len(), shards.context("a row of the index can't be used")?))
 }

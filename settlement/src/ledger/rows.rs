@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::{ChannelState, Claim, Closing, Direction};
 use super::state::State;
 use crate::crypto::{Tag, hash_many};
-use crate::encoding::{decode, encode};
+use crate::encoding::{decode, encode, encode_tight};
 use crate::lock::Lock;
 use crate::proof::{BalanceProof, OpenTerms};
 use crate::rare::Rare;
@@ -206,17 +206,21 @@ impl State {
     fn row(&self, key: RowKey) -> Option<Vec<u8>> {
         let direction = |id: &ChannelId, role| self.channel(id).map(|c| c.directions.of(role));
         match key {
-            RowKey::Balance(account, asset) => self.balances.get(&(account, asset)).map(encode),
-            RowKey::Channel(id) => self.channel(&id).map(|c| encode(&ChannelRow::from(c))),
-            RowKey::Issued(asset) => self.issued.get(&asset).map(encode),
-            RowKey::Mints => Some(encode(&self.mints)),
-            RowKey::Lease(hub) => self.leases.get(&hub).map(encode),
-            RowKey::Opened => Some(encode(&self.opened)),
-            RowKey::Lock(id, role, at) => {
-                direction(&id, role)?.locks.get(usize::from(at)).map(encode)
+            RowKey::Balance(account, asset) => {
+                self.balances.get(&(account, asset)).map(encode_tight)
             }
-            RowKey::Nonce(account) => self.nonces.get(&account).map(encode),
-            RowKey::Claim(id, role, lock) => direction(&id, role)?.claims.get(&lock).map(encode),
+            RowKey::Channel(id) => self.channel(&id).map(|c| encode_tight(&ChannelRow::from(c))),
+            RowKey::Issued(asset) => self.issued.get(&asset).map(encode_tight),
+            RowKey::Mints => Some(encode_tight(&self.mints)),
+            RowKey::Lease(hub) => self.leases.get(&hub).map(encode_tight),
+            RowKey::Opened => Some(encode_tight(&self.opened)),
+            RowKey::Lock(id, role, at) => {
+                direction(&id, role)?.locks.get(usize::from(at)).map(encode_tight)
+            }
+            RowKey::Nonce(account) => self.nonces.get(&account).map(encode_tight),
+            RowKey::Claim(id, role, lock) => {
+                direction(&id, role)?.claims.get(&lock).map(encode_tight)
+            }
         }
     }
 

@@ -21,8 +21,8 @@ use super::blocks::{Applied, BlockError};
 use super::rows::Row;
 use super::{ClosedChannel, Ledger, LedgerError};
 use crate::block::{Block, BlockEvents, LedgerEvent, SignedHeader};
-use crate::encoding::{decode, encode};
-use crate::index::{Index, IndexError};
+use crate::encoding::{decode, encode, encode_tight};
+use crate::index::{Index, IndexError, Rows};
 use crate::journal::{Journal, JournalError, Lsn};
 use crate::params::Genesis;
 use crate::types::ChannelId;
@@ -136,8 +136,7 @@ impl Store {
         mut index: Box<dyn Index>,
         config: StoreConfig,
     ) -> Result<(Ledger, Store), StoreError> {
-        let (mut ledger, tip) = load(genesis, index.as_ref())?;
-        index.rest();
+        let (mut ledger, tip) = load(genesis, index.as_mut())?;
         let history = Arc::new(History::new(journal.past()));
         let changes = BTreeMap::new();
         let changes_bytes = 0;
@@ -288,11 +287,14 @@ fn closed_key(id: &ChannelId) -> Vec<u8> {
 }
 
 fn closed_row(closed: &ClosedChannel) -> Row {
-    (closed_key(&closed.terms.channel_id()), Some(encode(closed)))
+    (closed_key(&closed.terms.channel_id()), Some(encode_tight(closed)))
 }
 
 /// The ledger as the index has it.
-fn load(genesis: Genesis, index: &dyn Index) -> Result<(Ledger, Option<SignedHeader>), StoreError> {
+fn load(
+    genesis: Genesis,
+    index: &mut dyn Index,
+) -> Result<(Ledger, Option<SignedHeader>), StoreError> {
     if index.position() == 0 {
         return Ok((Ledger::genesis(genesis)?, None));
     }
@@ -306,16 +308,9 @@ fn load(genesis: Genesis, index: &dyn Index) -> Result<(Ledger, Option<SignedHea
     if tip.header.height.0 != index.position() {
         return Err(broken("the newest header is not that of its position").into());
     }
-    let ledger = Ledger::restore(genesis, &tip.header, |load| {
-        let scanned = index.scan(b"", &mut |key, value| {
-            let of_state = key != TIP_ROW && !key.starts_with(CLOSED_ROWS);
-            if of_state { load(key, value) } else { Ok(()) }
-        });
-        scanned.map_err(|error| match error {
-            IndexError::Visitor { .. } => broken(&error.to_string()).into(),
-            error => StoreError::Index(error),
-        })
-    })?;
+    let rows = Rows::read(index, b"")?;
+    let of_state = |(key, _): &(&[u8], &[u8])| *key != TIP_ROW && !key.starts_with(CLOSED_ROWS);
+    let ledger = Ledger::restore(genesis, &tip.header, rows.iter().filter(of_state))?;
     if tip.verify(ledger.key()).is_err() {
         return Err(broken("the newest header is not signed by the ledger's key").into());
     }

@@ -115,10 +115,8 @@ fn with_proof(
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn restored(genesis: Genesis, header: &Header, rows: Rows) -> Result<Ledger, LedgerError> {
-    Ledger::restore(genesis, header, |load| {
-        let state = LedgerError::State;
-        rows.iter().try_for_each(|(key, value)| load(key, value)).map_err(state)
-    })
+    let rows = rows.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+    Ledger::restore(genesis, header, rows)
 }
 
 /// The same rows in a ledger that has seen nothing else.
