@@ -84,6 +84,16 @@ impl Account {
     pub(super) fn begin(&self, channel: ChannelId) -> bool {
         self.depositing().insert(channel)
     }
+
+    /// It was taken in, or never will be.
+    fn end(&self, channel: &ChannelId) {
+        let mut depositing = self.depositing();
+        depositing.remove(channel);
+        if depositing.is_empty() {
+            // There may have been thousands.
+            depositing.shrink_to(64);
+        }
+    }
 }
 
 impl Clerk {
@@ -94,9 +104,7 @@ impl Clerk {
                 self.refused(spend.what(), problem.code).await;
             }
             match spend {
-                Spend::Deposit(channel, _) => {
-                    self.account.depositing().remove(&channel);
-                }
+                Spend::Deposit(channel, _) => self.account.end(&channel),
                 // Who waited for it may have given up.
                 Spend::Anchor(_, waiting) => drop(waiting.send(answer)),
                 Spend::Lease(_) => self.tell_lease(answer.map(|_| ()).map_err(|p| p.code)),

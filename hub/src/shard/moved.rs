@@ -135,6 +135,10 @@ impl Shard {
             }
             channels.push(MovedChannel { channel: id, asset, owed, entry });
         }
+        // After a start all channels were on it.
+        if self.moved.len() < self.moved.capacity() / 4 {
+            self.moved.shrink_to(self.moved.len().saturating_mul(2));
+        }
         let (slice, height) = (self.config.slice, self.followed().0);
         let more = self.waits_for(round);
         cx.out.actions.push(Action::Moved(Box::new(Moved {

@@ -7,7 +7,7 @@
 //! Bounded in number and bytes. When it is full, what protects a deadline takes the room of what
 //! protects none, or a later one: on a ledger without fees anybody can fill it for nothing, and a
 //! claim that is put off until its lock has expired is money lost. Sending the same transaction again repeats the answer: while it
-//! waits, and after it was applied (the newest [`REMEMBERED`] are known). One that was refused in a
+//! waits, and after it was applied (at least the newest [`REMEMBERED`] are known). One that was refused in a
 //! block is forgotten, so that it can be sent again when it may work: a `Settle` that came too
 //! early is the very same transaction later on.
 
@@ -22,8 +22,8 @@ use crate::reject::Code;
 use crate::tx::Transaction;
 use crate::types::{Height, PublicKey, TxId};
 
-/// How many applied transactions are remembered.
-pub const REMEMBERED: usize = 65_536;
+/// How many applied transactions are remembered at least, and half of how many at most.
+pub const REMEMBERED: usize = 32_768;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +87,28 @@ pub struct Mempool {
     places: HashMap<TxId, Place>,
     /// Those that spend a nonce of this account, in the order of nonces; `None` for mints.
     lines: HashMap<Option<PublicKey>, VecDeque<TxId>>,
-    applied: HashSet<TxId>,
-    applied_oldest_first: VecDeque<TxId>,
+    applied: Applied,
+}
+
+/// The newest applied transactions, and up to as many before them.
+#[derive(Debug, Default)]
+struct Applied {
+    newest: HashSet<TxId>,
+    before: HashSet<TxId>,
+}
+
+impl Applied {
+    fn contains(&self, id: &TxId) -> bool {
+        self.newest.contains(id) || self.before.contains(id)
+    }
+
+    fn remember(&mut self, id: TxId) {
+        if self.newest.len() >= REMEMBERED {
+            std::mem::swap(&mut self.newest, &mut self.before);
+            self.newest.clear();
+        }
+        self.newest.insert(id);
+    }
 }
 
 impl Mempool {
@@ -255,7 +275,7 @@ impl Mempool {
             self.places.remove(id);
             self.leave_line(tx, id);
             if outcome.is_ok() {
-                self.remember(*id);
+                self.applied.remember(*id);
             }
         }
         self.bytes = self.queue.values().map(|waiting| waiting.tx.bytes()).sum();
@@ -275,17 +295,6 @@ impl Mempool {
             if line.is_empty() {
                 self.lines.remove(&by);
             }
-        }
-    }
-
-    fn remember(&mut self, id: TxId) {
-        if self.applied.insert(id) {
-            self.applied_oldest_first.push_back(id);
-        }
-        if self.applied_oldest_first.len() > REMEMBERED
-            && let Some(oldest) = self.applied_oldest_first.pop_front()
-        {
-            self.applied.remove(&oldest);
         }
     }
 }

@@ -324,3 +324,19 @@ fn a_full_queue_is_in_blocks_within_the_inclusion_delay() {
     }
     assert!(blocks < delay, "{blocks} blocks, and {delay} is the delay");
 }
+
+#[test]
+fn the_newest_that_were_applied_are_known_and_no_more_than_twice_as_many() {
+    let id =
+        |n: usize| TxId(crate::crypto::hash_many(crate::crypto::Tag::TxId, &[&n.to_be_bytes()]).0);
+    let mut applied = Applied::default();
+    for n in 0..3 * REMEMBERED + 7 {
+        applied.remember(id(n));
+        if n % 4_096 == 0 {
+            let newest = n.saturating_sub(REMEMBERED - 1);
+            assert!(applied.contains(&id(newest)) && applied.contains(&id(n)), "{n}");
+        }
+        assert!(applied.newest.len() + applied.before.len() <= 2 * REMEMBERED);
+    }
+    assert!(!applied.contains(&id(0)));
+}
