@@ -88,16 +88,22 @@ fn write_existing(path: &Path, value: &str) -> bool {
     path.exists() && std::fs::write(path, value).is_ok()
 }
 
+/// How long it runs and stands in each period.
+fn turns(part: f64) -> (Duration, Duration) {
+    let period = Duration::from_micros(PERIOD_US);
+    let runs = period.mul_f64(part);
+    (runs, period.saturating_sub(runs))
+}
+
 fn by_signals(process: u32, part: f64) -> Result<How> {
     let process = i32::try_from(process).ok().and_then(Pid::from_raw).context("no process")?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
-    let period = Duration::from_micros(PERIOD_US);
-    let runs = period.mul_f64(part);
+    let (runs, stands) = turns(part);
     let thread = std::thread::spawn(move || {
         while !told.load(Relaxed) {
             let stopped = kill_process(process, Signal::STOP);
-            std::thread::sleep(period.saturating_sub(runs));
+            std::thread::sleep(stands);
             if stopped.is_err() || kill_process(process, Signal::CONT).is_err() {
                 return;
             }
@@ -134,41 +140,84 @@ impl Drop for Throttle {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
     use std::time::Instant;
 
     use super::*;
     use crate::load::usage::Usage;
 
-    /// A process that burns what it gets.
-    fn burner() -> std::process::Child {
-        let burn = ["-c", "while :; do :; done"];
-        Command::new("sh").args(burn).stdout(Stdio::null()).spawn().unwrap()
+    /// A process that burns what it gets, until this goes.
+    struct Burner(Child);
+
+    impl Burner {
+        fn start() -> Burner {
+            let burn = ["-c", "while :; do :; done"];
+            Burner(Command::new("sh").args(burn).stdout(Stdio::null()).spawn().unwrap())
+        }
+
+        fn is_stopped(&self) -> bool {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        }
+
+        fn cpu_s(&self) -> f64 {
+            Usage::of(self.0.id()).unwrap().cpu_s
+        }
     }
 
-    fn burns(process: u32) -> f64 {
-        let (before, began) = (Usage::of(process).unwrap(), Instant::now());
-        while began.elapsed() < Duration::from_millis(300) {
-            std::thread::sleep(Duration::from_millis(10));
+    impl Drop for Burner {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
         }
-        Usage::of(process).unwrap().since(&before).cpu_s / began.elapsed().as_secs_f64()
+    }
+
+    /// However little the machine gives to whom: it comes to this in the end.
+    fn comes(what: &str, mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
-    fn a_process_that_is_held_gets_its_part_and_goes_on_after_that() {
-        let mut child = burner();
-        let by_signals = by_signals(child.id(), 0.2).map(|how| Throttle { how, part: 0.2 });
-        let by_signals = by_signals.unwrap();
-        let held = burns(child.id());
-        drop(by_signals);
-        let throttle = Throttle::hold(child.id(), 0.2).unwrap();
-        let (held_too, how) = (burns(child.id()), throttle.to_string());
-        drop(throttle);
-        let free = burns(child.id());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(held < 0.35 && held_too < 0.35, "by signals {held}, {how}: {held_too}");
-        // How much it gets is for the machine's other processes to say.
-        assert!(free > 0.0);
+    fn by_signals_a_process_stands_and_runs_in_turns_and_runs_on_in_the_end() {
+        assert_eq!(turns(0.2), (Duration::from_millis(2), Duration::from_millis(8)));
+        let burner = Burner::start();
+        let held = by_signals(burner.0.id(), 0.2).map(|how| Throttle { how, part: 0.2 }).unwrap();
+        for _ in 0..5 {
+            comes("it stands", || burner.is_stopped());
+            comes("it runs", || !burner.is_stopped());
+        }
+        drop(held);
+        let before = burner.cpu_s();
+        comes("it runs on", || burner.cpu_s() > before + 0.05);
+        assert!(!burner.is_stopped());
+    }
+
+    #[test]
+    fn in_a_group_a_process_is_held_by_the_kernel_and_let_go_in_the_end() {
+        let burner = Burner::start();
+        let held = Throttle::hold(burner.0.id(), 0.2).unwrap();
+        let How::Group { version, dir } = &held.how else {
+            // None can be made here: it is held by signals, which the other test is about.
+            return assert!(held.to_string().contains("SIGSTOP"));
+        };
+        let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
+        let quota = if *version == 2 { read("cpu.max") } else { read("cpu.cfs_quota_us") };
+        assert!(quota.starts_with("2000"), "2 of each 10 ms: {quota}");
+        assert_eq!(read("cgroup.procs").trim(), burner.0.id().to_string());
+        let times = || {
+            read("cpu.stat")
+                .lines()
+                .find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok())
+        };
+        comes("the kernel holds it back", || times().is_some_and(|times| times > 2));
+        let dir = dir.clone();
+        drop(held);
+        assert!(!dir.exists(), "nothing is left of the group");
+        let before = burner.cpu_s();
+        comes("it runs on", || burner.cpu_s() > before + 0.05);
     }
 }
