@@ -127,6 +127,21 @@ async fn metrics(State(hub): State<Arc<Hub>>) -> Response {
     (content_type, text(&hub)).into_response()
 }
 
+/// What is let in, and what waits outside.
+fn admission(hub: &Hub) -> [(&'static str, &'static str, bool, u64); 5] {
+    let now = hub.pool.gate.figures();
+    let paused_ms = u64::try_from(now.paused.as_millis()).unwrap_or(u64::MAX);
+    let limit = "Operations that may be under way before reading stops.";
+    let paused = "Milliseconds in which some connection had to wait to be read.";
+    [
+        ("ops_under_way", "Operations read and not answered yet.", false, now.under_way),
+        ("ops_under_way_limit", limit, false, now.limit),
+        ("ops_total", "Operations answered.", true, now.finished),
+        ("reads_waiting", "Connections that wait to be read.", false, now.waiting as u64),
+        ("reads_paused_ms_total", paused, true, paused_ms),
+    ]
+}
+
 fn text(hub: &Hub) -> String {
     let mut text = String::new();
     let mut figures = hub.counters.named();
@@ -140,6 +155,7 @@ fn text(hub: &Hub) -> String {
     let capacity = queues.first().map_or(0, Queue::capacity) as u64;
     let help = "Inputs of wallets that a shard's queue takes.";
     figures.push(("shard_queue_capacity", help, false, capacity));
+    figures.extend(admission(hub));
     figures.push((
         "ready",
         "Whether payments are taken.",

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 use settlement::journal::{Journal, JournalError, Lsn, abort_on, append_to};
 
@@ -218,11 +219,12 @@ fn run<J: Journal, R>(
     let (mut records, mut releases, mut archive) = (Records::default(), Vec::new(), None);
     while log.take(&mut records, &mut releases, &mut archive) {
         if !records.is_empty() {
+            let began = Instant::now();
             match commit(&mut journal, &records) {
                 Ok(durable) => log.publish(durable),
                 Err(error) => abort_on(&error),
             }
-            add(&counters.fsyncs, 1);
+            counters.committed(began.elapsed());
             add(&counters.records, records.ends.len());
             add(&counters.record_bytes, records.bytes.len());
         }

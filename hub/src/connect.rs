@@ -1,7 +1,7 @@
 //! `GET /v1/connect`: the WebSocket on which wallets and hub talk.
 //!
-//! One task serves a connection. Reading: frames about channels go to the verifiers, in order per
-//! channel; a full lane stops the reading, and so the wallet. Writing: everything that waits is put
+//! One task serves a connection. Reading: frames are let in by [`crate::admission`], and those about
+//! channels go to the verifiers, in order per channel; a full lane stops the reading, and so the wallet. Writing: everything that waits is put
 //! into one write. A connection that does not read is closed, and so is one that sends what can't be
 //! decoded; what was said before on it stays as it is. When a wallet ends a connection, all that it has
 //! said is handed on first.
@@ -23,6 +23,7 @@ use settlement::ledger::http::Refusal;
 use settlement::reject::Code;
 use settlement::wire::{FRAME_MAX, Message};
 
+use crate::admission::{Admitted, ops_of};
 use crate::api::refusal;
 use crate::counters::add;
 use crate::hub::Hub;
@@ -115,16 +116,29 @@ enum Limit {
     Channel,
 }
 
+/// What counts as work is what a wallet says; of all else there is little.
+fn ops_of_item(item: &Result<Frame, axum::Error>) -> u64 {
+    match item {
+        Ok(Frame::Binary(frame)) => ops_of(frame),
+        _ => 1,
+    }
+}
+
 /// Reads until the connection ends; then the peer is closing, with the reason if there is one.
 async fn read(hub: &Arc<Hub>, peer: &Arc<Peer>, mut stream: SplitStream<WebSocket>) {
     let mut signing_in = SigningIn::start(hub, peer);
+    let mut reader = hub.pool.gate.reader();
     let connections = &hub.config.connections;
     let time = Duration::from_millis(connections.sign_in_ms);
     let mut deadline = std::pin::pin!(tokio::time::sleep(time));
     let mut limit = Limit::SignIn;
     loop {
-        let frame = tokio::select! {
-            frame = stream.next() => frame,
+        let next = reader.next(&mut stream, ops_of_item, || peer.is_stranger());
+        let (frame, admitted) = tokio::select! {
+            read = next => match read {
+                Some(read) => read,
+                None => return,
+            },
             () = &mut deadline => {
                 match limit {
                     Limit::SignIn if !signing_in.done() => return peer.close(Code::SignInTimeout),
@@ -137,11 +151,11 @@ async fn read(hub: &Arc<Hub>, peer: &Arc<Peer>, mut stream: SplitStream<WebSocke
             }
         };
         let frame = match frame {
-            Some(Ok(Frame::Binary(frame))) => frame,
-            Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
-            Some(Ok(Frame::Text(_))) => return peer.close(Code::MalformedFrame),
-            Some(Ok(Frame::Close(_))) | None => return,
-            Some(Err(error)) => {
+            Ok(Frame::Binary(frame)) => frame,
+            Ok(Frame::Ping(_) | Frame::Pong(_)) => continue,
+            Ok(Frame::Text(_)) => return peer.close(Code::MalformedFrame),
+            Ok(Frame::Close(_)) => return,
+            Err(error) => {
                 hear_all(peer).await;
                 return broken(peer, &error);
             }
@@ -151,7 +165,7 @@ async fn read(hub: &Arc<Hub>, peer: &Arc<Peer>, mut stream: SplitStream<WebSocke
             return;
         }
         let handled = match lane_of(&frame, peer.lane_count()) {
-            Some(lane) if signing_in.done() => verify_later(hub, peer, lane, frame).await,
+            Some(lane) if signing_in.done() => verify_later(hub, peer, lane, frame, admitted).await,
             _ => about_the_connection(hub, &mut signing_in, peer, &frame).await,
         };
         if let Err(code) = handled {
@@ -165,11 +179,14 @@ async fn verify_later(
     peer: &Arc<Peer>,
     lane: usize,
     frame: Bytes,
+    admitted: Admitted<'_>,
 ) -> Result<(), Code> {
     if frame.len() > FRAME_MAX {
         return Err(Code::FrameTooLarge);
     }
-    if peer.accept(lane, frame).await == Scheduling::Needed {
+    let scheduling = peer.accept(lane, frame).await;
+    admitted.handed_on();
+    if scheduling == Scheduling::Needed {
         hub.pool.schedule(peer, lane);
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The figures that the hub keeps about itself.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Figures since the start of the process.
 #[derive(Debug, Default)]
@@ -11,6 +12,10 @@ pub struct Counters {
     pub failed: AtomicU64,
     /// Groups made durable, each with one fdatasync of the hub's journal.
     pub fsyncs: AtomicU64,
+    /// Microseconds that those took, written and synced.
+    pub commit_us: AtomicU64,
+    /// Microseconds that the fastest took since somebody asked, and one more; 0 for none.
+    fastest_commit_us: AtomicU64,
     /// Records made durable.
     pub records: AtomicU64,
     /// Bytes of those records.
@@ -61,6 +66,22 @@ pub(crate) fn add(counter: &AtomicU64, by: usize) {
 }
 
 impl Counters {
+    /// A group is durable; writing and syncing it took so long.
+    pub(crate) fn committed(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.fsyncs.fetch_add(1, Relaxed);
+        self.commit_us.fetch_add(us, Relaxed);
+        let us = us.saturating_add(1);
+        let faster = |fastest| (fastest == 0 || us < fastest).then_some(us);
+        // Slower than the fastest is no failure.
+        let _ = self.fastest_commit_us.try_update(Relaxed, Relaxed, faster);
+    }
+
+    /// How long the fastest group took since this was asked last; nothing, if there was none.
+    pub(crate) fn fastest_commit(&self) -> Duration {
+        Duration::from_micros(self.fastest_commit_us.swap(0, Relaxed).saturating_sub(1))
+    }
+
     /// Each figure with its name and what it counts, as `/metrics` prints it; the flag says that
     /// it only grows.
     pub(crate) fn named(&self) -> Vec<(&'static str, &'static str, bool, u64)> {
@@ -70,6 +91,7 @@ impl Counters {
             ("payments_failed_total", "Payments that failed for good.", true, of(&self.failed)),
             ("commits_total", "Groups made durable.", true, of(&self.fsyncs)),
             ("fsyncs_total", "fdatasync calls on the journal.", true, of(&self.fsyncs)),
+            ("commit_us_total", "Microseconds that commits took.", true, of(&self.commit_us)),
             ("records_total", "Records made durable.", true, of(&self.records)),
             ("record_bytes_total", "Bytes of those records.", true, of(&self.record_bytes)),
             ("checkpoints_total", "Checkpoints of the index.", true, of(&self.checkpoints)),

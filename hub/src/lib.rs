@@ -4,7 +4,7 @@
 //! thread, socket or file. Everything around it verifies, commits, signs and sends:
 //!
 //! ```text
-//! socket → connect → verify (all cores) → shards → committer: one fdatasync → outbox → socket
+//! socket → admission → connect → verify (all cores) → shards → committer: one fdatasync → outbox → socket
 //!                      follow (the ledger) ↗                                ↘ desk → the ledger
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! by the outbox alone, and it gets them from the committer, after the sync.
 
 mod admin;
+mod admission;
 pub mod anchor;
 mod answers;
 mod api;

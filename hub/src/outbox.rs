@@ -25,6 +25,7 @@ use settlement::types::{ChannelId, Hash, Salt, Signature};
 use settlement::update::{Op, Update};
 use settlement::wire::Message;
 
+use crate::admission::Gate;
 use crate::counters::{Counters, add};
 use crate::desk::{Desk, Errand};
 use crate::lease::Authority;
@@ -41,6 +42,7 @@ pub(crate) struct Outbox {
     counters: Arc<Counters>,
     authority: Arc<Authority>,
     anchors: Anchors,
+    gate: Arc<Gate>,
     /// Where messages about a channel go.
     peers: HashMap<ChannelId, Arc<Peer>>,
     /// Updates of connected channels that could not be signed when they were due.
@@ -73,14 +75,15 @@ pub(crate) struct Tools {
     pub(crate) counters: Arc<Counters>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) anchors: Anchors,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Outbox {
     /// An outbox that knows no connection yet.
     pub(crate) fn new(tools: Tools) -> Outbox {
-        let Tools { key, desk, tickets, counters, authority, anchors } = tools;
+        let Tools { key, desk, tickets, counters, authority, anchors, gate } = tools;
         let (peers, held_back) = (HashMap::new(), HashMap::new());
-        Outbox { key, desk, tickets, counters, authority, anchors, peers, held_back }
+        Outbox { key, desk, tickets, counters, authority, anchors, gate, peers, held_back }
     }
 
     /// Starts its thread; it ends with the committer.
@@ -105,6 +108,7 @@ impl Outbox {
         if may_sign && !self.held_back.is_empty() {
             self.let_out(&mut touched);
         }
+        let mut finished = 0u64;
         let mut signatures = if may_sign { self.sign(&releases) } else { Vec::new() }.into_iter();
         for release in releases {
             match release {
@@ -136,9 +140,11 @@ impl Outbox {
                 }
                 Release::Do(Action::Send(message)) => self.deliver(Some(message), &mut touched),
                 Release::Do(action) => self.act(action),
+                Release::Finished(ops) => finished = finished.saturating_add(ops),
             }
         }
         touched.iter().for_each(|peer| peer.wake());
+        self.gate.finish(finished);
     }
 
     /// A channel has at most one update that is unanswered, so the newest is the one that counts.

@@ -36,6 +36,8 @@ pub(crate) enum Job {
     /// Something that a wallet said about a channel on this connection: dropped unless the channel
     /// is attached to it, so that nothing said on an old connection counts on a newer one.
     Said(u64, ChannelId, Input),
+    /// What was said before this comes to so many operations, which the gate let in.
+    Admitted(u64),
     /// The channel's wallet is signed in on this connection.
     Attach(ChannelId, Arc<Peer>),
     /// It is not on this one any more.
@@ -64,6 +66,8 @@ pub(crate) enum Release {
     Detach(ChannelId, u64),
     /// Perform it.
     Do(Action),
+    /// So many operations that the gate let in are answered by what came before.
+    Finished(u64),
 }
 
 /// What all shard threads share.
@@ -108,6 +112,8 @@ struct ShardThread<'a> {
     output: Output,
     records: Records,
     releases: Vec<Release>,
+    /// Operations that are done, and whose answers are among the releases.
+    finished: u64,
     /// For other shards.
     abroad: Vec<Pass>,
     /// The connection of each channel whose wallet is signed in.
@@ -128,6 +134,7 @@ impl<'a> ShardThread<'a> {
             output: Output::default(),
             records: Records::default(),
             releases: Vec::new(),
+            finished: 0,
             abroad: Vec::new(),
             attached: HashMap::new(),
         }
@@ -167,6 +174,7 @@ impl<'a> ShardThread<'a> {
                     self.input(input);
                 }
             }
+            Job::Admitted(ops) => self.finished = self.finished.saturating_add(ops),
             Job::Attach(channel, peer) => {
                 self.attached.insert(channel, peer.id);
                 self.releases.push(Release::Attach(channel, peer));
@@ -235,6 +243,9 @@ impl<'a> ShardThread<'a> {
     }
 
     fn append(&mut self) {
+        if self.finished > 0 {
+            self.releases.push(Release::Finished(std::mem::take(&mut self.finished)));
+        }
         if !self.records.is_empty() || !self.releases.is_empty() {
             self.shared.log.append(&mut self.records, &mut self.releases);
         }

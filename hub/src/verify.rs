@@ -16,6 +16,7 @@ use settlement::reject::Code;
 use settlement::types::{ChannelId, PublicKey, Role};
 use settlement::wire::Message;
 
+use crate::admission::{Gate, ops_of};
 use crate::counters::{Counters, add};
 use crate::peer::{Peer, Scheduling};
 use crate::queue::Queue;
@@ -35,6 +36,8 @@ pub(crate) struct Pool {
     router: Arc<Router>,
     queues: ShardQueues,
     counters: Arc<Counters>,
+    /// What lets frames in.
+    pub(crate) gate: Arc<Gate>,
     tips: OnceLock<Tips>,
 }
 
@@ -44,9 +47,10 @@ impl Pool {
         router: Arc<Router>,
         queues: ShardQueues,
         counters: Arc<Counters>,
+        gate: Arc<Gate>,
     ) -> Arc<Pool> {
         let tips = OnceLock::new();
-        Arc::new(Pool { lanes: Queue::new(usize::MAX), router, queues, counters, tips })
+        Arc::new(Pool { lanes: Queue::new(usize::MAX), router, queues, counters, gate, tips })
     }
 
     /// Starts so many workers.
@@ -85,7 +89,8 @@ impl Pool {
         let mut worker = Worker {
             pool: self,
             cache: BatchCache::new(BATCHES_REMEMBERED),
-            jobs: self.queues.iter().map(|_| Vec::new()).collect(),
+            jobs: self.queues.iter().map(|_| Jobs::default()).collect(),
+            dropped: 0,
         };
         let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
         while let Some((peer, lane)) = self.lanes.take() {
@@ -118,25 +123,45 @@ struct Worker<'a> {
     pool: &'a Pool,
     cache: BatchCache,
     /// For each shard, what goes to it next.
-    jobs: Vec<Vec<Job>>,
+    jobs: Vec<Jobs>,
+    /// Operations of frames that go nowhere.
+    dropped: u64,
+}
+
+#[derive(Default)]
+struct Jobs {
+    jobs: Vec<Job>,
+    /// How many operations they come to.
+    ops: u64,
 }
 
 impl Worker<'_> {
     fn frame(&mut self, peer: &Arc<Peer>, frame: &Bytes) {
-        if peer.is_closing() {
-            return;
+        let ops = ops_of(frame);
+        let job = if peer.is_closing() { None } else { self.read(peer, frame) };
+        match job.and_then(|(shard, job)| Some((self.jobs.get_mut(shard)?, job))) {
+            Some((jobs, job)) => {
+                jobs.jobs.push(job);
+                jobs.ops = jobs.ops.saturating_add(ops);
+            }
+            None => self.dropped = self.dropped.saturating_add(ops),
         }
+    }
+
+    fn read(&mut self, peer: &Arc<Peer>, frame: &Bytes) -> Option<(usize, Job)> {
         match Message::from_frame(frame) {
             Ok(message) => self.message(peer, message),
             Err(error) => {
                 tracing::debug!(peer = peer.id, %error, "closing a connection");
                 peer.close(error.code());
+                None
             }
         }
     }
 
-    fn message(&mut self, peer: &Arc<Peer>, message: Message) {
-        let Some(channel) = message.channel() else { return };
+    /// Which shard it goes to, as what.
+    fn message(&mut self, peer: &Arc<Peer>, message: Message) -> Option<(usize, Job)> {
+        let channel = message.channel()?;
         let seq = match &message {
             Message::Update(update) => Some(update.proof.value.seq),
             Message::Sync { .. } => Some(0),
@@ -147,6 +172,7 @@ impl Worker<'_> {
                 add(&self.pool.counters.refused, 1);
                 peer.send(&Message::Reject { channel, seq, code });
             }
+            None
         };
         let Some(route) = self.pool.router.route(&channel) else {
             return refuse(Code::UnknownChannel);
@@ -166,13 +192,14 @@ impl Worker<'_> {
             }
             Message::Snapshot { .. } => match snapshot(message, &route, self.pool.router.hub()) {
                 Some(snapshot) => Input::Snapshot(Box::new(snapshot)),
-                None => return add(&self.pool.counters.refused, 1),
+                None => {
+                    add(&self.pool.counters.refused, 1);
+                    return None;
+                }
             },
             message => Input::Message(Box::new(message)),
         };
-        if let Some(jobs) = self.jobs.get_mut(route.shard) {
-            jobs.push(Job::Said(peer.id, channel, input));
-        }
+        Some((route.shard, Job::Said(peer.id, channel, input)))
     }
 
     fn checked(
@@ -195,8 +222,12 @@ impl Worker<'_> {
 
     fn hand_over(&mut self) {
         for (jobs, queue) in self.jobs.iter_mut().zip(self.pool.queues.iter()) {
-            queue.push_all(jobs);
+            if jobs.ops > 0 {
+                jobs.jobs.push(Job::Admitted(std::mem::take(&mut jobs.ops)));
+            }
+            queue.push_all(&mut jobs.jobs);
         }
+        self.pool.gate.finish(std::mem::take(&mut self.dropped));
     }
 }
 

@@ -63,7 +63,8 @@ fn outbox_under(authority: Arc<Authority>) -> Outbox {
     });
     let desk = Desk::open(clerk, tokio::sync::broadcast::channel(1).1);
     let anchors = tokio::sync::mpsc::unbounded_channel().0;
-    Outbox::new(Tools { key, desk, tickets: Arc::default(), counters, authority, anchors })
+    let gate = Arc::new(Gate::new(counters.clone()));
+    Outbox::new(Tools { key, desk, tickets: Arc::default(), counters, authority, anchors, gate })
 }
 
 fn channel(n: u16) -> ChannelId {

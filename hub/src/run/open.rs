@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 
 use super::prepare::{Prepared, find_and_prepare, own_key};
 use super::signing::{Around, Signing};
+use crate::admission::Gate;
 use crate::checkpoint::{Checkpointer, Due};
 use crate::committer::{self, Log};
 use crate::config::Config;
@@ -72,9 +73,9 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let key = Arc::new(own_key(&home, &config)?);
     let prepared = find_and_prepare(home, config, key.clone()).await?;
     let (blocks, _) = broadcast::channel(BLOCKS_BEHIND);
-    let counters = Arc::new(Counters::default());
-    let tickets = Arc::new(Tickets::default());
-    let (signing, outbox) = Signing::open(&prepared, &key, &counters, &tickets, &blocks);
+    let (counters, tickets) = (Arc::<Counters>::default(), Arc::<Tickets>::default());
+    let gate = Arc::new(Gate::new(counters.clone()));
+    let (signing, outbox) = Signing::open(&prepared, &key, &counters, &gate, &tickets, &blocks);
     let (authority, policy) = (signing.authority.clone(), prepared.shard_config.policy);
     let Prepared { config, ledger, client, genesis, shard_config, journal, index, shards } =
         prepared;
@@ -91,7 +92,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let shards = start_shards(shards, &shared)?;
     let due = Due { records: config.storage.checkpoint_records };
     let checkpointer = Checkpointer::start(index, due, shared.clone(), counters.clone())?;
-    let pool = Pool::new(router.clone(), queues.clone(), counters.clone());
+    let pool = Pool::new(router.clone(), queues.clone(), counters.clone(), gate);
     let verifiers = pool.start(config.workers())?;
     let ledger_id = genesis.ledger_id();
     let relay = Relay::new(router.clone(), counters.clone());

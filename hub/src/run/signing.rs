@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::prepare::Prepared;
+use crate::admission::Gate;
 use crate::anchor::{Anchorer, Books, Requests};
 use crate::counters::Counters;
 use crate::desk::{Clerk, Desk, Office};
@@ -61,6 +62,7 @@ impl Signing {
         prepared: &Prepared,
         key: &Arc<SigningKey>,
         counters: &Arc<Counters>,
+        gate: &Arc<Gate>,
         tickets: &Arc<Tickets>,
         blocks: &broadcast::Sender<Arc<BlockEvents>>,
     ) -> (Signing, Outbox) {
@@ -84,6 +86,7 @@ impl Signing {
             counters: counters.clone(),
             authority: authority.clone(),
             anchors,
+            gate: gate.clone(),
         });
         let (hub, counters) = (key.public(), counters.clone());
         (Signing { authority, hub, counters, desk, answers, durable }, outbox)

@@ -42,7 +42,9 @@ fn world(wallets: u8) -> (Arc<Pool>, ShardQueues, Vec<ChannelId>) {
         terms.channel_id()
     };
     let channels = (1..=wallets).map(open).collect();
-    let pool = Pool::new(router, queues.clone(), Arc::new(Counters::default()));
+    let counters = Arc::new(Counters::default());
+    let gate = Arc::new(Gate::new(counters.clone()));
+    let pool = Pool::new(router, queues.clone(), counters, gate);
     (pool, queues, channels)
 }
 
