@@ -34,6 +34,10 @@ pub struct Sample {
     pub verify_queue: f64,
     /// Inputs that waited for the shards then.
     pub shard_queue: f64,
+    /// Operations that the hub had read and not answered yet.
+    pub ops: f64,
+    /// How many it let in by its own limit.
+    pub ops_limit: f64,
 }
 
 /// A bound.
@@ -73,6 +77,8 @@ pub struct Overload {
     pub completed_per_second: f64,
     /// Payments that had fallen due at the end and were never sent.
     pub not_taken: u64,
+    /// Payments that fell due in the time of which those are what is left.
+    pub fell_due: u64,
     /// 99th percentile of its answers at half of what it carries.
     pub answer_ms_normal: f64,
     /// The same under overload.
@@ -83,6 +89,14 @@ pub struct Overload {
     pub most_lanes: f64,
     /// The most inputs that waited for shards.
     pub most_shard_inputs: f64,
+    /// The most operations that were read and not answered yet, under overload.
+    pub most_ops: f64,
+    /// The most of them that the hub let in at once by its own limit.
+    pub most_ops_limit: f64,
+    /// Milliseconds of overload in which some connection had to wait to be read.
+    pub reads_paused_ms: f64,
+    /// How long the overload lasted, in milliseconds.
+    pub overload_ms: f64,
     /// The most resident memory.
     pub most_rss_bytes: u64,
 }

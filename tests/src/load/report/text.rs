@@ -80,6 +80,7 @@ impl Report {
             row("resident bytes an idle channel", format!("{:.0}", self.rss_bytes_per_channel)),
             row("most lanes that waited to be verified", peak(|it| it.verify_queue)),
             row("most inputs that waited for shards", peak(|it| it.shard_queue)),
+            row("most operations under way", peak(|it| it.ops)),
         ]
     }
 
@@ -110,14 +111,18 @@ impl Report {
     }
 }
 
-fn overload(seen: &Overload) -> [Row; 3] {
+fn overload(seen: &Overload) -> [Row; 5] {
     let (carried, offered) = (seen.carried_per_second, seen.offered_per_second);
     let (normal, during) = (seen.answer_ms_normal, seen.answer_ms_overload);
     let rates = format!("{carried:.0} / {offered:.0} / {:.0}", seen.completed_per_second);
     let answers = format!("{normal:.1} / {during:.1} / {:.1}", seen.answer_ms_after);
+    let ops = format!("{:.0} / {:.0}", seen.most_ops, seen.most_ops_limit);
+    let paused = format!("{:.0} of {:.0}", seen.reads_paused_ms, seen.overload_ms);
     [
         row("payments/s carried / offered / completed", rates),
         row("p99 of answers before / in / after, ms", answers),
+        row("most operations under way / let in", ops),
+        row("reads paused, ms of it", paused),
         row("most memory then, MiB", mebibytes(seen.most_rss_bytes)),
     ]
 }

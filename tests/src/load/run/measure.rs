@@ -132,13 +132,16 @@ impl Run<'_> {
 
 pub(super) fn sample(hub: &Hub) -> Result<Sample> {
     let metrics = hub.metrics()?;
+    let of = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
     let queues = metrics.iter().filter(|(name, _)| name.starts_with("hub_shard_queue{"));
     Ok(Sample {
         payments: 0,
         latency_ms: LatencyMs::default(),
         hub_rss_bytes: Usage::of(hub.id())?.rss,
-        verify_queue: metrics.get("hub_verify_queue").copied().unwrap_or(0.0),
+        verify_queue: of("hub_verify_queue"),
         shard_queue: queues.map(|(_, length)| length).sum(),
+        ops: of("hub_ops_under_way"),
+        ops_limit: of("hub_ops_under_way_limit"),
     })
 }
 
