@@ -73,19 +73,13 @@ fn root_of(top: &Hash, count: u32) -> Hash {
 ///
 /// A leaf that changes costs the hashes on its way up ([`LiabilityTree::update`]), so a hub keeps
 /// one tree along instead of making a new one for each anchor: channels at rest cost nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiabilityTree {
     leaves: Vec<(ChannelId, Amount)>,
     places: HashMap<ChannelId, usize>,
-    /// From the leaves to the top; no level but the first may be empty.
+    /// From above the leaves to the top. The leaves' own nodes are made of them when they are asked
+    /// for: they would be a third of the tree.
     levels: Vec<Vec<SumNode>>,
-}
-
-impl Default for LiabilityTree {
-    /// The tree without leaves.
-    fn default() -> LiabilityTree {
-        LiabilityTree { leaves: Vec::new(), places: HashMap::new(), levels: vec![Vec::new()] }
-    }
 }
 
 impl LiabilityTree {
@@ -136,28 +130,40 @@ impl LiabilityTree {
 
     /// Makes every node anew that is over one of these leaves, or at the right edge.
     fn rehash(&mut self, mut touched: BTreeSet<usize>) -> Option<()> {
-        let mut below = std::mem::take(self.levels.first_mut()?);
-        below.resize(self.leaves.len(), SumNode::ZERO);
-        for place in touched.iter().filter(|place| **place < self.leaves.len()) {
-            let ((channel, owed), node) = (self.leaves.get(*place)?, below.get_mut(*place)?);
-            *node = SumNode::leaf(channel, *owed);
-        }
-        let mut height = 0usize;
-        while below.len() > 1 {
-            let above = height.checked_add(1)?;
-            if self.levels.len() == above {
+        let (mut height, mut width) = (0usize, self.leaves.len());
+        while width > 1 {
+            let above = width.div_ceil(2);
+            touched = touched.into_iter().map(|place| place / 2).collect();
+            touched.insert(above.checked_sub(1)?);
+            if self.levels.len() == height {
                 self.levels.push(Vec::new());
             }
-            touched = touched.into_iter().map(|place| place / 2).collect();
-            let level = self.levels.get_mut(above)?;
-            join_level(&below, level, &mut touched)?;
-            let level = std::mem::take(level);
-            *self.levels.get_mut(height)? = std::mem::replace(&mut below, level);
-            height = above;
+            let mut level = std::mem::take(self.levels.get_mut(height)?);
+            level.resize(above, SumNode::ZERO);
+            for place in touched.iter().filter(|place| **place < above) {
+                *level.get_mut(*place)? = self.joined(height, *place, width)?;
+            }
+            *self.levels.get_mut(height)? = level;
+            (height, width) = (height.checked_add(1)?, above);
         }
-        *self.levels.get_mut(height)? = below;
-        self.levels.truncate(height.checked_add(1)?);
+        self.levels.truncate(height);
         Some(())
+    }
+
+    /// The node over the two at this height, of which there are `width`, that belong to this place.
+    fn joined(&self, height: usize, place: usize, width: usize) -> Option<SumNode> {
+        let left = place.checked_mul(2)?;
+        let right = left.checked_add(1)?;
+        let node = self.node(height, left)?;
+        if right < width { SumNode::over(&node, &self.node(height, right)?) } else { Some(node) }
+    }
+
+    /// A node; the leaves are at height 0.
+    fn node(&self, height: usize, place: usize) -> Option<SumNode> {
+        match height.checked_sub(1) {
+            None => self.leaves.get(place).map(|(channel, owed)| SumNode::leaf(channel, *owed)),
+            Some(level) => self.levels.get(level)?.get(place).copied(),
+        }
     }
 
     /// The way up from a channel's leaf, if it has one.
@@ -172,9 +178,8 @@ impl LiabilityTree {
 
     /// Root and total, to be signed.
     pub fn root(&self) -> (Hash, Amount) {
-        let top = self.levels.last().and_then(|top| top.first());
-        let (hash, sum) = top.map_or((Hash::ZERO, Amount::ZERO), |top| (top.hash, top.sum));
-        (root_of(&hash, self.count()), sum)
+        let top = self.node(self.levels.len(), 0).unwrap_or(SumNode::ZERO);
+        (root_of(&top.hash, self.count()), top.sum)
     }
 
     /// The way up from the leaf at this place.
@@ -182,40 +187,15 @@ impl LiabilityTree {
         let mut at = usize::try_from(index).ok()?;
         let (channel, owed) = *self.leaves.get(at)?;
         let mut siblings = Vec::new();
-        for (beside, level) in way_up(index.into(), self.count().into()).zip(&self.levels) {
+        for (height, beside) in way_up(index.into(), self.count().into()).enumerate() {
             match beside {
-                Beside::Left => siblings.push(*level.get(at.checked_sub(1)?)?),
-                Beside::Right => siblings.push(*level.get(at.checked_add(1)?)?),
+                Beside::Left => siblings.push(self.node(height, at.checked_sub(1)?)?),
+                Beside::Right => siblings.push(self.node(height, at.checked_add(1)?)?),
                 Beside::Nobody => {}
             }
             at /= 2;
         }
         Some(LiabilityProof { channel, owed, index, count: self.count(), siblings })
-    }
-}
-
-/// Makes the touched nodes of a level, and the last one, from the level below.
-fn join_level(
-    below: &[SumNode],
-    level: &mut Vec<SumNode>,
-    touched: &mut BTreeSet<usize>,
-) -> Option<()> {
-    let count = below.len().div_ceil(2);
-    level.resize(count, SumNode::ZERO);
-    touched.insert(count.checked_sub(1)?);
-    for place in touched.iter().filter(|place| **place < count) {
-        let from = place.checked_mul(2)?;
-        let pair = below.get(from..from.checked_add(2)?.min(below.len()))?;
-        *level.get_mut(*place)? = join(pair)?;
-    }
-    Some(())
-}
-
-fn join(pair: &[SumNode]) -> Option<SumNode> {
-    match pair {
-        [left, right] => SumNode::over(left, right),
-        [odd] => Some(*odd),
-        _ => None,
     }
 }
 

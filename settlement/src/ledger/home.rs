@@ -24,6 +24,9 @@ use crate::params::Genesis;
 /// What the ledger's journal is marked with.
 pub const JOURNAL_KIND: Kind = Kind::new("ledger");
 
+/// The index is read once, in order, and written from end to end: it needs no cache to speak of.
+const INDEX: SledConfig = SledConfig { cache_bytes: 4 << 20 };
+
 /// A ledger's directory. See the module.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -150,7 +153,7 @@ impl Home {
         config.store.archive = true;
         let journal = JournalConfig::new(JOURNAL_KIND);
         let journal = FileJournal::open(self.journal_path(), journal)?;
-        let index = SledIndex::open(self.dir.join("index"), SledConfig::default())?;
+        let index = SledIndex::open(self.dir.join("index"), INDEX)?;
         let producer = Producer::open(genesis, key, Box::new(journal), Box::new(index), config);
         Ok(producer?)
     }
