@@ -159,8 +159,12 @@ pub struct Report {
     pub hub_signatures_checked: u64,
     /// Resident memory of the hub at the end of the measured time.
     pub hub_rss_bytes: u64,
-    /// How much of it grew for each idle channel; 0 without any.
+    /// How much of it grew for each idle channel while they were opened; 0 without any.
     pub rss_bytes_per_channel: f64,
+    /// What a hub that was started again has more than one without channels, for each channel it has,
+    /// those of connected wallets included: what was only needed to open them is not in it. 0 without
+    /// idle channels.
+    pub rss_bytes_per_channel_restarted: f64,
     /// What the machine does by itself.
     pub raw: Raw,
     /// The hub's CPU time for a payment, in verifications of this run on one core.
@@ -215,6 +219,7 @@ mod tests {
             "generator_cpu_us_per_payment",
             "signatures_per_payment",
             "rss_bytes_per_channel",
+            "rss_bytes_per_channel_restarted",
             "raw",
             "hub_cpu_in_verifications",
             "restart_seconds",

@@ -29,6 +29,7 @@ use super::options::{Options, Profile};
 use super::raw::Rounds;
 use super::report::{Check, LatencyMs, Report};
 use super::stats::{Span, Stats};
+use super::usage::Usage;
 use open::{Opened, Opener};
 
 /// How long the hub may take to see what the wallets have seen.
@@ -83,6 +84,7 @@ impl Run<'_> {
         self.say("starting the hub");
         let mut hub = Hub::start(self.options, self.dir)?;
         let info: HubInfo = Http::connect(&hub.url)?.get_json("/v1/info")?;
+        let without_channels = Usage::of(hub.id())?.rss;
         let mut chain = Chain::at(hub.ledger_url(), &info.ledger)?;
         self.raw.measure(self.dir)?;
         let opened = self.open(&hub, &info, &mut chain)?;
@@ -105,6 +107,7 @@ impl Run<'_> {
         churning.map(Churning::stop).transpose()?;
         let chain = following.stop()?;
         self.check(&hub, &chain, &fleets)?;
+        self.weigh(&hub, without_channels)?;
         self.raw.measure(self.dir)?;
         self.finish(&hub);
         Ok(self.report)
@@ -231,6 +234,17 @@ impl Run<'_> {
         let after = refusals.map(|(why, count)| (format!("after the restart: {why}"), *count));
         self.report.failures.extend(after);
         Ok(fleets)
+    }
+
+    /// What channels take in a hub that did not open them itself.
+    fn weigh(&mut self, hub: &Hub, without_channels: u64) -> Result<()> {
+        let Options { idle_channels, wallets, .. } = self.options;
+        if *idle_channels > 0 {
+            let with = Usage::of(hub.id())?.rss.saturating_sub(without_channels);
+            let channels = idle_channels.saturating_add(*wallets).max(1);
+            self.report.rss_bytes_per_channel_restarted = with as f64 / channels as f64;
+        }
+        Ok(())
     }
 
     fn finish(&mut self, hub: &Hub) {

@@ -78,6 +78,10 @@ impl Report {
         vec![
             row("hub's resident memory, MiB", mebibytes(self.hub_rss_bytes)),
             row("resident bytes an idle channel", format!("{:.0}", self.rss_bytes_per_channel)),
+            row(
+                "resident bytes a channel, restarted",
+                format!("{:.0}", self.rss_bytes_per_channel_restarted),
+            ),
             row("most lanes that waited to be verified", peak(|it| it.verify_queue)),
             row("most inputs that waited for shards", peak(|it| it.shard_queue)),
             row("most operations under way", peak(|it| it.ops)),
