@@ -19,6 +19,7 @@ mod admission;
 pub mod anchor;
 mod answers;
 mod api;
+mod by_channel;
 mod checkpoint;
 pub mod cli;
 mod committer;

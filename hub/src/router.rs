@@ -5,6 +5,7 @@
 //! comes or goes, the shard is told ([`Job::Attach`], [`Job::Detach`]) under the same lock under
 //! which the maps change: shard, outbox and maps see the same order.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{
     Arc, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -18,6 +19,7 @@ use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::types::{AssetId, ChannelId, LedgerId, PublicKey};
 
+use crate::by_channel::{ByChannel, OfChannel};
 use crate::peer::{Peer, SignedIn};
 use crate::peers::Peers;
 use crate::queue::Queue;
@@ -47,6 +49,12 @@ pub(crate) struct Route {
     closing: AtomicBool,
 }
 
+impl OfChannel for Arc<Route> {
+    fn channel(&self) -> ChannelId {
+        self.channel
+    }
+}
+
 impl Route {
     /// The wallet's key; `None` if it is no point of the curve, which a ledger lets nobody open a
     /// channel with.
@@ -67,14 +75,56 @@ impl Route {
 
 #[derive(Default)]
 struct Wallet {
-    /// Its channels that are not paid out, oldest first: mostly one.
-    all: Vec<Arc<Route>>,
+    /// Its channels that are not paid out, oldest first.
+    all: Routes,
     peer: Option<Arc<Peer>>,
+}
+
+/// Mostly one, which then takes no memory of its own.
+#[derive(Default)]
+enum Routes {
+    #[default]
+    None,
+    One(Arc<Route>),
+    Many(Vec<Arc<Route>>),
+}
+
+impl Deref for Routes {
+    type Target = [Arc<Route>];
+
+    fn deref(&self) -> &[Arc<Route>] {
+        match self {
+            Routes::None => &[],
+            Routes::One(route) => std::slice::from_ref(route),
+            Routes::Many(routes) => routes,
+        }
+    }
+}
+
+impl Routes {
+    fn push(&mut self, route: Arc<Route>) {
+        *self = match std::mem::take(self) {
+            Routes::None => Routes::One(route),
+            Routes::One(first) => Routes::Many(vec![first, route]),
+            Routes::Many(mut routes) => {
+                routes.push(route);
+                Routes::Many(routes)
+            }
+        };
+    }
+
+    fn remove(&mut self, channel: &ChannelId) {
+        match self {
+            Routes::One(route) if route.channel == *channel => *self = Routes::None,
+            Routes::Many(routes) => routes.retain(|route| route.channel != *channel),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Default)]
 struct Maps {
-    channels: HashMap<ChannelId, Arc<Route>>,
+    channels: ByChannel<Arc<Route>>,
     wallets: HashMap<PublicKey, Wallet>,
 }
 
@@ -172,7 +222,7 @@ impl Router {
     pub(crate) fn open(&self, terms: OpenTerms) {
         let channel = terms.channel_id();
         let mut maps = self.write();
-        if maps.channels.contains_key(&channel) {
+        if maps.channels.contains(&channel) {
             return;
         }
         let shard = shard_of(&channel, self.queues.len());
@@ -185,9 +235,8 @@ impl Router {
             peer: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         });
-        maps.channels.insert(channel, route.clone());
+        maps.channels.insert_new(route.clone());
         let wallet = maps.wallets.entry(terms.wallet).or_default();
-        wallet.all.reserve_exact(1);
         wallet.all.push(route.clone());
         if let Some(peer) = wallet.peer.clone() {
             route.peer.store(peer.id, Relaxed);
@@ -217,7 +266,7 @@ impl Router {
         let mut maps = self.write();
         let Some(route) = maps.channels.remove(channel) else { return };
         let Some(wallet) = maps.wallets.get_mut(&route.wallet) else { return };
-        wallet.all.retain(|one| one.channel != *channel);
+        wallet.all.remove(channel);
         if let Some(peer) = &wallet.peer {
             if wallet.all.is_empty() {
                 self.changes(peer, |signed| signed.with_channel.saturating_sub(1));
@@ -252,7 +301,7 @@ impl Router {
             let with_channel = usize::from(!wallet.all.is_empty());
             own.with_channel = own.with_channel.saturating_add(with_channel);
             let before = wallet.peer.replace(peer.clone());
-            for route in &wallet.all {
+            for route in wallet.all.iter() {
                 if let Some(before) = &before {
                     self.tell(route, Job::Detach(route.channel, before.id));
                 }
@@ -290,7 +339,7 @@ impl Router {
                 continue;
             }
             wallet.peer = None;
-            for route in &wallet.all {
+            for route in wallet.all.iter() {
                 route.peer.store(0, Relaxed);
                 self.tell(route, Job::Detach(route.channel, peer.id));
             }

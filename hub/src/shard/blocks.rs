@@ -45,7 +45,7 @@ impl Shard {
     fn follow(&mut self, event: &LedgerEvent, block: Height, cx: &mut Cx<'_>) -> Option<ChannelId> {
         let id = event.channel().filter(|id| self.config.slice.holds(id))?;
         if let LedgerEvent::Opened { terms, deposit } = event {
-            if !self.config.serves(&self.ledger, terms) || self.slots.contains_key(&id) {
+            if !self.config.serves(&self.ledger, terms) || self.slots.contains(&id) {
                 return None;
             }
             let record = Record::Opened { terms: *terms, deposit: *deposit };
@@ -83,7 +83,7 @@ impl Shard {
         let channel = Channel::open(*terms, ME, *deposit);
         let id = channel.id();
         if self.config.slice.holds(&id) {
-            self.slots.entry(id).or_insert_with(|| Box::new(Slot::new(channel)));
+            self.slots.insert_new(Box::new(Slot::new(channel)));
             self.mark(id);
             self.mark_moved(id);
         }

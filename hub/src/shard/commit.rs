@@ -173,11 +173,8 @@ impl Shard {
     }
 
     pub(super) fn mark(&mut self, id: ChannelId) {
-        if let Some(slot) = self.slots.get_mut(&id)
-            && !slot.dirty
-        {
+        if let Some(slot) = self.slots.get_mut(&id) {
             slot.dirty = true;
-            self.dirty.push(id);
         }
     }
 }

@@ -35,7 +35,7 @@ impl Shard {
         if std::mem::replace(&mut self.lost, true) {
             return;
         }
-        let mut ids: Vec<ChannelId> = self.slots.keys().copied().collect();
+        let mut ids: Vec<ChannelId> = self.slots.iter().map(|slot| slot.channel.id()).collect();
         ids.sort_unstable();
         ids.into_iter().for_each(|id| self.lose(id, cx));
     }
@@ -78,8 +78,8 @@ impl Shard {
     /// What waited for it goes on.
     pub(super) fn on_signing(&mut self, may: bool, cx: &mut Cx<'_>) {
         self.signing = may;
-        let mut ids: Vec<ChannelId> =
-            self.slots.iter().filter(|(_, slot)| may && slot.synced).map(|(id, _)| *id).collect();
+        let synced = self.slots.iter().filter(|slot| may && slot.synced);
+        let mut ids: Vec<ChannelId> = synced.map(|slot| slot.channel.id()).collect();
         ids.sort_unstable();
         for id in ids {
             self.settle_if_due(id, cx);

@@ -53,17 +53,18 @@ impl Shard {
     /// The own locks that were added for payers and are not concluded: what every shard's
     /// [`Shard::recovered`] needs of all of them.
     pub fn pairs(&self) -> Vec<Pairing> {
-        let of_slot = |(id, slot): (&ChannelId, &super::slot::Slot)| {
+        let of_slot = |slot: &super::slot::Slot| {
+            let id = slot.channel.id();
             let pairing = |(own, pair): (&u64, &super::slot::Pair)| Pairing {
                 incoming: pair.incoming,
-                outgoing: (*id, *own),
+                outgoing: (id, *own),
                 anchor: pair.anchor,
             };
             let pairs = slot.pairs.iter().filter(|(_, pair)| pair.incoming != NOBODY);
             pairs.map(pairing).collect::<Vec<_>>()
         };
-        let slots = self.slots.iter().map(|(id, slot)| (id, slot.as_ref()));
-        let mut pairs: Vec<Pairing> = slots.flat_map(of_slot).collect();
+        let mut pairs: Vec<Pairing> =
+            self.slots.iter().map(Box::as_ref).flat_map(of_slot).collect();
         pairs.sort_unstable_by_key(|pairing| pairing.outgoing);
         pairs
     }
@@ -84,7 +85,7 @@ impl Shard {
             }
         }
         let forwarded: HashSet<(ChannelId, u64)> = pairs.iter().map(|p| p.incoming).collect();
-        let mut ids: Vec<ChannelId> = self.slots.keys().copied().collect();
+        let mut ids: Vec<ChannelId> = self.slots.iter().map(|slot| slot.channel.id()).collect();
         ids.sort_unstable();
         for id in ids {
             self.hold_unforwarded(id, &forwarded, cx);

@@ -44,7 +44,9 @@ impl Shard {
     /// The rows that have changed since the last call: new values, or `None` to delete. They belong
     /// to the position of the last record that was handed out.
     pub fn take_dirty_rows(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        let mut ids = std::mem::take(&mut self.dirty);
+        // All are looked at, which is seldom: a list of those that changed would mostly be one of all.
+        let dirty = self.slots.iter().filter(|slot| slot.dirty);
+        let mut ids: Vec<ChannelId> = dirty.map(|slot| slot.channel.id()).collect();
         ids.sort_unstable();
         let mut rows = Vec::new();
         for id in ids {
@@ -97,7 +99,7 @@ impl Shard {
         }
         let mut slot = Slot::new(channel);
         (slot.pairs, slot.floor, slot.rows) = (pairs, floor, count);
-        self.slots.insert(id, Box::new(slot));
+        self.slots.insert_new(Box::new(slot));
         self.reload(id);
         Ok(())
     }

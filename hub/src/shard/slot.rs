@@ -14,6 +14,7 @@ use super::capacity::Load;
 use super::lost::Lost;
 use super::stream::Hashed;
 use super::{Forward, ME};
+use crate::by_channel::OfChannel;
 
 /// The payer of a lock of the hub's own that was taken back from its wallet, until it is found.
 pub(super) const NOBODY: (ChannelId, u64) = (ChannelId([0; 32]), 0);
@@ -118,6 +119,12 @@ impl Deref for Queue {
 impl DerefMut for Queue {
     fn deref_mut(&mut self) -> &mut VecDeque<Queued> {
         &mut self.0
+    }
+}
+
+impl OfChannel for Box<Slot> {
+    fn channel(&self) -> ChannelId {
+        self.channel.id()
     }
 }
 

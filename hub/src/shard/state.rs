@@ -12,6 +12,7 @@ use settlement::types::{ChannelId, Height, LedgerId};
 use super::capacity::{Capacity, Load};
 use super::slot::Slot;
 use super::{Directory, Input, Output, Own, Pass, ShardConfig, Slice};
+use crate::by_channel::ByChannel;
 
 /// The single writer of its channels. See the module's page for what it guarantees.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Shard {
     pub(super) ledger: LedgerId,
     pub(super) lag: u64,
     pub(super) capacity: Capacity,
-    pub(super) slots: HashMap<ChannelId, Box<Slot>>,
+    pub(super) slots: ByChannel<Box<Slot>>,
     /// How far each shard has followed the ledger, as records and rows say.
     pub(super) followed: BTreeMap<Slice, (Height, u64)>,
     /// Shards of an earlier count whose rows are to be removed.
@@ -56,7 +57,6 @@ pub struct Shard {
     pub(super) load_in: Load,
     pub(super) load_out: Load,
     pub(super) queued: usize,
-    pub(super) dirty: Vec<ChannelId>,
     /// Channels that moved and are not known to be anchored, each with the round in which it was
     /// last handed over.
     pub(super) moved: VecDeque<(u64, ChannelId)>,
@@ -103,7 +103,7 @@ impl Shard {
             config,
             lag,
             capacity,
-            slots: HashMap::new(),
+            slots: ByChannel::default(),
             followed: BTreeMap::new(),
             left_slices: Vec::new(),
             tip: None,
@@ -124,7 +124,6 @@ impl Shard {
             load_in: Load::default(),
             load_out: Load::default(),
             queued: 0,
-            dirty: Vec::new(),
             moved: VecDeque::new(),
             own: Own::default(),
             signing: true,
@@ -182,7 +181,7 @@ impl Shard {
 
     /// All its channels, in no order.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.slots.values().map(|slot| &slot.channel)
+        self.slots.iter().map(|slot| &slot.channel)
     }
 
     /// The height at which the hub closes that channel and claims, if its wallet settles nothing

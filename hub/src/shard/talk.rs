@@ -61,7 +61,7 @@ impl Shard {
         directory: &dyn Directory,
         cx: &mut Cx<'_>,
     ) {
-        if !self.slots.contains_key(&id) {
+        if !self.slots.contains(&id) {
             return reject(id, 0, Code::UnknownChannel, cx);
         }
         self.take_back(id, cx);

@@ -298,7 +298,7 @@ fn a_channel_at_rest_costs_nothing_per_block() {
     world.blocks(260);
     world.idle();
     world.blocks(100);
-    let waking = world.shards[0].slots.values().filter(|slot| slot.wake.is_some()).count();
+    let waking = world.shards[0].slots.iter().filter(|slot| slot.wake.is_some()).count();
     assert_eq!((waking, world.shards[0].wakes.len()), (0, 0));
 }
 
@@ -308,7 +308,7 @@ fn a_channel_at_rest_costs_nothing_per_block() {
 fn a_channel_that_closes_is_not_looked_at_in_each_block() {
     let mut world = pending();
     let delay = world.config.policy.inclusion_delay;
-    let wake = |world: &World| world.shards[0].slots[&world.id(0)].wake;
+    let wake = |world: &World| world.shards[0].slots.get(&world.id(0)).unwrap().wake;
     closed_by_wallet(&mut world, 0);
     for answers in 1..4 {
         assert_eq!(world.submissions.len(), answers);

@@ -138,8 +138,10 @@ impl World {
 
     /// Everything durable, to compare.
     pub(super) fn state(shards: &[Shard]) -> BTreeMap<ChannelId, Vec<u8>> {
-        let slots = shards.iter().flat_map(|shard| &shard.slots);
-        slots.map(|(id, slot)| (*id, encode(&(&slot.channel, &slot.pairs, slot.floor)))).collect()
+        let slots = shards.iter().flat_map(|shard| shard.slots.iter());
+        slots
+            .map(|slot| (slot.channel.id(), encode(&(&slot.channel, &slot.pairs, slot.floor))))
+            .collect()
     }
 
     pub(super) fn pairs(&self) -> usize {
