@@ -18,6 +18,8 @@ use crate::config::{Config, Source, load};
 use crate::demo::{self, DemoArgs};
 use crate::home::Home;
 
+pub use run::run_over;
+
 #[derive(Parser)]
 #[command(name = "hub", version, about = "The hub that wallets hold payment channels with")]
 struct Cli {

@@ -49,4 +49,4 @@ mod tips;
 mod verify;
 
 pub use counters::Counters;
-pub use run::{RunningHub, start};
+pub use run::{RunningHub, start, start_over};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use settlement::journal::{FileJournal, Journal};
 use settlement::ledger::serve::{ANSWERS_BYTES, Bounds, serve};
 use settlement::ledger::service::LedgerHandle;
 use settlement::types::{Height, LedgerId, PublicKey};
@@ -49,11 +50,23 @@ pub struct RunningHub {
 /// # Errors
 /// When a file, an address or a setting can't be used; each error says what to do.
 pub async fn start(config: Config) -> Result<RunningHub> {
+    start_over(config, |journal| Box::new(journal)).await
+}
+
+/// The same over another journal: `over` is given the one in the data directory, from which the
+/// channels were rebuilt, and makes of it the one that the hub writes to from now on.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_over(
+    config: Config,
+    over: impl FnOnce(FileJournal) -> Box<dyn Journal>,
+) -> Result<RunningHub> {
     config.check()?;
     let (listener, admin_listener) =
         (bind("listen", config.listen).await?, bind("admin_listen", config.admin_listen).await?);
     let (listening, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
-    let (hub, opened) = open::open(config).await?;
+    let (hub, opened) = open::open(config, over).await?;
     if opened.ledger.is_some() {
         // Such a lease is held within milliseconds; nobody is to be refused for that.
         let _ = tokio::time::timeout(LEASE, hub.authority.ready()).await;

@@ -145,6 +145,37 @@ pub trait Journal: Send {
     fn past(&self) -> Arc<dyn Past>;
 }
 
+/// Whichever journal it is.
+impl<J: Journal + ?Sized> Journal for Box<J> {
+    fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalError> {
+        (**self).append(record)
+    }
+
+    fn sync(&mut self) -> Result<Lsn, JournalError> {
+        (**self).sync()
+    }
+
+    fn last(&self) -> Lsn {
+        (**self).last()
+    }
+
+    fn durable(&self) -> Lsn {
+        (**self).durable()
+    }
+
+    fn replay(&self, from: Lsn, visit: Visitor<'_>) -> Result<(), JournalError> {
+        (**self).replay(from, visit)
+    }
+
+    fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
+        (**self).archive_before(lsn)
+    }
+
+    fn past(&self) -> Arc<dyn Past> {
+        (**self).past()
+    }
+}
+
 /// Appends a record; syncs the open group first when that has no room for it. What waits for the
 /// sync of the whole group still does.
 ///

@@ -117,3 +117,32 @@ fn forgetful(dir: &Path) -> std::io::Result<PathBuf> {
     std::fs::set_permissions(&script, Permissions::from_mode(0o700))?;
     Ok(script)
 }
+
+/// What is measured on a slow disk waits for it: so many fdatasyncs fit into a second, and no more.
+#[test]
+fn a_slow_disk_is_waited_for_and_holds_up_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    let hub = env!("CARGO_BIN_EXE_slow-hub");
+    let given = [
+        "load",
+        "--profile=batch",
+        "--wallets=20",
+        "--connections=2",
+        "--seconds=2",
+        "--warm-up=0.5",
+        "--fsync-delay-ms=50",
+        &format!("--dir={path}"),
+        &format!("--hub={hub}"),
+    ];
+    let options = Options::try_parse_from(given).unwrap();
+    let report = run(&options, &mut |_| {}).unwrap();
+    assert!(
+        report.fsyncs_per_second <= 20.0 && report.latency_ms.p50 >= 100.0,
+        "{}",
+        report.text()
+    );
+    assert!(report.payments_completed > 100 && report.is_good(), "{}", report.text());
+    assert_eq!(report.fsync_delay_ms, Some(50));
+    assert!(report.text().contains("50 ms more"), "{}", report.text());
+}

@@ -4,30 +4,45 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use settlement::journal::{FileJournal, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::run::start;
+use crate::run::start_over;
 
 /// Runs a hub in this process.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
+    run_over(config, |journal| Box::new(journal))
+}
+
+/// What `hub run` does, over another journal: see [`start_over`].
+///
+/// # Errors
+/// As [`start_over`], and when the process can't be set up.
+pub fn run_over(
+    config: Config,
+    over: impl FnOnce(FileJournal) -> Box<dyn Journal>,
+) -> Result<ExitCode> {
     log_to_stderr(&config.log);
     if config.batch_scheduling {
         let _ = crate::scheduling::finish_turns();
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, over))
 }
 
 /// Another process has taken the hub's lease: this one must not be started again by itself.
 const FENCED: u8 = 4;
 
-async fn serve(config: Config) -> Result<ExitCode> {
+async fn serve(
+    config: Config,
+    over: impl FnOnce(FileJournal) -> Box<dyn Journal>,
+) -> Result<ExitCode> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?,
     );
-    let hub = start(config).await?;
+    let hub = start_over(config, over).await?;
     let line = serde_json::json!({
         "listening": hub.url(),
         "admin": hub.admin_url(),

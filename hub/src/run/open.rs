@@ -38,6 +38,9 @@ const COMMITS_WAITING: usize = 8;
 /// Blocks that a request that waits for one may be behind.
 const BLOCKS_BEHIND: usize = 256;
 
+/// The committer's thread, which gives the journal back.
+type Committer = JoinHandle<Box<dyn Journal>>;
+
 /// What has to be stopped again.
 pub(super) struct Opened {
     /// The embedded ledger, if there is one.
@@ -47,7 +50,7 @@ pub(super) struct Opened {
     pub(super) tasks: Vec<tokio::task::JoinHandle<()>>,
     pub(super) verifiers: Vec<JoinHandle<()>>,
     pub(super) shards: Vec<JoinHandle<()>>,
-    pub(super) committer: JoinHandle<FileJournal>,
+    pub(super) committer: Committer,
     pub(super) outbox: JoinHandle<()>,
     pub(super) checkpointer: Checkpointer,
     /// Keeps other processes out of the directory.
@@ -67,7 +70,10 @@ impl Opened {
 }
 
 /// Opens everything in the order in which it depends on each other.
-pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
+pub(super) async fn open(
+    config: Config,
+    over: impl FnOnce(FileJournal) -> Box<dyn Journal>,
+) -> Result<(Arc<Hub>, Opened)> {
     let home = Home::at(&config.data_dir)?;
     let lock = home.lock()?;
     let key = Arc::new(own_key(&home, &config)?);
@@ -88,7 +94,7 @@ pub(super) async fn open(config: Config) -> Result<(Arc<Hub>, Opened)> {
     let followed = shards.iter().map(|shard| shard.followed().0).min().unwrap_or_default();
     route(&shards, &router, &counters);
     let shards = recover(shards, &shared);
-    let (committer, outbox) = start_committing(journal, &shared, outbox, &counters)?;
+    let (committer, outbox) = start_committing(over(journal), &shared, outbox, &counters)?;
     let shards = start_shards(shards, &shared)?;
     let due = Due { records: config.storage.checkpoint_records };
     let checkpointer = Checkpointer::start(index, due, shared.clone(), counters.clone())?;
@@ -176,11 +182,11 @@ fn start_shards(shards: Vec<Shard>, shared: &Arc<Shared>) -> std::io::Result<Vec
 
 /// The committer, and the outbox behind it.
 fn start_committing(
-    journal: FileJournal,
+    journal: Box<dyn Journal>,
     shared: &Arc<Shared>,
     outbox: Outbox,
     counters: &Arc<Counters>,
-) -> std::io::Result<(JoinHandle<FileJournal>, JoinHandle<()>)> {
+) -> std::io::Result<(Committer, JoinHandle<()>)> {
     let (commits, waiting) = sync_channel(COMMITS_WAITING);
     let outbox = outbox.start(waiting)?;
     let committer = committer::start(journal, shared.clone(), commits, counters.clone())?;

@@ -20,6 +20,8 @@ const ASK: Duration = Duration::from_millis(2);
 pub struct Hub {
     program: PathBuf,
     config: PathBuf,
+    /// Milliseconds on top of each of its fdatasyncs.
+    slow: Option<u64>,
     process: Child,
     /// Where wallets connect.
     pub url: String,
@@ -52,15 +54,16 @@ impl Hub {
     /// # Errors
     /// When there is no such program, or it does not start.
     pub fn start(options: &Options, dir: &Path) -> Result<Hub> {
-        let program = program(options, "hub")?;
+        let slow = options.fsync_delay_ms;
+        let program = program(options, if slow.is_some() { "slow-hub" } else { "hub" })?;
         let config = dir.join("hub.toml");
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let ledger = options.separate_ledger.then(|| Ledger::start(options, dir)).transpose()?;
         let at = ledger.as_ref().map(|ledger| ledger.url.as_str());
         std::fs::write(&config, settings(options, dir, at)?)?;
-        let process = launch(&program, &config);
+        let process = launch(&program, &config, slow);
         let (url, admin) = (String::new(), String::new());
-        let hub = Hub { program, config, process, url, admin, ledger };
+        let hub = Hub { program, config, slow, process, url, admin, ledger };
         hub.wait_ready(Instant::now())
     }
 
@@ -75,7 +78,7 @@ impl Hub {
     /// When it does not start again.
     pub fn start_again(mut self) -> Result<(Hub, Duration)> {
         let began = Instant::now();
-        self.process = launch(&self.program, &self.config);
+        self.process = launch(&self.program, &self.config, self.slow);
         let hub = self.wait_ready(began)?;
         Ok((hub, began.elapsed()))
     }
@@ -135,13 +138,18 @@ fn parse(text: &str) -> HashMap<String, f64> {
     figures.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
 }
 
-fn launch(program: &Path, config: &Path) -> Child {
-    Child::start("hub", program, &["run", "--config", &config.display().to_string()])
+fn launch(program: &Path, config: &Path, slow: Option<u64>) -> Child {
+    let (config, delay) = (config.display().to_string(), slow.unwrap_or_default().to_string());
+    let mut args = vec!["run", "--config", &config];
+    if slow.is_some() {
+        args.extend(["--fsync-delay-ms", &delay]);
+    }
+    Child::start("hub", program, &args)
 }
 
 /// A program beside this one, or the hub that was named.
 fn program(options: &Options, name: &str) -> Result<PathBuf> {
-    if let (Some(named), "hub") = (&options.hub, name) {
+    if let (Some(named), "hub" | "slow-hub") = (&options.hub, name) {
         return Ok(named.clone());
     }
     let this = std::env::current_exe()?;
@@ -152,7 +160,7 @@ fn program(options: &Options, name: &str) -> Result<PathBuf> {
     let found = dirs.iter().flat_map(|dir| names.iter().map(|name| dir.join(name)));
     found.into_iter().find(|path| path.exists()).with_context(|| {
         let dir = dir.display();
-        format!("there is no `{name}` in {dir}: cargo build --release -p hub -p settlement --bins")
+        format!("there is no `{name}` in {dir}: cargo build --release -p hub -p settlement -p tests --bins")
     })
 }
 

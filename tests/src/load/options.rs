@@ -94,6 +94,10 @@ pub struct Options {
     /// The `hub` program [default: the one beside this program].
     #[arg(long)]
     pub hub: Option<PathBuf>,
+    /// Have each fdatasync of the hub's journal take so many milliseconds more: a slow disk, by the
+    /// program `slow-hub` beside this one. The embedded ledger's own journal is as fast as it is.
+    #[arg(long, value_name = "MS")]
+    pub fsync_delay_ms: Option<u64>,
     /// Print the figures as JSON.
     #[arg(long)]
     pub json: bool,

@@ -112,6 +112,8 @@ pub struct Report {
     pub connections: usize,
     /// Payments under one signature of their payer.
     pub per_signature: usize,
+    /// Milliseconds that each fdatasync of the hub's journal took more than the disk needs.
+    pub fsync_delay_ms: Option<u64>,
     /// How long was measured.
     pub seconds: f64,
     /// Payments that fell due a second, in open loop.

@@ -254,6 +254,7 @@ impl Run<'_> {
         report.wallets = options.wallets;
         report.connections = options.connections;
         report.per_signature = options.per_signature();
+        report.fsync_delay_ms = options.fsync_delay_ms;
         report.rate = options.rate;
         report.raw = self.raw.median();
         let idle = options.idle_channels;

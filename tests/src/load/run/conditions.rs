@@ -63,6 +63,10 @@ impl Run<'_> {
                 .to_owned(),
         ];
         self.report.conditions = conditions.into();
+        let slow = options.fsync_delay_ms;
+        self.report.conditions.extend(slow.map(|ms| {
+            format!("a slow disk: each fdatasync of the hub's journal takes {ms} ms more")
+        }));
         Ok(())
     }
 }
