@@ -5,9 +5,9 @@
 //! are finished in a second. So each [`WINDOW`] in which somebody had to wait says what the hub
 //! carries, and the limit moves half of the way to what it carries in the time that is wanted.
 //!
-//! - **It can't starve itself.** A limit that is too low is one under which work is finished faster
-//!   than wanted, and rises. What is waited for whatever the load is, the disk, is added to the time
-//!   that is wanted; and one full frame is always let in.
+//! - **It does not starve itself.** A limit that is too low is one under which work is finished faster
+//!   than wanted, and rises. What is waited for whatever the load is has to have room in the time that
+//!   is wanted: the disk's is measured and added. One full frame is always let in.
 //! - **A limit that nobody runs into says nothing** about what the hub carries: it shrinks to twice
 //!   what is used, so that a flood finds no room that was earned by a faster hub long ago.
 //! - **Memory is bounded** by [`CEILING`].
@@ -19,8 +19,10 @@ use std::time::Duration;
 use super::turns::QUANTUM;
 use super::weight::MOST;
 
-/// How long an operation is to be under way at most, beside its commits.
-const SOJOURN: Duration = Duration::from_millis(10);
+/// How long an operation is to be under way at most, beside its commits. It is handed from thread to
+/// thread, and on a machine that does other work as well each of them waits for a core: with a time
+/// below what that takes the hub would wait for itself, and the less it carried the less it would let in.
+const SOJOURN: Duration = Duration::from_millis(25);
 /// An operation waits for the commit that is going on and for its own; with one more the next can fill.
 const COMMITS: u32 = 3;
 /// A disk that takes longer counts as this: it is what is overloaded.
