@@ -22,6 +22,24 @@ pub mod stats;
 pub mod throttle;
 pub mod usage;
 
+use std::path::Path;
+
+use clap::Parser;
+
 pub use options::Options;
 pub use report::Report;
 pub use run::run;
+
+/// A run as a command line with these flags says, of this program as the hub, with all files in `dir`.
+///
+/// # Panics
+/// When a flag is none, or the run can't be carried through.
+pub fn run_as(flags: &[&str], hub: &Path, dir: &Path) -> Report {
+    let given = ["load", "--dir", path(dir), "--hub", path(hub)];
+    let options = Options::try_parse_from([&given, flags].concat()).unwrap();
+    run(&options, &mut |_| {}).unwrap()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}

@@ -4,16 +4,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
-use tests::load::{Options, run};
+use tests::load::run_as;
 
 #[test]
 fn a_small_load_loses_nothing_in_a_crash_of_the_hub() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().display().to_string();
-    let hub = env!("CARGO_BIN_EXE_test-hub");
-    let given = [
-        "load",
+    let flags = [
         "--profile=batch",
         "--wallets=20",
         "--connections=4",
@@ -21,11 +17,9 @@ fn a_small_load_loses_nothing_in_a_crash_of_the_hub() {
         "--idle-channels=10",
         "--seconds=2",
         "--warm-up=0.2",
-        &format!("--dir={path}"),
-        &format!("--hub={hub}"),
     ];
-    let options = Options::try_parse_from(given).unwrap();
-    let report = run(&options, &mut |_| {}).unwrap();
+    let hub = Path::new(env!("CARGO_BIN_EXE_test-hub"));
+    let report = run_as(&flags, hub, dir.path());
     assert!(report.payments_completed > 0 && report.payments_failed == 0, "{}", report.text());
     assert!(report.lost == 0 && report.conserved, "{}", report.text());
     assert!(report.restart_seconds > 0.0 && report.raw.verify_us > 0.0, "{}", report.text());
@@ -40,21 +34,16 @@ fn a_small_load_loses_nothing_in_a_crash_of_the_hub() {
 #[test]
 fn payments_that_fall_due_by_a_schedule_are_all_made() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().display().to_string();
-    let hub = env!("CARGO_BIN_EXE_test-hub");
-    let given = [
-        "load",
+    let flags = [
         "--profile=spread",
         "--wallets=20",
         "--connections=2",
         "--rate=50",
         "--seconds=3",
         "--warm-up=1",
-        &format!("--dir={path}"),
-        &format!("--hub={hub}"),
     ];
-    let options = Options::try_parse_from(given).unwrap();
-    let report = run(&options, &mut |_| {}).unwrap();
+    let hub = Path::new(env!("CARGO_BIN_EXE_test-hub"));
+    let report = run_as(&flags, hub, dir.path());
     assert!((100..200).contains(&report.payments_completed), "{}", report.text());
     assert!(report.is_good() && report.payments_failed == 0, "{}", report.text());
 }
@@ -62,21 +51,16 @@ fn payments_that_fall_due_by_a_schedule_are_all_made() {
 #[test]
 fn in_a_mixed_load_channels_close_and_open_and_payments_fail_as_they_are_meant_to() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().display().to_string();
-    let hub = env!("CARGO_BIN_EXE_test-hub");
-    let given = [
-        "load",
+    let flags = [
         "--profile=mixed",
         "--wallets=40",
         "--connections=4",
         "--churn=10",
         "--seconds=4",
         "--warm-up=2",
-        &format!("--dir={path}"),
-        &format!("--hub={hub}"),
     ];
-    let options = Options::try_parse_from(given).unwrap();
-    let report = run(&options, &mut |_| {}).unwrap();
+    let hub = Path::new(env!("CARGO_BIN_EXE_test-hub"));
+    let report = run_as(&flags, hub, dir.path());
     assert!(report.channels_closed > 0 && report.channels_opened > 0, "{}", report.text());
     let share = report.payments_failed as f64 / report.payments_completed as f64;
     assert!((0.03..0.09).contains(&share), "{}", report.text());
@@ -88,20 +72,10 @@ fn in_a_mixed_load_channels_close_and_open_and_payments_fail_as_they_are_meant_t
 #[test]
 fn a_hub_that_forgets_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().display().to_string();
     let hub = forgetful(dir.path()).unwrap();
-    let given = [
-        "load",
-        "--profile=batch",
-        "--wallets=20",
-        "--connections=2",
-        "--seconds=1",
-        "--warm-up=1",
-        &format!("--dir={path}"),
-        &format!("--hub={}", hub.display()),
-    ];
-    let options = Options::try_parse_from(given).unwrap();
-    let report = run(&options, &mut |_| {}).unwrap();
+    let flags =
+        ["--profile=batch", "--wallets=20", "--connections=2", "--seconds=1", "--warm-up=1"];
+    let report = run_as(&flags, &hub, dir.path());
     assert!(report.lost > 0 && !report.conserved, "{}", report.text());
 }
 
@@ -122,21 +96,16 @@ fn forgetful(dir: &Path) -> std::io::Result<PathBuf> {
 #[test]
 fn a_slow_disk_is_waited_for_and_holds_up_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().display().to_string();
-    let hub = env!("CARGO_BIN_EXE_slow-hub");
-    let given = [
-        "load",
+    let flags = [
         "--profile=batch",
         "--wallets=20",
         "--connections=2",
         "--seconds=2",
         "--warm-up=0.5",
         "--fsync-delay-ms=50",
-        &format!("--dir={path}"),
-        &format!("--hub={hub}"),
     ];
-    let options = Options::try_parse_from(given).unwrap();
-    let report = run(&options, &mut |_| {}).unwrap();
+    let hub = Path::new(env!("CARGO_BIN_EXE_slow-hub"));
+    let report = run_as(&flags, hub, dir.path());
     assert!(
         report.fsyncs_per_second <= 20.0 && report.latency_ms.p50 >= 100.0,
         "{}",

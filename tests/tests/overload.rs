@@ -1,8 +1,9 @@
 //! A hub that is held to a fifth of a core and offered ten times what it carries there. The figures are
 //! for `load --overload` on a machine of its own; here it has to keep bounds that any machine keeps.
 
-use clap::Parser;
-use tests::load::{Options, run};
+use std::path::Path;
+
+use tests::load::run_as;
 
 /// By how much an answer may take longer than at half of the load, and milliseconds on top of that, for
 /// a machine that does other things.
@@ -11,20 +12,10 @@ const SLOWER: (f64, f64) = (8.0, 400.0);
 #[test]
 fn a_flooded_hub_leaves_in_the_sockets_what_it_cannot_do_and_answers_what_it_reads() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().display().to_string();
-    let hub = env!("CARGO_BIN_EXE_test-hub");
-    let given = [
-        "load",
-        "--profile=spread",
-        "--wallets=60",
-        "--connections=6",
-        "--overload",
-        "--seconds=2",
-        &format!("--dir={path}"),
-        &format!("--hub={hub}"),
-    ];
-    let options = Options::try_parse_from(given).unwrap();
-    let report = run(&options, &mut |_| {}).unwrap();
+    let flags =
+        ["--profile=spread", "--wallets=60", "--connections=6", "--overload", "--seconds=2"];
+    let hub = Path::new(env!("CARGO_BIN_EXE_test-hub"));
+    let report = run_as(&flags, hub, dir.path());
     let (seen, text) = (report.overload.clone().unwrap(), report.text());
     // It pushes back, and holds no more than its limit and the frames that were let in at once.
     assert!(seen.reads_paused_ms >= seen.overload_ms / 2.0, "{text}");
