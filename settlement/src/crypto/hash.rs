@@ -65,9 +65,15 @@ pub enum Tag {
     LiabilityNode,
     /// The root and size of a hub's sum tree.
     LiabilityRoot,
+    /// The name of a demand for payment over HTTP, which its server alone can make.
+    Challenge,
+    /// The key of the steps that travel sealed in a header of an HTTP request.
+    Payment,
+    /// What a payee says that it was paid for an HTTP response.
+    Receipt,
 }
 
-const TAGS: [(Tag, &str); 27] = [
+const TAGS: [(Tag, &str); 30] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -95,6 +101,9 @@ const TAGS: [(Tag, &str); 27] = [
     (Tag::LiabilityRoot, "payhub/v1/liability-root"),
     (Tag::Relay, "payhub/v1/relay"),
     (Tag::RelayNonce, "payhub/v1/relay-nonce"),
+    (Tag::Challenge, "payhub/v1/challenge"),
+    (Tag::Payment, "payhub/v1/payment"),
+    (Tag::Receipt, "payhub/v1/receipt"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));

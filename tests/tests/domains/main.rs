@@ -70,8 +70,10 @@ fn use_of(tag: Tag) -> Use {
         | Tag::LiabilityNode
         | Tag::LiabilityRoot
         | Tag::Relay
-        | Tag::RelayNonce => Use::Hashed,
-        Tag::Request => Use::Reserved,
+        | Tag::RelayNonce
+        | Tag::Challenge
+        | Tag::Payment => Use::Hashed,
+        Tag::Receipt | Tag::Request => Use::Reserved,
     }
 }
 
