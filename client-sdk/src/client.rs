@@ -20,6 +20,8 @@ mod connection;
 mod core;
 mod counted;
 mod error;
+#[cfg(feature = "http402")]
+mod facts;
 mod feed;
 mod flows;
 mod handle;
@@ -61,8 +63,10 @@ use setup::{Found, find_setup, wallet_config};
 use start::Parts;
 use store::{Setup, Store};
 
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "tower", feature = "http402"))]
 pub(crate) use core::clock_ms;
+#[cfg(feature = "http402")]
+pub(crate) use handle::fresh;
 
 pub use connection::Link;
 pub use counted::Counts;

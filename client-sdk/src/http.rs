@@ -111,6 +111,13 @@ impl Http {
     }
 }
 
+/// A client that believes these certificates, asks no proxy and follows no redirects.
+#[cfg(feature = "http402")]
+pub(crate) fn client(trust: &Trust) -> Result<reqwest::Client, reqwest::Error> {
+    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+    trusting(client.redirect(reqwest::redirect::Policy::none()), trust).build()
+}
+
 #[cfg(feature = "tls")]
 fn trusting(client: reqwest::ClientBuilder, trust: &Trust) -> reqwest::ClientBuilder {
     client.tls_backend_preconfigured(rustls::ClientConfig::clone(&trust.config()))

@@ -13,6 +13,8 @@ pub mod client;
 pub mod follower;
 #[cfg(feature = "client")]
 mod http;
+#[cfg(feature = "http402")]
+pub mod http402;
 #[cfg(feature = "client")]
 pub mod hub_http;
 pub mod invoice;

@@ -331,7 +331,7 @@ impl WalletHandle {
     }
 
     /// Looks at the wallet once.
-    pub(super) async fn look<T: Send + 'static>(
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         mut look: impl FnMut(&Wallet) -> T + Send + 'static,
     ) -> Result<T, ClientError> {
@@ -339,7 +339,7 @@ impl WalletHandle {
     }
 
     /// Looks at the wallet until there is something to see.
-    pub(super) async fn until<T: Send + 'static>(
+    pub(crate) async fn until<T: Send + 'static>(
         &self,
         mut look: impl FnMut(&Wallet) -> Option<T> + Send + 'static,
     ) -> Result<T, ClientError> {
@@ -390,7 +390,7 @@ fn is_quiet(wallet: &Wallet) -> bool {
 }
 
 /// Fresh randomness.
-pub(super) fn fresh<const N: usize>() -> Result<[u8; N], ClientError> {
+pub(crate) fn fresh<const N: usize>() -> Result<[u8; N], ClientError> {
     let mut bytes = [0; N];
     let filled = getrandom::fill(&mut bytes);
     filled.map_err(|_| ClientError::new(Code::Internal, "the system gives no randomness"))?;

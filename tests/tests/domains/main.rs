@@ -56,6 +56,7 @@ fn use_of(tag: Tag) -> Use {
         | Tag::Withdraw
         | Tag::CooperativeClose
         | Tag::Invoice
+        | Tag::Receipt
         | Tag::Hello => Use::Signed,
         Tag::Ledger
         | Tag::Channel
@@ -73,7 +74,7 @@ fn use_of(tag: Tag) -> Use {
         | Tag::RelayNonce
         | Tag::Challenge
         | Tag::Payment => Use::Hashed,
-        Tag::Receipt | Tag::Request => Use::Reserved,
+        Tag::Request => Use::Reserved,
     }
 }
 

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use bech32::{Bech32m, Hrp};
 use client_sdk::follower::HeaderCheck;
+use client_sdk::http402::{Receipt, ReceiptBody, SessionId};
 use client_sdk::invoice::{HRP, Invoice};
+use client_sdk::payload::StreamId;
 use client_sdk::watchtower::{Answer, CheckedAnswer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,7 +89,7 @@ pub(crate) fn all() -> Vec<Row> {
         proof_rows(&stand),
         batch_rows(),
         header_rows(&stand),
-        vec![mint_row(&stand), invoice_row()],
+        vec![mint_row(&stand), invoice_row(), receipt_row()],
         sign_in::rows(),
     ];
     parts.into_iter().flatten().collect()
@@ -331,5 +333,26 @@ fn invoice_row() -> Row {
         let hrp = Hrp::parse(HRP).expect("the prefix of invoices");
         let text = bech32::encode_lower::<Bech32m>(hrp, &bytes).expect("it is short");
         Invoice::parse(&text).map(|_| ())
+    })
+}
+
+fn receipt_row() -> Row {
+    let body = ReceiptBody {
+        ledger: Stand::new().ledger.id(),
+        payee: key(1).public(),
+        payer: key(2).public(),
+        stream: StreamId([4; 16]),
+        asset: AssetId(1),
+        unit: Amount(3),
+        session: SessionId([5; 16]),
+        resource: "GET api.example/words".to_owned(),
+        steps: 7,
+        served: 70,
+        paid: 80,
+        time_ms: 1_795_737_599_000,
+    };
+    Row::signed("a receipt", body, key(1), |body: ReceiptBody, signature: Signature| {
+        // What stands beside the signed part says what that says.
+        Receipt { signature, ..Receipt::sign(body, &key(1)) }.verify()
     })
 }

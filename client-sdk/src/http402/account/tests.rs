@@ -1,0 +1,246 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Wake;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(number: u8) -> SessionId {
+    SessionId([number; 16])
+}
+
+fn resource() -> Arc<str> {
+    "GET api.example/".into()
+}
+
+fn figures(used: u64, served: u64, paid: u64) -> Figures {
+    Figures { resource: resource(), used, served, paid }
+}
+
+/// An account without a history, of which so many steps are held.
+fn account(paid: u64, credit: u64) -> Account {
+    let mut account = Account::new(0, credit);
+    account.hold(paid);
+    account
+}
+
+#[test]
+fn a_response_gets_all_steps_that_it_asks_for_or_none() {
+    // Held, credit, steps that are asked for, steps that it needs, answer.
+    let cases = [
+        (5, 0, 5, 5, Ok(())),
+        (5, 0, 6, 5, Err(Declined::Short(1))),
+        (5, 0, 4, 5, Err(Declined::Short(1))),
+        (5, 1, 4, 5, Ok(())),
+        (0, 3, 0, 3, Ok(())),
+        (0, 3, 0, 4, Err(Declined::Short(1))),
+        (0, 0, 0, 1, Err(Declined::Short(1))),
+    ];
+    for (paid, credit, steps, least, answer) in cases {
+        let mut account = account(paid, credit);
+        assert_eq!(
+            account.open(id(1), resource(), steps, least),
+            answer,
+            "{steps} of {paid}, {credit}"
+        );
+        if answer.is_err() {
+            assert_eq!(account.open(id(2), resource(), paid, 0), Ok(()), "nothing was taken");
+        }
+    }
+}
+
+#[test]
+fn two_responses_never_get_the_same_step() {
+    let mut account = account(10, 0);
+    assert_eq!(account.open(id(1), resource(), 6, 1), Ok(()));
+    assert_eq!(account.open(id(2), resource(), 6, 1), Err(Declined::Short(2)));
+    assert_eq!(account.open(id(2), resource(), 4, 1), Ok(()));
+    assert_eq!(account.open(id(1), resource(), 0, 0), Err(Declined::Replayed));
+    assert_eq!(account.spend(id(1), 6, None), Spent::Yes);
+    assert_eq!(account.spend(id(1), 1, None), Spent::Wait(1), "the other one's is not its own");
+    assert_eq!(account.spend(id(2), 4, None), Spent::Yes);
+    assert_eq!(account.totals(), (10, 10));
+}
+
+#[test]
+fn what_a_response_did_not_use_is_the_payers_again() {
+    let mut account = account(10, 0);
+    account.open(id(1), resource(), 10, 1).unwrap();
+    assert_eq!(account.spend(id(1), 3, None), Spent::Yes);
+    assert_eq!(account.figures(id(1)), Some(figures(3, 3, 10)));
+    account.stop(id(1));
+    assert_eq!(account.spend(id(1), 1, None), Spent::Over);
+    assert_eq!(account.add(id(1), 1), Err(Declined::Unknown));
+    account.end(id(1));
+    account.end(id(1));
+    assert_eq!(account.open(id(2), resource(), 8, 1), Err(Declined::Short(1)));
+    assert_eq!(account.open(id(2), resource(), 7, 1), Ok(()));
+    assert_eq!(account.figures(id(1)), Some(figures(3, 3, 10)), "it still has a receipt");
+    assert_eq!(account.open(id(1), resource(), 0, 0), Err(Declined::Replayed));
+    for number in 0..=PAST_KEPT {
+        let number = u8::try_from(number).unwrap() + 10;
+        account.open(id(number), resource(), 0, 0).unwrap();
+        account.end(id(number));
+    }
+    assert_eq!(account.figures(id(1)), None);
+}
+
+#[test]
+fn what_was_lent_and_not_used_is_lent_no_more() {
+    let mut account = account(0, 3);
+    account.open(id(1), resource(), 0, 3).unwrap();
+    assert_eq!(account.open(id(2), resource(), 0, 1), Err(Declined::Short(1)));
+    assert_eq!(account.spend(id(1), 1, None), Spent::Yes);
+    account.end(id(1));
+    assert_eq!(account.open(id(2), resource(), 0, 2), Ok(()));
+    // Somebody pays for all of it: what the other does not use is the payer's.
+    account.hold(5);
+    account.open(id(3), resource(), 5, 1).unwrap();
+    account.end(id(2));
+    assert_eq!(account.open(id(4), resource(), 2, 2), Ok(()));
+    assert_eq!(account.spend(id(3), 2, None), Spent::Yes);
+    assert_eq!(account.spend(id(4), 2, None), Spent::Yes);
+    assert_eq!(account.totals(), (5, 5));
+}
+
+#[test]
+fn steps_that_come_late_wake_who_waits_for_them() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut account = account(1, 0);
+    account.open(id(1), resource(), 1, 1).unwrap();
+    assert_eq!(account.spend(id(1), 1, Some(&waker)), Spent::Yes);
+    assert_eq!(account.spend(id(1), 1, Some(&waker)), Spent::Wait(1));
+    account.hold(3);
+    assert_eq!(count.0.load(Relaxed), 0, "they are for nobody yet");
+    assert_eq!(account.spend(id(1), 1, Some(&waker)), Spent::Wait(1));
+    account.add(id(1), 2).unwrap();
+    assert_eq!(count.0.load(Relaxed), 1);
+    assert_eq!(account.spend(id(1), 2, Some(&waker)), Spent::Yes);
+    assert_eq!(account.spend(id(1), 1, Some(&waker)), Spent::Wait(1));
+    account.stop(id(1));
+    assert_eq!(count.0.load(Relaxed), 2, "who waits in vain hears of it");
+}
+
+#[test]
+fn credit_is_lent_to_all_responses_together_and_comes_back_first() {
+    let mut account = account(2, 3);
+    account.open(id(1), resource(), 2, 1).unwrap();
+    account.open(id(2), resource(), 0, 1).unwrap();
+    assert_eq!(account.spend(id(1), 4, None), Spent::Yes, "2 of its own, 2 lent");
+    assert_eq!(account.spend(id(2), 1, None), Spent::Yes);
+    assert_eq!(account.spend(id(2), 1, None), Spent::Wait(1), "3 are lent");
+    account.end(id(1));
+    account.end(id(2));
+    assert_eq!(account.open(id(3), resource(), 0, 1), Err(Declined::Short(1)), "they still are");
+    account.hold(6);
+    account.open(id(4), resource(), 4, 1).unwrap();
+    assert_eq!(account.spend(id(4), 4, None), Spent::Yes, "1 of 4, and 3 lent again");
+    assert_eq!(account.spend(id(4), 1, None), Spent::Wait(1));
+    assert_eq!(account.totals(), (9, 6));
+}
+
+#[test]
+fn a_credential_is_taken_once() {
+    let mut account = account(1, 0);
+    let life = 1_000;
+    assert_eq!(account.admit([1; 24], 5_000, life), Ok(()));
+    assert_eq!(account.admit([1; 24], 5_000, life), Err(Declined::Replayed));
+    assert_eq!(account.admit([2; 24], 5_900, life), Ok(()));
+    // A demand that was made at 5,900 is good until 6,900.
+    for now_ms in [5_999, 6_000, 6_500, 6_899, 6_999] {
+        assert_eq!(account.admit([2; 24], now_ms, life), Err(Declined::Replayed), "{now_ms}");
+    }
+    assert_eq!(account.admit([3; 24], 7_500, life), Ok(()));
+    assert!(account.seen.before.is_empty() || account.seen.before.len() <= 2);
+    assert_eq!(account.admit([4; 24], 70_000, life), Ok(()));
+    assert!(account.seen.before.is_empty(), "what nobody can show any more is forgotten");
+}
+
+#[test]
+fn after_a_restart_all_that_was_held_counts_as_spent() {
+    let mut account = Account::new(50, 0);
+    assert_eq!(account.open(id(1), resource(), 1, 1), Err(Declined::Short(1)));
+    account.hold(53);
+    assert_eq!(account.open(id(1), resource(), 4, 1), Err(Declined::Short(1)));
+    assert_eq!(account.open(id(1), resource(), 3, 1), Ok(()));
+}
+
+#[test]
+fn an_account_is_bounded() {
+    let mut account = account(0, 0);
+    for number in 0..SESSIONS_MAX {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        assert_eq!(account.open(SessionId(bytes), resource(), 0, 0), Ok(()));
+    }
+    assert_eq!(account.open(id(255), resource(), 0, 0), Err(Declined::Busy));
+    for number in 0..NONCES_MAX {
+        let mut nonce = [0; 24];
+        nonce[..8].copy_from_slice(&number.to_be_bytes());
+        assert_eq!(account.admit(nonce, 1_000, 1_000), Ok(()));
+    }
+    assert_eq!(account.admit([255; 24], 1_000, 1_000), Err(Declined::Busy));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Hold(u64),
+    Open(u8, u64, u64),
+    Add(u8, u64),
+    Spend(u8, u64),
+    End(u8),
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let steps = prop_oneof![0..20u64, Just(u64::MAX), Just(u64::MAX - 1)];
+    let session = 0..4u8;
+    prop_oneof![
+        (0..20u64).prop_map(Move::Hold),
+        (session.clone(), steps.clone(), 0..5u64).prop_map(|(s, n, m)| Move::Open(s, n, m)),
+        (session.clone(), steps.clone()).prop_map(|(s, n)| Move::Add(s, n)),
+        (session.clone(), steps).prop_map(|(s, n)| Move::Spend(s, n)),
+        session.prop_map(Move::End),
+    ]
+}
+
+proptest! {
+    /// Whatever is asked for in whatever order: never more than the credit is served beyond what is
+    /// held, and what responses have cost is what was served.
+    #[test]
+    fn no_more_is_served_than_was_paid_and_lent(
+        credit in 0..4u64,
+        moves in prop::collection::vec(moves(), 1..200),
+    ) {
+        let mut account = Account::new(0, credit);
+        let (mut paid, mut used) = (0, 0);
+        for step in moves {
+            match step {
+                Move::Hold(more) => {
+                    paid += more;
+                    account.hold(paid);
+                }
+                Move::Open(session, steps, least) => drop(account.open(id(session), resource(), steps, least)),
+                Move::Add(session, steps) => drop(account.add(id(session), steps)),
+                Move::Spend(session, steps) => {
+                    if account.spend(id(session), steps, None) == Spent::Yes {
+                        used += steps;
+                    }
+                }
+                Move::End(session) => account.end(id(session)),
+            }
+            prop_assert!(used <= paid + credit, "{used} of {paid}");
+            prop_assert_eq!(account.totals(), (used, paid));
+            let allowed: u64 = account.sessions.values().map(|session| session.allowance).sum();
+            prop_assert_eq!(account.assigned + account.lent, used + allowed);
+            prop_assert!(account.assigned <= paid && account.lent <= credit);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A client that pays for what it is asked to pay for, within limits.
+
+mod open;
+mod send;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::{Method, Request, Url};
+use settlement::types::{Amount, AssetId, PublicKey};
+
+use super::challenge::Challenge;
+use super::error::PayError;
+use super::price::Price;
+use super::reader::{PaidBytes, PaidEvents, PaidResponse};
+use crate::client::WalletHandle;
+use crate::trust::Trust;
+use crate::wallet::stream::{StreamKey, StreamView};
+use open::{Purse, PurseName};
+
+pub(super) use send::{Answered, Paid, check_receipt, receipt_of, whole};
+
+/// Demands that are kept, so that who asks again need not be refused first.
+const KNOWN_MAX: usize = 1_024;
+
+/// What a client may pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of which asset.
+    pub asset: AssetId,
+    /// The most for one request, event or block of bytes, in base units.
+    pub amount_max: Amount,
+    /// The most for one payee in all, in base units.
+    pub budget: Amount,
+    /// The most that one lock of a stream takes out of the wallet's channel, in base units, fees
+    /// apart; the next one is added before it is used up.
+    pub lock_max: Amount,
+    /// For how many blocks a lock stands at most.
+    pub life_blocks: u64,
+    /// How many steps a payee is handed at most beyond what it has served, at most 4,096: what a client
+    /// may lose to it.
+    pub ahead: u32,
+    /// How many of those one response is handed at most.
+    pub window: u32,
+    /// Who alone is paid, if that is known.
+    pub payee: Option<PublicKey>,
+}
+
+impl Limits {
+    /// At most `amount_max` at a time and `budget` in all for each payee: locks of a tenth of the
+    /// budget, 256 steps ahead, 64 for a response.
+    pub fn new(asset: AssetId, amount_max: Amount, budget: Amount) -> Limits {
+        Limits {
+            asset,
+            amount_max,
+            budget,
+            lock_max: Amount((budget.0 / 10).max(amount_max.0)),
+            life_blocks: 1_500,
+            ahead: 256,
+            window: 64,
+            payee: None,
+        }
+    }
+}
+
+/// What a client has handed to a payee, in steps of `unit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PurseView {
+    /// Over which stream.
+    pub key: StreamKey,
+    /// What a step is worth.
+    pub unit: Amount,
+    /// Handed over by this client.
+    pub handed: u64,
+    /// Of these, what was served.
+    pub served: u64,
+    /// Of these, what is for no response, and pays for the next.
+    pub spare: u64,
+}
+
+/// See the module. Clones are the same client.
+#[derive(Clone)]
+pub struct PayingClient {
+    pub(super) inner: Arc<ClientInner>,
+}
+
+pub(super) struct ClientInner {
+    pub(super) http: reqwest::Client,
+    wallet: WalletHandle,
+    pub(super) limits: Limits,
+    purses: tokio::sync::Mutex<HashMap<PurseName, Arc<Purse>>>,
+    known: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+/// A demand that was found good.
+pub(super) struct Known {
+    pub(super) challenge: Challenge,
+    pub(super) payee: PublicKey,
+    pub(super) price: Price,
+}
+
+impl PayingClient {
+    /// A client of this wallet that believes the public authorities and follows no redirects.
+    ///
+    /// # Errors
+    /// [`PayError::Http`].
+    pub fn new(wallet: WalletHandle, limits: Limits) -> Result<PayingClient, PayError> {
+        PayingClient::trusting(wallet, limits, &Trust::default())
+    }
+
+    /// The same with other authorities.
+    ///
+    /// # Errors
+    /// [`PayError::Http`].
+    pub fn trusting(
+        wallet: WalletHandle,
+        limits: Limits,
+        trust: &Trust,
+    ) -> Result<PayingClient, PayError> {
+        Ok(PayingClient::with(crate::http::client(trust)?, wallet, limits))
+    }
+
+    /// The same, asking with `http` as that is set up.
+    pub fn with(http: reqwest::Client, wallet: WalletHandle, limits: Limits) -> PayingClient {
+        let (purses, known) = Default::default();
+        let inner = ClientInner { http, wallet, limits, purses, known };
+        PayingClient { inner: Arc::new(inner) }
+    }
+
+    /// Gets what costs nothing or is paid by the request.
+    ///
+    /// # Errors
+    /// [`PayError`].
+    pub async fn get(&self, url: Url) -> Result<PaidResponse, PayError> {
+        self.execute(Request::new(Method::GET, url)).await
+    }
+
+    /// The same for any request. An answer of the server's that is an error costs nothing and is no
+    /// error here.
+    ///
+    /// # Errors
+    /// [`PayError`].
+    pub async fn execute(&self, request: Request) -> Result<PaidResponse, PayError> {
+        PaidResponse::of(self.inner.clone(), request).await
+    }
+
+    /// Gets server-sent events, and pays for each as it is read.
+    ///
+    /// # Errors
+    /// [`PayError`].
+    pub async fn events(&self, url: Url) -> Result<PaidEvents, PayError> {
+        PaidEvents::of(self.inner.clone(), Request::new(Method::GET, url)).await
+    }
+
+    /// The same for any request.
+    ///
+    /// # Errors
+    /// [`PayError`].
+    pub async fn execute_events(&self, request: Request) -> Result<PaidEvents, PayError> {
+        PaidEvents::of(self.inner.clone(), request).await
+    }
+
+    /// Gets a body, and pays for its bytes as they are read.
+    ///
+    /// # Errors
+    /// [`PayError`].
+    pub async fn bytes(&self, url: Url) -> Result<PaidBytes, PayError> {
+        PaidBytes::of(self.inner.clone(), Request::new(Method::GET, url)).await
+    }
+
+    /// The same for any request.
+    ///
+    /// # Errors
+    /// [`PayError`].
+    pub async fn execute_bytes(&self, request: Request) -> Result<PaidBytes, PayError> {
+        PaidBytes::of(self.inner.clone(), request).await
+    }
+
+    /// What was handed to each payee.
+    pub async fn purses(&self) -> Vec<PurseView> {
+        let purses = self.inner.purses.lock().await;
+        purses.values().map(|purse| purse.view()).collect()
+    }
+
+    /// Closes the streams to all payees: what is locked and was not handed over is the wallet's again
+    /// when this returns, in a moment if the payees answer.
+    ///
+    /// # Errors
+    /// [`settlement::reject::Code::Unanswered`] when a payee does not: the rest comes back when it
+    /// does, or when the locks end.
+    pub async fn close(&self) -> Result<Vec<StreamView>, PayError> {
+        let purses = std::mem::take(&mut *self.inner.purses.lock().await);
+        let mut ended = Vec::new();
+        for purse in purses.values() {
+            ended.push(self.inner.wallet.end_stream(purse.stream.key()).await?);
+        }
+        Ok(ended)
+    }
+}
+
+impl ClientInner {
+    fn known_demands(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The demand that was last met for requests like this one.
+    pub(super) fn known(&self, name: &str) -> Option<Arc<Known>> {
+        self.known_demands().get(name).cloned()
+    }
+
+    fn remember(&self, name: String, known: Known) {
+        let mut demands = self.known_demands();
+        if demands.len() >= KNOWN_MAX {
+            demands.clear();
+        }
+        demands.insert(name, Arc::new(known));
+    }
+}

@@ -1,0 +1,237 @@
+//! From a demand to steps: is it to be met, over which stream, with what credential.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use settlement::types::{Amount, AssetId, PublicKey};
+
+use super::{ClientInner, Known, Limits, PurseView};
+use crate::client::{Exposure, OutgoingStream, StreamOptions, clock_ms, fresh};
+use crate::http402::challenge::{Challenge, Terms, base64};
+use crate::http402::credential::{Action, Credential, CredentialPayload, Handing, PaymentKey};
+use crate::http402::error::PayError;
+use crate::http402::price::{Price, STEPS_MAX};
+use crate::http402::purse::{Book, Reserved, Stop};
+use crate::http402::session::SessionId;
+use crate::relay::StepToken;
+use crate::wallet::Way;
+use crate::wallet::stream::{StreamPhase, StreamView};
+
+/// Who is paid over one stream: by whom, of what asset, in what unit.
+pub(super) type PurseName = (PublicKey, AssetId, Amount);
+
+/// A stream to a payee, and what was handed over.
+pub(in crate::http402) struct Purse {
+    pub(super) stream: OutgoingStream,
+    payer: PublicKey,
+    unit: Amount,
+    key: PaymentKey,
+    book: Mutex<Book>,
+}
+
+/// A request as its credential is bound to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http402) struct Target {
+    pub(in crate::http402) method: String,
+    pub(in crate::http402) realm: String,
+    pub(in crate::http402) path: String,
+}
+
+impl Target {
+    pub(in crate::http402) fn of(method: &str, url: &Url) -> Target {
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let (method, path) = (method.to_owned(), format!("{}{query}", url.path()));
+        Target { method, realm: authority(url), path }
+    }
+}
+
+/// Host and port as a server's realm has them.
+fn authority(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host_str().unwrap_or_default())
+}
+
+impl Purse {
+    pub(in crate::http402) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn view(&self) -> PurseView {
+        let (handed, served, spare) = self.book().figures();
+        PurseView { key: self.stream.key(), unit: self.unit, handed, served, spare }
+    }
+
+    /// Whether a receipt is of this stream's payee.
+    pub(in crate::http402) fn names(&self) -> (PublicKey, PublicKey, crate::payload::StreamId) {
+        let key = self.stream.key();
+        (key.peer, self.payer, key.stream)
+    }
+
+    /// Sets steps aside for a response, and hands out what is missing.
+    pub(in crate::http402) async fn reserve(&self, steps: u64) -> Result<Reserved, PayError> {
+        let reserved = self.book().reserve(steps);
+        let reserved = reserved.map_err(|stop| self.stopped(stop))?;
+        let Some(fresh) = u32::try_from(reserved.fresh).ok().filter(|fresh| *fresh > 0) else {
+            return Ok(reserved);
+        };
+        match self.stream.advance(fresh).await {
+            Ok(tokens) => self.book().keep(&tokens),
+            Err(error) => {
+                self.book().cancel(reserved);
+                return Err(error.into());
+            }
+        }
+        Ok(reserved)
+    }
+
+    pub(in crate::http402) fn stopped(&self, stop: Stop) -> PayError {
+        let (handed, served, _) = self.book().figures();
+        match stop {
+            Stop::Ahead => PayError::Exposure { handed, served },
+            Stop::Spent => {
+                PayError::TooDear(format!("the budget is spent: {handed} steps of {}", self.unit))
+            }
+        }
+    }
+
+    /// A header that hands over what was not heard of yet, and says what it is for.
+    pub(in crate::http402) fn credential(
+        &self,
+        challenge: &Challenge,
+        action: Action,
+        target: &Target,
+        (session, steps): (SessionId, u64),
+    ) -> Result<(String, Vec<StepToken>), PayError> {
+        let (tokens, key) = (self.book().loose(), self.stream.key());
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        let (payer, stream) = (self.payer, key.stream);
+        let payload = CredentialPayload { action, payer, stream, sealed: String::new() };
+        let mut credential = Credential { challenge: challenge.clone(), payload };
+        let bound = credential.bound(&target.method, &target.realm, &target.path);
+        let handing = Handing { session, steps, tokens: tokens.clone() };
+        let sealed = self.key.seal(&handing, &bound, fresh()?);
+        credential.payload.sealed = base64(&sealed);
+        Ok((credential.to_header(), tokens))
+    }
+}
+
+impl ClientInner {
+    /// Looks at the demand in an answer; remembers it if it is to be met.
+    pub(in crate::http402) fn meet(
+        &self,
+        name: &str,
+        target: &Target,
+        headers: &HeaderMap,
+    ) -> Result<(), PayError> {
+        let values = headers.get_all(WWW_AUTHENTICATE).iter();
+        let mut demands = values.filter_map(|value| Challenge::from_header(value.to_str().ok()?));
+        let challenge = demands.next().ok_or_else(|| {
+            PayError::Demand("it takes no streams (method `payhub`, intent `session`)".to_owned())
+        })?;
+        let bad = |why: &str| PayError::Demand(why.to_owned());
+        if challenge.realm != target.realm {
+            return Err(bad("it is for another server"));
+        }
+        if challenge.expires_ms().is_none_or(|expires| expires <= clock_ms()) {
+            return Err(bad("it has expired, or this machine's clock is wrong"));
+        }
+        let terms = challenge.terms().ok_or_else(|| bad("its terms can't be read"))?;
+        let price = self.agree(&terms)?;
+        self.remember(name.to_owned(), Known { challenge, payee: terms.recipient, price });
+        Ok(())
+    }
+
+    /// Whether the terms are within the limits.
+    fn agree(&self, terms: &Terms) -> Result<Price, PayError> {
+        let bad = |why: &str| PayError::Demand(why.to_owned());
+        let (Limits { asset, amount_max, lock_max, payee, .. }, details) =
+            (self.limits, &terms.details);
+        let price = terms.price().map_err(|error| PayError::Demand(error.to_string()))?;
+        if details.ledger != self.wallet.ledger_id() || details.hub != self.wallet.hub_key() {
+            return Err(bad("the payee is on another ledger or at another hub"));
+        }
+        if payee.is_some_and(|payee| payee != terms.recipient) {
+            return Err(bad("another payee is asked for than the one who is to be paid"));
+        }
+        if price.asset() != asset {
+            return Err(bad("it is of another asset"));
+        }
+        if price.amount() > amount_max {
+            return Err(PayError::TooDear(format!("{} at a time", price.amount())));
+        }
+        if price.amount() > lock_max || price.steps() > self.ahead() {
+            return Err(PayError::TooDear(format!(
+                "{} can't be handed over at once",
+                price.amount()
+            )));
+        }
+        Ok(price)
+    }
+
+    /// How many steps a payee is handed beyond what it served.
+    pub(in crate::http402) fn ahead(&self) -> u32 {
+        self.limits.ahead.min(STEPS_MAX)
+    }
+
+    /// The stream that a payee is paid over; opened when there is none that goes on.
+    pub(in crate::http402) async fn purse(
+        &self,
+        known: &Known,
+        realm: &str,
+    ) -> Result<Arc<Purse>, PayError> {
+        let name = (known.payee, known.price.asset(), known.price.unit());
+        let mut purses = self.purses.lock().await;
+        if let Some(purse) = purses.get(&name) {
+            let phase = purse.stream.view().await?.phase;
+            if matches!(phase, StreamPhase::Open | StreamPhase::Opening) {
+                return Ok(purse.clone());
+            }
+        }
+        let before = purses.get(&name).map_or(0, |purse| purse.book().figures().0);
+        let purse = Arc::new(self.open(name, realm, before).await?);
+        purses.insert(name, purse.clone());
+        Ok(purse)
+    }
+
+    async fn open(
+        &self,
+        (payee, asset, unit): PurseName,
+        realm: &str,
+        handed: u64,
+    ) -> Result<Purse, PayError> {
+        let Limits { budget, lock_max, life_blocks, .. } = self.limits;
+        let affordable = |amount: Amount| amount.0.checked_div(unit.0).unwrap_or(0);
+        let steps = u32::try_from(affordable(lock_max)).unwrap_or(u32::MAX);
+        let ahead = self.ahead();
+        let options = StreamOptions {
+            steps: steps.min(settlement::lock::STEPS_MAX),
+            life_blocks,
+            memo: realm.chars().take(200).collect(),
+            exposure: Exposure { ahead, ..Exposure::default() },
+            ..StreamOptions::new(payee, asset, unit)
+        };
+        let stream = self.stream(options).await?;
+        let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
+        let key = PaymentKey::of_payer(mine, &payee, &ledger);
+        let key = key.map_err(|error| PayError::Demand(error.to_string()))?;
+        let most = affordable(budget).saturating_sub(handed);
+        let book = Mutex::new(Book::new(ahead.into(), most));
+        Ok(Purse { stream, payer: self.wallet.public_key(), unit, key, book })
+    }
+
+    /// A stream of an earlier client's that goes on, or a new one.
+    async fn stream(&self, options: StreamOptions) -> Result<OutgoingStream, PayError> {
+        let fits = |view: &StreamView| {
+            let same = (view.key.way, view.key.peer) == (Way::Out, options.payee)
+                && (view.asset, view.unit) == (options.asset, options.unit)
+                && view.memo == options.memo;
+            same && view.phase == StreamPhase::Open
+        };
+        let standing = self.wallet.streams().await?.into_iter().find(fits);
+        match standing {
+            Some(view) => Ok(self.wallet.resume_stream(view.key, options.clone()).await?),
+            None => Ok(self.wallet.open_stream_with(options).await?),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One request, again with a credential as long as that can help.
+
+use std::sync::Arc;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, Request, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::open::{Purse, Target};
+use super::{ClientInner, Known};
+use crate::client::fresh;
+use crate::http402::RECEIPT_HEADER;
+use crate::http402::challenge::{HEADER_MAX, error_in, unbase64};
+use crate::http402::credential::Action;
+use crate::http402::error::PayError;
+use crate::http402::price::Per;
+use crate::http402::purse::Reserved;
+use crate::http402::receipt::{Receipt, resource};
+use crate::http402::session::SessionId;
+
+/// How often a request is tried: for the demand, when the demand has expired, and when a server that
+/// has started again holds less than it said.
+const TRIES: usize = 4;
+/// The most bytes of a problem that are read.
+const PROBLEM_MAX: usize = 64 << 10;
+
+/// An answer, and what was paid for it.
+pub(in crate::http402) struct Answered {
+    pub(in crate::http402) response: Response,
+    /// Nothing, if nothing was asked for.
+    pub(in crate::http402) paid: Option<Paid>,
+}
+
+/// What an answer is paid with.
+pub(in crate::http402) struct Paid {
+    pub(in crate::http402) purse: Arc<Purse>,
+    pub(in crate::http402) known: Arc<Known>,
+    pub(in crate::http402) name: String,
+    pub(in crate::http402) url: Url,
+    pub(in crate::http402) session: SessionId,
+    pub(in crate::http402) resource: String,
+    /// Steps that it was given.
+    pub(in crate::http402) assigned: u64,
+}
+
+/// What of a problem is told to people.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: String,
+}
+
+impl ClientInner {
+    /// Sends a request, pays if that is asked for and within the limits.
+    pub(in crate::http402) async fn send(&self, request: &Request) -> Result<Answered, PayError> {
+        let (method, url) = (request.method().as_str(), request.url());
+        let target = Target::of(method, url);
+        let name = format!("{method} {}{}", url.origin().ascii_serialization(), url.path());
+        let mut refused = None;
+        for _ in 0..TRIES {
+            let Some(known) = self.known(&name) else {
+                let response = self.http.execute(again(request)?).await?;
+                if response.status() != StatusCode::PAYMENT_REQUIRED {
+                    return Ok(Answered { response, paid: None });
+                }
+                self.meet(&name, &target, response.headers())?;
+                continue;
+            };
+            match self.try_paid(request, &target, &name, known).await? {
+                Ok(answered) => return Ok(answered),
+                Err(why) => refused = Some(why),
+            }
+        }
+        Err(refused.unwrap_or_else(|| PayError::Demand("it changes all the time".to_owned())))
+    }
+
+    /// Sends it with steps. The inner error is one that another try may help.
+    async fn try_paid(
+        &self,
+        request: &Request,
+        target: &Target,
+        name: &str,
+        known: Arc<Known>,
+    ) -> Result<Result<Answered, PayError>, PayError> {
+        let purse = self.purse(&known, &target.realm).await?;
+        let reserved = purse.reserve(self.first_steps(&known, &purse)).await?;
+        let session = SessionId(fresh()?);
+        let handing = (session, reserved.steps);
+        let (header, tokens) = purse.credential(&known.challenge, Action::Open, target, handing)?;
+        let mut paid = again(request)?;
+        paid.headers_mut().append(AUTHORIZATION, header_value(&header)?);
+        let response = self.http.execute(paid).await?;
+        if response.status() == StatusCode::PAYMENT_REQUIRED {
+            let why = self.refused(name, target, &purse, reserved, response).await;
+            return why.map(Err);
+        }
+        purse.book().taken(&tokens);
+        let resource = resource(&target.method, &target.realm, &target.path);
+        let url = request.url().clone();
+        let (name, assigned) = (name.to_owned(), reserved.steps);
+        let paid = Paid { purse, known, name, url, session, resource, assigned };
+        Ok(Ok(Answered { response, paid: Some(paid) }))
+    }
+
+    /// How many steps a response is given at first.
+    fn first_steps(&self, known: &Known, purse: &Purse) -> u64 {
+        let least = u64::from(known.price.steps());
+        if known.price.per() == Per::Request {
+            return least;
+        }
+        let window = u64::from(self.limits.window).min(purse.book().room());
+        whole(window, least).max(least)
+    }
+
+    /// A server does not take a credential: what becomes of the steps, and whether to try again.
+    async fn refused(
+        &self,
+        name: &str,
+        target: &Target,
+        purse: &Purse,
+        reserved: Reserved,
+        response: Response,
+    ) -> Result<PayError, PayError> {
+        let kind = kind_of(response.headers());
+        // The next demand stands in the same answer. Without one there is no use in trying again.
+        self.known_demands().remove(name);
+        let met = self.meet(name, target, response.headers());
+        let detail = problem(response).await.detail;
+        match kind.as_str() {
+            "payment-insufficient" => purse.book().denied(reserved),
+            _ => purse.book().give_back(reserved.steps),
+        }
+        let passing = matches!(kind.as_str(), "payment-insufficient" | "invalid-challenge");
+        let why = PayError::Refused { kind, detail };
+        met?;
+        if passing { Ok(why) } else { Err(why) }
+    }
+
+    /// Hands more steps to a response, or ends it; `None` when it is over. `reserved` is given back
+    /// where the server took nothing of it.
+    pub(in crate::http402) async fn manage(
+        &self,
+        paid: &Paid,
+        action: Action,
+        reserved: Reserved,
+    ) -> Result<Option<Receipt>, PayError> {
+        let target = Target::of(Method::HEAD.as_str(), &paid.url);
+        let mut refused = PayError::Demand("it changes all the time".to_owned());
+        for _ in 0..TRIES {
+            let known = self.known(&paid.name);
+            let challenge = &known.as_ref().unwrap_or(&paid.known).challenge;
+            let handing = (paid.session, reserved.steps);
+            let (header, tokens) = paid.purse.credential(challenge, action, &target, handing)?;
+            let mut request = Request::new(Method::HEAD, paid.url.clone());
+            request.headers_mut().insert(AUTHORIZATION, header_value(&header)?);
+            let response = self.http.execute(request).await?;
+            match response.status() {
+                StatusCode::OK => {
+                    paid.purse.book().taken(&tokens);
+                    return receipt_of(&response, paid).map(Some);
+                }
+                StatusCode::GONE => {
+                    paid.purse.book().taken(&tokens);
+                    paid.purse.book().give_back(reserved.steps);
+                    return Ok(None);
+                }
+                StatusCode::PAYMENT_REQUIRED => {
+                    let kind = kind_of(response.headers());
+                    let expired = kind == "invalid-challenge";
+                    refused = PayError::Refused { kind, detail: String::new() };
+                    if !expired {
+                        break;
+                    }
+                    self.meet(&paid.name, &target, response.headers())?;
+                }
+                status => {
+                    refused = PayError::Refused { kind: status.to_string(), detail: String::new() };
+                    break;
+                }
+            }
+        }
+        paid.purse.book().give_back(reserved.steps);
+        Err(refused)
+    }
+}
+
+/// The receipt in an answer, if it is for this.
+pub(in crate::http402) fn receipt_of(
+    response: &Response,
+    paid: &Paid,
+) -> Result<Receipt, PayError> {
+    let bad = |why: &str| PayError::Receipt(why.to_owned());
+    let header = response.headers().get(RECEIPT_HEADER).ok_or_else(|| bad("there is none"))?;
+    let text = header.to_str().ok().filter(|text| text.len() <= HEADER_MAX);
+    let json = text.and_then(unbase64).ok_or_else(|| bad("it can't be read"))?;
+    check_receipt(&json, paid)
+}
+
+/// A receipt in JSON, if its payee has signed it and it is for this.
+pub(in crate::http402) fn check_receipt(json: &[u8], paid: &Paid) -> Result<Receipt, PayError> {
+    let bad = |why: &str| PayError::Receipt(why.to_owned());
+    let read = serde_json::from_slice::<Receipt>(json);
+    let receipt = read.map_err(|error| PayError::Receipt(error.to_string()))?;
+    receipt.verify()?;
+    let (body, price) = (&receipt.body, &paid.known.price);
+    let same = (body.payee, body.payer, body.stream) == paid.purse.names()
+        && (body.asset, body.unit) == (price.asset(), price.unit())
+        && body.ledger == paid.known.ledger()
+        && (body.session, body.resource.as_str()) == (paid.session, paid.resource.as_str());
+    if same { Ok(receipt) } else { Err(bad("it is for something else")) }
+}
+
+impl Known {
+    fn ledger(&self) -> settlement::types::LedgerId {
+        let terms = self.challenge.terms();
+        terms.map_or(settlement::types::LedgerId([0; 32]), |terms| terms.details.ledger)
+    }
+}
+
+/// So many steps, as whole units of service.
+pub(in crate::http402) fn whole(steps: u64, each: u64) -> u64 {
+    steps.saturating_sub(steps.checked_rem(each).unwrap_or(0))
+}
+
+fn again(request: &Request) -> Result<Request, PayError> {
+    request.try_clone().ok_or(PayError::Once)
+}
+
+fn header_value(text: &str) -> Result<HeaderValue, PayError> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| PayError::Demand("it can't be echoed in a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn kind_of(headers: &HeaderMap) -> String {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    let mut kinds = values.filter_map(|value| error_in(value.to_str().ok()?));
+    kinds.next().unwrap_or_else(|| "payment-required".to_owned())
+}
+
+async fn problem(mut response: Response) -> Problem {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        if bytes.len().saturating_add(chunk.len()) > PROBLEM_MAX {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}

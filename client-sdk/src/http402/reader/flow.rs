@@ -1,0 +1,172 @@
+//! A response that is paid for as it is read.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::Response;
+
+use crate::http402::client::{ClientInner, Paid, whole};
+use crate::http402::credential::Action;
+use crate::http402::error::PayError;
+use crate::http402::purse::Reserved;
+use crate::http402::receipt::Receipt;
+
+/// A hand-over on its way.
+type Voucher = Pin<Box<dyn Future<Output = Result<(u64, Option<Receipt>), PayError>> + Send>>;
+
+/// A response that is paid for as it is read.
+pub(super) struct Flow {
+    client: Arc<ClientInner>,
+    pub(super) paid: Arc<Paid>,
+    /// Steps that it was given.
+    assigned: u64,
+    /// Steps' worth that was read.
+    got: u64,
+    voucher: Option<Voucher>,
+    /// No more is handed over.
+    stopped: bool,
+    /// The newest.
+    receipt: Option<Receipt>,
+    /// The server has said that it ends.
+    over: bool,
+    /// The receipt is the last.
+    is_last: bool,
+}
+
+impl Flow {
+    pub(super) fn new(client: Arc<ClientInner>, paid: Paid) -> Flow {
+        let assigned = paid.assigned;
+        Flow {
+            client,
+            paid: Arc::new(paid),
+            assigned,
+            got: 0,
+            voucher: None,
+            stopped: false,
+            receipt: None,
+            over: false,
+            is_last: false,
+        }
+    }
+
+    /// So many steps' worth was read besides.
+    pub(super) fn read_more(&mut self, steps: u64) {
+        self.read_to(self.got.saturating_add(steps));
+    }
+
+    /// No more is handed over.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// The server has ended it, and this is the last receipt.
+    pub(super) fn ended(&mut self, receipt: Receipt) {
+        self.receipt = Some(receipt);
+        (self.over, self.is_last) = (true, true);
+    }
+
+    /// So many steps' worth was read in all.
+    pub(super) fn read_to(&mut self, got: u64) {
+        self.paid.purse.book().serve(got.saturating_sub(self.got));
+        self.got = got;
+    }
+
+    /// Whether all that was paid for is read, and no more is wanted.
+    pub(super) fn is_done(&self) -> bool {
+        self.stopped && self.voucher.is_none() && self.got >= self.assigned
+    }
+
+    /// Hands the next steps over when less than half of a window is ahead.
+    fn hand_over(&mut self) -> Result<(), PayError> {
+        let window = u64::from(self.client.limits.window.min(self.client.ahead()));
+        let ahead = self.assigned.saturating_sub(self.got);
+        if self.stopped || self.over || self.voucher.is_some() || ahead > window / 2 {
+            return Ok(());
+        }
+        let each = u64::from(self.paid.known.price.steps());
+        let lent = self.got.saturating_sub(self.assigned);
+        let wanted = window.saturating_sub(ahead).max(each).saturating_add(lent);
+        let steps = whole(wanted.min(self.paid.purse.book().room()), each);
+        if steps == 0 {
+            // What is there comes first.
+            return if ahead > 0 { Ok(()) } else { self.refuse(each) };
+        }
+        let (client, paid) = (self.client.clone(), self.paid.clone());
+        self.voucher = Some(Box::pin(async move {
+            let reserved = paid.purse.reserve(steps).await?;
+            let receipt = client.manage(&paid, Action::Voucher, reserved).await?;
+            Ok((steps, receipt))
+        }));
+        Ok(())
+    }
+
+    fn refuse(&self, each: u64) -> Result<(), PayError> {
+        let refused = self.paid.purse.book().reserve(each);
+        match refused {
+            Ok(reserved) => self.paid.purse.book().cancel(reserved),
+            Err(stop) => return Err(self.paid.purse.stopped(stop)),
+        }
+        Ok(())
+    }
+
+    /// Waits for the next bytes, and for hand-overs meanwhile.
+    pub(super) async fn chunk(
+        &mut self,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, PayError> {
+        loop {
+            self.hand_over()?;
+            let Some(voucher) = &mut self.voucher else {
+                return Ok(response.chunk().await?);
+            };
+            let handed = tokio::select! {
+                biased;
+                handed = voucher => handed,
+                chunk = response.chunk() => return Ok(chunk?),
+            };
+            self.handed(handed)?;
+        }
+    }
+
+    fn handed(&mut self, handed: Result<(u64, Option<Receipt>), PayError>) -> Result<(), PayError> {
+        self.voucher = None;
+        match handed? {
+            (steps, Some(receipt)) => {
+                self.assigned = self.assigned.saturating_add(steps);
+                self.receipt = Some(receipt);
+            }
+            // The response was over already; they pay for the next.
+            (_, None) => self.over = true,
+        }
+        Ok(())
+    }
+
+    /// Ends it, if the server has not, and returns its last receipt.
+    pub(super) async fn close(mut self) -> Result<Receipt, PayError> {
+        if let Some(voucher) = self.voucher.take() {
+            let handed = voucher.await;
+            self.handed(handed)?;
+        }
+        let closed = if self.is_last {
+            None
+        } else {
+            let nothing = Reserved { steps: 0, fresh: 0 };
+            self.client.manage(&self.paid, Action::Close, nothing).await?
+        };
+        let receipt = closed.or(self.receipt);
+        let receipt = receipt.ok_or_else(|| PayError::Receipt("there is none".to_owned()))?;
+        let credit = self.paid.known.challenge.terms().map_or(0, |terms| terms.details.credit);
+        if receipt.body.steps > self.assigned.saturating_add(credit.into()) {
+            return Err(too_much());
+        }
+        let unused = self.assigned.saturating_sub(receipt.body.steps);
+        self.paid.purse.book().give_back(unused);
+        Ok(receipt)
+    }
+}
+
+pub(super) fn too_much() -> PayError {
+    PayError::Receipt("it claims more than was agreed on".to_owned())
+}

@@ -1,0 +1,126 @@
+//! What a payee says that it was paid, for whoever checks the books later.
+//!
+//! A receipt is signed by the payee over everything in it: which resource, whose steps, how many of
+//! them this response cost so far, and how far the stream was by then. With the lock's anchor and
+//! the newest secret (which the payer has, and the payee shows when it redeems) it says all that an
+//! auditor needs: the chain proves what was paid, the receipt what for. `served` only grows along a
+//! stream, and never beyond `paid` but for the credit that the payee gives; two receipts of one
+//! session that contradict each other are proof against their signer.
+
+use serde::{Deserialize, Serialize};
+use settlement::crypto::{Signable, SigningKey, Tag, VerifyingKey, hash_many};
+use settlement::types::{Amount, AssetId, LedgerId, PublicKey, Signature};
+
+use super::session::{SessionId, stream_hex};
+use super::time::rfc3339;
+use crate::wallet::stream::StreamId;
+
+/// The payment method's name.
+pub const METHOD: &str = "payhub";
+/// The longest target that is written out in a receipt, in bytes.
+const TARGET_MAX: usize = 512;
+/// How much is shown of a longer one.
+const SHOWN_CHARS: usize = 64;
+
+/// What a receipt's signature is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiptBody {
+    /// Which ledger settles it.
+    pub ledger: LedgerId,
+    /// Who was paid, and signs.
+    pub payee: PublicKey,
+    /// Who paid.
+    pub payer: PublicKey,
+    /// With which of its streams.
+    #[serde(with = "stream_hex")]
+    pub stream: StreamId,
+    /// Of which asset.
+    pub asset: AssetId,
+    /// What a step is worth.
+    pub unit: Amount,
+    /// Which response: the payer's fresh randomness.
+    pub session: SessionId,
+    /// What was asked for, as [`resource`] writes it.
+    pub resource: String,
+    /// How many steps this response has cost so far.
+    pub steps: u64,
+    /// How many steps all responses to this stream have cost since the payee's process started.
+    pub served: u64,
+    /// How many steps of the stream the payee holds.
+    pub paid: u64,
+    /// The payee's clock, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+impl Signable for ReceiptBody {
+    const TAG: Tag = Tag::Receipt;
+}
+
+/// See the module. As JSON it has the fields that every `Payment-Receipt` has besides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// [`METHOD`].
+    pub method: String,
+    /// The session, once more.
+    pub reference: String,
+    /// `success`.
+    pub status: String,
+    /// The time, as RFC 3339 writes it.
+    pub timestamp: String,
+    /// What is signed.
+    #[serde(flatten)]
+    pub body: ReceiptBody,
+    /// The payee's signature over it.
+    pub signature: Signature,
+}
+
+/// The receipt is not the payee's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the receipt is not signed by the payee that it names")]
+pub struct BadReceipt;
+
+impl Receipt {
+    /// The receipt that says this, signed by `key`.
+    pub fn sign(body: ReceiptBody, key: &SigningKey) -> Receipt {
+        let signature = key.sign(&body.digest());
+        Receipt {
+            method: METHOD.to_owned(),
+            reference: body.session.to_string(),
+            status: "success".to_owned(),
+            timestamp: rfc3339(body.time_ms),
+            body,
+            signature,
+        }
+    }
+
+    /// Checks that the payee has signed it. What stands beside the signed part has to say the same.
+    ///
+    /// # Errors
+    /// [`BadReceipt`].
+    pub fn verify(&self) -> Result<(), BadReceipt> {
+        let Receipt { body, signature, .. } = self;
+        let said = (self.method.as_str(), self.status.as_str(), self.reference.as_str());
+        let same = said == (METHOD, "success", body.session.to_string().as_str())
+            && self.timestamp == rfc3339(body.time_ms);
+        let key = VerifyingKey::parse(&body.payee).map_err(|_| BadReceipt)?;
+        key.verify(&body.digest(), signature).map_err(|_| BadReceipt)?;
+        if same { Ok(()) } else { Err(BadReceipt) }
+    }
+
+    /// What this response has cost so far, in base units.
+    pub fn amount(&self) -> Amount {
+        Amount(self.body.unit.0.saturating_mul(self.body.steps))
+    }
+}
+
+/// A resource as receipts name it: method, realm and target. Of a target that is longer than 512
+/// bytes it has the beginning and a hash of the whole.
+pub fn resource(method: &str, realm: &str, target: &str) -> String {
+    if target.len() <= TARGET_MAX {
+        return format!("{method} {realm}{target}");
+    }
+    let shown: String = target.chars().take(SHOWN_CHARS).collect();
+    let whole = hash_many(Tag::Receipt, &[target.as_bytes()]);
+    format!("{method} {realm}{shown}~{whole}")
+}

@@ -1,0 +1,274 @@
+//! The payee's till: takes steps, and knows what each stream's were spent on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use settlement::types::{Amount, PublicKey};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::account::Account;
+use super::challenge::{Challenge, Details, Terms, unit_of};
+use super::credential::PaymentKey;
+use super::denial::{Denial, Kind};
+use super::layer::ChargeLayer;
+use super::price::{BadPrice, Price};
+use super::receipt::{Receipt, ReceiptBody};
+use super::session::SessionId;
+use crate::client::{ClientError, WalletHandle, clock_ms, fresh};
+use crate::wallet::Way;
+use crate::wallet::stream::{StreamId, StreamKey, StreamView};
+
+/// Streams whose spending is kept in mind before idle ones are forgotten.
+const ACCOUNTS_MAX: usize = 4_096;
+
+/// How a server charges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TillOptions {
+    /// How many steps of a stream are served beyond what is held. Lent anew after a restart.
+    pub credit: u32,
+    /// How long a response waits for its next steps before it ends.
+    pub patience: Duration,
+    /// How long a demand can be answered.
+    pub challenge_life: Duration,
+}
+
+impl Default for TillOptions {
+    /// No credit, a minute of patience, five for a demand.
+    fn default() -> TillOptions {
+        TillOptions {
+            credit: 0,
+            patience: Duration::from_secs(60),
+            challenge_life: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Who pays for a request: in its extensions, for handlers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Who.
+    pub payer: PublicKey,
+    /// With which of its streams.
+    pub stream: StreamId,
+    /// Names the response.
+    pub session: SessionId,
+}
+
+/// What a stream has brought, in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// Which.
+    pub key: StreamKey,
+    /// What a step is worth.
+    pub unit: Amount,
+    /// What all responses have cost since the till was made.
+    pub served: u64,
+    /// What the payee holds.
+    pub paid: u64,
+}
+
+/// Charges for what services answer, with one wallet. Clones are the same till; all services whose
+/// payers may use one stream for them have to share it.
+#[derive(Clone)]
+pub struct Till {
+    pub(super) inner: Arc<TillInner>,
+}
+
+pub(super) struct TillInner {
+    pub(super) wallet: WalletHandle,
+    pub(super) realm: String,
+    pub(super) options: TillOptions,
+    secret: [u8; 32],
+    accounts: Mutex<HashMap<StreamKey, Arc<Stand>>>,
+    /// Held while an account is made: it begins with what is held then.
+    opening: AsyncMutex<()>,
+}
+
+/// A stream's account, and what else is needed to take its steps.
+pub(super) struct Stand {
+    pub(super) opened: StreamView,
+    pub(super) key: PaymentKey,
+    account: Mutex<Account>,
+    last_ms: Mutex<u64>,
+}
+
+impl Stand {
+    pub(super) fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self, now_ms: u64) {
+        *self.last_ms.lock().unwrap_or_else(PoisonError::into_inner) = now_ms;
+    }
+
+    fn is_idle_since(&self, ms: u64) -> bool {
+        self.account().is_idle()
+            && *self.last_ms.lock().unwrap_or_else(PoisonError::into_inner) <= ms
+    }
+}
+
+impl Till {
+    /// A till of this wallet, whose server clients know under the authority `realm`: host and, unless
+    /// it is the scheme's own, port, such as `api.example` or `127.0.0.1:8080`.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(wallet: WalletHandle, realm: impl Into<String>) -> Result<Till, ClientError> {
+        Till::with(wallet, realm, TillOptions::default())
+    }
+
+    /// The same with everything said.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn with(
+        wallet: WalletHandle,
+        realm: impl Into<String>,
+        options: TillOptions,
+    ) -> Result<Till, ClientError> {
+        let (realm, secret) = (realm.into().to_ascii_lowercase(), fresh()?);
+        let (accounts, opening) = Default::default();
+        let inner = TillInner { wallet, realm, options, secret, accounts, opening };
+        Ok(Till { inner: Arc::new(inner) })
+    }
+
+    /// A layer that charges this for the responses of whatever it wraps. To be put around a whole
+    /// `axum::Router` (`Router::layer`), outside of what compresses bodies or takes a part of the
+    /// path away.
+    ///
+    /// # Errors
+    /// [`BadPrice::Asset`] for an asset that the ledger does not have.
+    pub fn charge(&self, price: Price) -> Result<ChargeLayer, BadPrice> {
+        let request = self.inner.terms(&price).ok_or(BadPrice::Asset)?.to_text();
+        Ok(ChargeLayer::new(self.clone(), price, request))
+    }
+
+    /// What each stream has brought since this till was made.
+    pub fn charged(&self) -> Vec<Charged> {
+        let accounts = self.inner.accounts();
+        let charged = accounts.iter().map(|(key, stand)| {
+            let (served, paid) = stand.account().totals();
+            Charged { key: *key, unit: stand.opened.unit, served, paid }
+        });
+        charged.collect()
+    }
+}
+
+impl TillInner {
+    fn accounts(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<Stand>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn terms(&self, price: &Price) -> Option<Terms> {
+        let (unit_type, bytes) = unit_of(price.per());
+        let details = Details {
+            asset: price.asset(),
+            bytes,
+            credit: self.options.credit,
+            hub: self.wallet.hub_key(),
+            ledger: self.wallet.ledger_id(),
+            steps: price.steps(),
+            unit: price.unit(),
+        };
+        Some(Terms {
+            amount: price.amount(),
+            currency: self.wallet.asset_code(price.asset())?.to_owned(),
+            details,
+            recipient: self.wallet.public_key(),
+            unit_type: unit_type.to_owned(),
+        })
+    }
+
+    pub(super) fn life_ms(&self) -> u64 {
+        u64::try_from(self.options.challenge_life.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A fresh demand.
+    pub(super) fn demand(&self, request: &str) -> Challenge {
+        let expires_ms = clock_ms().saturating_add(self.life_ms());
+        Challenge::issue(&self.secret, &self.realm, request, expires_ms)
+    }
+
+    pub(super) fn made(&self, challenge: &Challenge, request: &str, now_ms: u64) -> bool {
+        challenge.holds(&self.secret, &self.realm, request, now_ms)
+    }
+
+    /// The account of a stream to this wallet, made when it is first needed. Nothing is computed for
+    /// who has no stream.
+    pub(super) async fn stand(&self, key: StreamKey) -> Result<Arc<Stand>, Denial> {
+        let now_ms = clock_ms();
+        if let Some(stand) = self.known(&key, now_ms) {
+            return Ok(stand);
+        }
+        let _turn = self.opening.lock().await;
+        if let Some(stand) = self.known(&key, now_ms) {
+            return Ok(stand);
+        }
+        let view = self.wallet.look(move |wallet| wallet.stream(&key)).await;
+        let view = view.map_err(|error| Denial::new(Kind::Busy, error.to_string()))?;
+        let view = view.filter(|view| !view.has_ended()).ok_or_else(unknown_stream)?;
+        let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
+        let payment_key = PaymentKey::of_payee(mine, &key.peer, &ledger);
+        let payment_key = payment_key.map_err(|_| unknown_stream())?;
+        let stand = Arc::new(Stand {
+            account: Mutex::new(Account::new(view.paid, self.options.credit.into())),
+            opened: view,
+            key: payment_key,
+            last_ms: Mutex::new(now_ms),
+        });
+        self.keep(key, stand.clone(), now_ms)?;
+        Ok(stand)
+    }
+
+    fn known(&self, key: &StreamKey, now_ms: u64) -> Option<Arc<Stand>> {
+        let stand = self.accounts().get(key).cloned()?;
+        stand.touch(now_ms);
+        Some(stand)
+    }
+
+    /// An account is forgotten only when no demand is good any more that a credential of its could
+    /// have answered: else that credential could be taken again.
+    fn keep(&self, key: StreamKey, stand: Arc<Stand>, now_ms: u64) -> Result<(), Denial> {
+        let mut accounts = self.accounts();
+        if accounts.len() >= ACCOUNTS_MAX {
+            let long_ago = now_ms.saturating_sub(self.life_ms().saturating_mul(2));
+            accounts.retain(|_, stand| !stand.is_idle_since(long_ago));
+        }
+        if accounts.len() >= ACCOUNTS_MAX {
+            return Err(Denial::new(Kind::Busy, "too many streams pay at the moment"));
+        }
+        accounts.insert(key, stand);
+        Ok(())
+    }
+
+    /// How a response stands, signed; `None` for one that is unknown or long over.
+    pub(super) fn receipt(&self, stand: &Stand, session: SessionId) -> Option<Receipt> {
+        let figures = stand.account().figures(session)?;
+        let StreamView { key, asset, unit, .. } = stand.opened;
+        let body = ReceiptBody {
+            ledger: self.wallet.ledger_id(),
+            payee: self.wallet.public_key(),
+            payer: key.peer,
+            stream: key.stream,
+            asset,
+            unit,
+            session,
+            resource: figures.resource.to_string(),
+            steps: figures.used,
+            served: figures.served,
+            paid: figures.paid,
+            time_ms: clock_ms(),
+        };
+        Some(Receipt::sign(body, self.wallet.signing_key()))
+    }
+}
+
+/// The stream that a credential names.
+pub(super) fn incoming(payer: PublicKey, stream: StreamId) -> StreamKey {
+    StreamKey { way: Way::In, peer: payer, stream }
+}
+
+fn unknown_stream() -> Denial {
+    Denial::new(Kind::Verification, "the payee has no such stream, or it has ended")
+}
