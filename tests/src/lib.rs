@@ -12,6 +12,7 @@ pub mod load;
 pub mod long_ledger;
 pub mod named;
 pub mod process;
+pub mod shop;
 pub mod slow_disk;
 pub mod theorems;
 pub mod tower_load;

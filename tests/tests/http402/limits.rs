@@ -1,0 +1,137 @@
+//! A client's limits, against servers that ask for too much or take and do not give.
+
+use axum::Router;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use client_sdk::http402::{
+    Challenge, Details, INTENT, Limits, METHOD, PayError, PayingClient, Terms,
+};
+use reqwest::Url;
+use settlement::types::{Amount, LedgerId, PublicKey};
+use tests::shop::UNIT;
+use tokio::net::TcpListener;
+
+use super::stage::{ASSET, Member, Shop, Stage, key, limits};
+
+/// Never today.
+const LATER: &str = "2999-01-01T00:00:00Z";
+
+/// A server that makes this demand, whatever it is shown, and says that that was not enough.
+async fn greedy(
+    stage: &Stage,
+    payee: PublicKey,
+    change: impl Fn(&mut Terms, &mut Challenge),
+) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let realm = listener.local_addr().unwrap().to_string();
+    let ledger: LedgerId = tokio::task::block_in_place(|| stage.hub.info().ledger);
+    let (asset, unit, hub) = (ASSET, UNIT, stage.hub.key);
+    let details = Details { asset, bytes: None, credit: 0, hub, ledger, steps: 3, unit };
+    let mut terms = Terms {
+        amount: Amount(UNIT.0 * 3),
+        currency: "EUR".to_owned(),
+        details,
+        recipient: payee,
+        unit_type: "request".to_owned(),
+    };
+    let mut challenge = Challenge {
+        id: "id".to_owned(),
+        realm: realm.clone(),
+        method: METHOD.to_owned(),
+        intent: INTENT.to_owned(),
+        request: String::new(),
+        expires: LATER.to_owned(),
+    };
+    change(&mut terms, &mut challenge);
+    use base64::Engine;
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    challenge.request = engine.encode(serde_json::to_vec(&terms).unwrap());
+    let demand = format!("{}, error=\"payment-insufficient\"", challenge.to_header());
+    let demand = HeaderValue::from_str(&demand).unwrap();
+    let answer = move || {
+        let demand = demand.clone();
+        async move { (StatusCode::PAYMENT_REQUIRED, [(WWW_AUTHENTICATE, demand)]).into_response() }
+    };
+    let routes = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    format!("http://{realm}/").parse().unwrap()
+}
+
+async fn streams(member: &Member) -> usize {
+    member.wallet.streams().await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demand_that_is_not_to_be_met_opens_no_stream() {
+    let stage = Stage::new();
+    let alice = stage.member(1).await;
+    let payee = key(2).public();
+    type Change = fn(&mut Terms, &mut Challenge);
+    let demands: [(&str, Change); 10] = [
+        ("another server", |_, it| it.realm = "127.0.0.1:1".to_owned()),
+        ("expired", |_, it| it.expires = "2020-01-01T00:00:00Z".to_owned()),
+        ("another ledger", |it, _| it.details.ledger = LedgerId([1; 32])),
+        ("another hub", |it, _| it.details.hub = key(9).public()),
+        ("another asset", |it, _| it.details.asset.0 = 1),
+        ("another payee", |it, _| it.recipient = key(8).public()),
+        ("too dear", |it, _| {
+            it.details.unit = Amount(1_000);
+            it.amount = Amount(3_000);
+        }),
+        ("not what it says", |it, _| it.amount = Amount(1)),
+        ("overflow", |it, _| it.details.unit = Amount(u64::MAX)),
+        ("another method", |_, it| it.method = "card".to_owned()),
+    ];
+    let limits = Limits { payee: Some(payee), ..limits() };
+    for (what, change) in demands {
+        let url = greedy(&stage, payee, change).await;
+        let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
+        let refused = paying.get(url).await;
+        let expected = matches!(refused, Err(PayError::Demand(_) | PayError::TooDear(_)));
+        assert!(expected, "{what}: {refused:?}");
+    }
+    assert_eq!((streams(&alice).await, alice.locked().await), (0, 0));
+}
+
+/// A server that takes steps and never has enough gets what may be ahead, and then no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_and_does_not_serve_gets_no_more_than_what_may_be_ahead() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let url = greedy(&stage, bob.wallet.public_key(), |_, _| {}).await;
+    let paying = alice.paying();
+    let mut stopped = None;
+    for _ in 0..40 {
+        match paying.get(url.clone()).await {
+            Err(PayError::Refused { kind, .. }) => assert_eq!(kind, "payment-insufficient"),
+            Err(error) => {
+                stopped = Some(error);
+                break;
+            }
+            Ok(paid) => panic!("{paid:?}"),
+        }
+    }
+    assert!(matches!(stopped, Some(PayError::Exposure { served: 0, .. })), "{stopped:?}");
+    let purse = paying.purses().await[0];
+    assert!(purse.handed <= 64, "{}", purse.handed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_the_most_that_a_payee_gets() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let shop = Shop::open(&bob).await;
+    let limits = Limits { budget: Amount(10 * UNIT.0), ..limits() };
+    let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
+    for _ in 0..3 {
+        paying.get(shop.url("/answer")).await.unwrap();
+    }
+    let refused = paying.get(shop.url("/answer")).await;
+    assert!(matches!(refused, Err(PayError::TooDear(_))), "{refused:?}");
+    assert_eq!(shop.served_and_paid(), (9, 9));
+    // A stream of it ends; the next one does not begin anew.
+    alice.wallet.end_stream(paying.purses().await[0].key).await.unwrap();
+    let refused = paying.get(shop.url("/answer")).await;
+    assert!(matches!(refused, Err(PayError::TooDear(_))), "{refused:?}");
+}

@@ -1,0 +1,13 @@
+//! A real server, a real client and a real hub: what is served is paid for, and nothing else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by a panic"
+)]
+
+mod killed;
+mod limits;
+mod paying;
+mod stage;
+mod thief;

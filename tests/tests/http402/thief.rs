@@ -1,0 +1,211 @@
+//! Headers that are shown again, elsewhere, or were never good.
+
+use client_sdk::client::OutgoingStream;
+use client_sdk::http402::{
+    Action, Bound, Challenge, Credential, CredentialPayload, Handing, PaymentKey, SessionId,
+};
+use client_sdk::payload::StreamId;
+use client_sdk::relay::StepToken;
+use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use reqwest::{Method, StatusCode};
+use settlement::types::{PublicKey, Secret};
+use tests::shop::UNIT;
+
+use super::stage::{ASSET, Member, Seen, Shop, Stage, key, plain};
+
+async fn show(shop: &Shop, method: &str, target: &str, credential: &str) -> (StatusCode, String) {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let request = plain().request(method, shop.url(target));
+    let answer = request.header(AUTHORIZATION, credential).send().await.unwrap();
+    let header = answer.headers().get(WWW_AUTHENTICATE).map(|it| it.to_str().unwrap().to_owned());
+    let kind = header.as_deref().and_then(|it| it.split("error=\"").nth(1)).unwrap_or_default();
+    (answer.status(), kind.trim_end_matches('"').to_owned())
+}
+
+async fn refused(shop: &Shop, seen: &Seen, kind: &str) {
+    let said = show(shop, &seen.method, &seen.target, &seen.credential).await;
+    assert_eq!(
+        said,
+        (StatusCode::PAYMENT_REQUIRED, kind.to_owned()),
+        "{} {}",
+        seen.method,
+        seen.target
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_shown_again_or_elsewhere_buys_nothing() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (shop, paying) = (Shop::open(&bob).await, alice.paying());
+    paying.get(shop.url("/answer?for=me")).await.unwrap();
+    let mut events = paying.events(shop.url("/words")).await.unwrap();
+    for _ in 0..20 {
+        events.next().await.unwrap().unwrap();
+    }
+    // Steps lie ready for this response, and, from an error, for the next.
+    paying.get(shop.url("/broken")).await.unwrap();
+    let (served, paid) = shop.served_and_paid();
+    assert!(paid > served);
+    let seen = shop.seen.lock().unwrap().clone();
+    assert!(seen.iter().any(|seen| seen.method == "HEAD") && seen.len() >= 4, "{seen:?}");
+    for one in &seen {
+        refused(&shop, one, "invalid-challenge").await;
+    }
+    let answer = seen.iter().find(|seen| seen.target.starts_with("/answer")).unwrap().clone();
+    let others = [("GET", "/answer"), ("GET", "/answer?for=you"), ("POST", "/answer?for=me")];
+    for (method, target) in others.into_iter().chain([("GET", "/broken?for=me")]) {
+        let other = Seen { method: method.to_owned(), target: target.to_owned(), ..answer.clone() };
+        refused(&shop, &other, "verification-failed").await;
+    }
+    // At another price, in another shop, and in a shop of the same wallet that has started again.
+    let words = Seen { target: "/words".to_owned(), ..answer.clone() };
+    refused(&shop, &words, "invalid-challenge").await;
+    let carol = stage.member(3).await;
+    for payee in [&carol, &bob] {
+        refused(&Shop::open(payee).await, &answer, "invalid-challenge").await;
+    }
+    assert_eq!(shop.served_and_paid().1, paid, "nobody paid for that");
+    // Whoever really pays is served as before.
+    for _ in 0..20 {
+        events.next().await.unwrap().unwrap();
+    }
+    events.finish().await.unwrap();
+    paying.get(shop.url("/answer")).await.unwrap();
+    let (served, paid) = shop.served_and_paid();
+    let purse = paying.purses().await[0];
+    assert!(served <= paid && paid == purse.handed, "{served} {paid} {purse:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn junk_is_refused() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (shop, paying) = (Shop::open(&bob).await, alice.paying());
+    paying.get(shop.url("/answer")).await.unwrap();
+    let good = shop.seen.lock().unwrap()[0].credential.clone();
+    let long = format!("Payment {}", "A".repeat(30_000));
+    let cut = &good[..good.len() - 10];
+    for junk in ["Payment", "Payment e30", "Payment %%%", "payment AAAA", cut, &long] {
+        let (status, kind) = show(&shop, "GET", "/answer", junk).await;
+        assert_eq!((status, kind.as_str()), (StatusCode::PAYMENT_REQUIRED, "malformed-credential"));
+    }
+    for other in ["Bearer x", "Basic eDp5"] {
+        let (status, kind) = show(&shop, "GET", "/answer", other).await;
+        assert_eq!((status, kind.as_str()), (StatusCode::PAYMENT_REQUIRED, "payment-required"));
+    }
+    assert_eq!(shop.served_and_paid(), (3, 3));
+}
+
+/// A payer that makes its own headers.
+struct Forger<'a> {
+    shop: &'a Shop,
+    payer: u8,
+    payee: PublicKey,
+    ledger: settlement::types::LedgerId,
+    challenge: Challenge,
+}
+
+struct Forged {
+    stream: StreamId,
+    payer: PublicKey,
+    tokens: Vec<StepToken>,
+    steps: u32,
+    nonce: u8,
+    session: u8,
+}
+
+impl<'a> Forger<'a> {
+    async fn at(stage: &Stage, shop: &'a Shop, payee: &Member) -> Forger<'a> {
+        let answer = plain().get(shop.url("/answer")).send().await.unwrap();
+        let header = answer.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+        let challenge = Challenge::from_header(&header).unwrap();
+        let ledger = tokio::task::block_in_place(|| stage.hub.info().ledger);
+        Forger { shop, payer: 1, payee: payee.wallet.public_key(), ledger, challenge }
+    }
+
+    async fn show(&self, forged: &Forged) -> String {
+        let key = PaymentKey::of_payer(&key(self.payer), &self.payee, &self.ledger).unwrap();
+        let Forged { stream, payer, steps, .. } = *forged;
+        let handing = Handing {
+            session: SessionId([forged.session; 16]),
+            steps,
+            tokens: forged.tokens.clone(),
+        };
+        let bound = Bound {
+            challenge: &self.challenge.id,
+            action: Action::Open,
+            method: "GET",
+            realm: &self.challenge.realm,
+            target: "/answer",
+            payer,
+            stream,
+        };
+        let sealed = key.seal(&handing, &bound, [forged.nonce; 24]);
+        use base64::Engine;
+        let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed);
+        let payload = CredentialPayload { action: Action::Open, payer, stream, sealed };
+        let credential = Credential { challenge: self.challenge.clone(), payload };
+        let (status, kind) = show(self.shop, "GET", "/answer", &credential.to_header()).await;
+        if status.is_success() { "served".to_owned() } else { kind }
+    }
+}
+
+async fn stream_to(alice: &Member, payee: &Member) -> (OutgoingStream, StreamId) {
+    let payee = payee.wallet.public_key();
+    let stream = alice.wallet.open_stream(payee, ASSET, UNIT, 100, 1_500).await.unwrap();
+    let id = stream.key().stream;
+    (stream, id)
+}
+
+/// Whatever a payer writes into its own headers: what it is served is paid for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_that_forges_its_own_headers_is_served_what_it_pays_for() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let carol = stage.member(3).await;
+    let shop = Shop::open(&bob).await;
+    let forger = Forger::at(&stage, &shop, &bob).await;
+    let (to_bob, bobs) = stream_to(&alice, &bob).await;
+    let (other_to_bob, others) = stream_to(&alice, &bob).await;
+    let (to_carol, carols) = stream_to(&alice, &carol).await;
+    let steps = |tokens: Vec<StepToken>| tokens[0];
+    let good = steps(to_bob.advance(4).await.unwrap());
+    let other = steps(other_to_bob.advance(50).await.unwrap());
+    let carols_step = steps(to_carol.advance(50).await.unwrap());
+    let payer = key(1).public();
+    let forged = |stream, tokens: &[StepToken], steps, nonce| Forged {
+        stream,
+        payer,
+        tokens: tokens.to_vec(),
+        steps,
+        nonce,
+        session: nonce,
+    };
+    let wrong = StepToken { secret: Secret([7; 32]), steps: 9, ..good };
+    let far = StepToken { steps: 99, ..good };
+    let stranger = Forged { payer: key(3).public(), ..forged(bobs, &[good], 3, 10) };
+    let same_session = Forged { session: 3, ..forged(bobs, &[], 0, 12) };
+    // What is shown in this order, and what comes of it.
+    let table = [
+        ("nothing", forged(bobs, &[], 0, 1), "payment-insufficient"),
+        ("steps that it does not hand over", forged(bobs, &[], 3, 2), "payment-insufficient"),
+        ("what is good", forged(bobs, &[good], 3, 3), "served"),
+        ("the same again", forged(bobs, &[good], 3, 3), "invalid-challenge"),
+        ("the same step once more", forged(bobs, &[good], 3, 4), "payment-insufficient"),
+        ("a step to somebody else", forged(bobs, &[carols_step], 3, 5), "verification-failed"),
+        ("a stream to somebody else", forged(carols, &[carols_step], 3, 6), "verification-failed"),
+        ("a step of another stream", forged(bobs, &[other], 3, 7), "verification-failed"),
+        ("a secret that is none", forged(bobs, &[wrong], 3, 8), "verification-failed"),
+        ("a step that is not so far", forged(bobs, &[far], 3, 9), "verification-failed"),
+        ("in another's name", stranger, "verification-failed"),
+        ("more than all", forged(bobs, &[good], u32::MAX, 11), "payment-insufficient"),
+        ("a response that was", same_session, "invalid-challenge"),
+        ("with another stream", forged(others, &[other], 50, 13), "served"),
+        ("what was not used of it", forged(others, &[], 47, 14), "served"),
+    ];
+    for (what, forged, expected) in &table {
+        assert_eq!(&forger.show(forged).await, expected, "{what}");
+    }
+    assert_eq!(shop.served_and_paid(), (9, 54));
+}
