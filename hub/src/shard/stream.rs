@@ -93,8 +93,10 @@ impl Shard {
         if !std::mem::replace(&mut slot.rippling, false) {
             return;
         }
-        let streaming = slot.pairs.keys().filter(|own| slot.is_streaming(**own));
-        cx.out.passes.extend(streaming.filter_map(|own| slot.redeemed(id, *own)));
+        // Also what an update has settled since, so that nothing of it is known any more.
+        let redeemed = slot.pairs.keys().filter_map(|own| slot.redeemed(id, *own));
+        let parts = |pass: &Pass| matches!(pass, Pass::Streamed { left, .. } if *left > 0);
+        cx.out.passes.extend(redeemed.filter(parts));
     }
 
     /// Before anything else is said of an own lock: what is known of it.

@@ -135,6 +135,21 @@ fn a_redemption_is_one_record_and_payers_hear_of_the_newest_with_the_tick() {
     assert_eq!(world.hub_net(), i128::from(20 * FEE));
 }
 
+/// An update that adds another payment's lock settles what is known. The payer hears of it all the same.
+#[test]
+fn payers_hear_of_what_was_settled_before_the_tick() {
+    let mut world = World::new(3);
+    streaming_in(&mut world);
+    redeem(&mut world, 10);
+    let op = world.pay_op(1, 50, Anchor([9; 32]));
+    world.add(2, op);
+    world.run();
+    assert_eq!(world.channel(1).outgoing().accepted.lock(1).unwrap().steps, STEPS - 10);
+    assert_eq!(known_in(&world), 0);
+    tick(&mut world);
+    assert_eq!(known_in(&world), 10);
+}
+
 /// The last step ends the lock, so its payer hears of it at once.
 #[test]
 fn the_last_step_is_passed_at_once() {
