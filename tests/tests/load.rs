@@ -65,26 +65,73 @@ fn in_a_mixed_load_channels_close_and_open_and_payments_fail_as_they_are_meant_t
     let share = report.payments_failed as f64 / report.payments_completed as f64;
     assert!((0.03..0.09).contains(&share), "{}", report.text());
     assert_eq!(report.payments_not_as_meant, 0, "{}", report.text());
+    // Each wallet is paid a stream, which ends and begins anew with its channels.
+    assert!(report.streams == 40 && report.stream_locks > 40, "{}", report.text());
+    assert!(report.redemptions > 40 && report.steps_per_second > 100.0, "{}", report.text());
     assert!(report.is_good(), "{}", report.text());
+}
+
+#[test]
+fn streams_are_redeemed_over_one_lock_after_the_other_and_nothing_of_them_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = [
+        "--profile=stream",
+        "--wallets=30",
+        "--connections=4",
+        "--generator-threads=2",
+        "--steps-per-lock=300",
+        "--seconds=2",
+        "--warm-up=1",
+    ];
+    let hub = Path::new(env!("CARGO_BIN_EXE_test-hub"));
+    let report = run_as(&flags, hub, dir.path());
+    assert!(report.stream_locks > 60 && report.redemptions > 60, "{}", report.text());
+    // The last of a lock's 300 steps are fewer than a hundred for none of its redemptions.
+    let steps = report.steps_per_second / report.redemptions_per_second;
+    assert!((99.0..=100.0).contains(&steps), "{}", report.text());
+    assert!(report.hub_cpu_us_per_payment > 0.0, "{}", report.text());
+    assert!(report.redemption_latency_ms.p50 > 0.0 && report.is_good(), "{}", report.text());
+    // A lock that was under way when the hub was killed may find that its payee is not back yet.
+    let mut failures = report.failures.iter();
+    assert!(failures.all(|(why, _)| why.starts_with("after the restart")), "{}", report.text());
+}
+
+/// A hub that forgets redemptions, which their payees could show it again.
+#[test]
+fn a_hub_that_forgets_redemptions_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = forgetful(dir.path(), 24_000).unwrap();
+    let flags = [
+        "--profile=stream",
+        "--wallets=10",
+        "--connections=2",
+        "--steps-per-redemption=1",
+        // Less than what is forgotten.
+        "--ahead=16",
+        "--seconds=1",
+        "--warm-up=0.6",
+    ];
+    let report = run_as(&flags, &hub, dir.path());
+    assert!(report.lost > 0, "{}", report.text());
 }
 
 /// A hub that forgets the end of what it had made durable is found out.
 #[test]
 fn a_hub_that_forgets_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
-    let hub = forgetful(dir.path()).unwrap();
+    let hub = forgetful(dir.path(), 100_000).unwrap();
     let flags =
         ["--profile=batch", "--wallets=20", "--connections=2", "--seconds=1", "--warm-up=1"];
     let report = run_as(&flags, &hub, dir.path());
     assert!(report.lost > 0 && !report.conserved, "{}", report.text());
 }
 
-/// A hub that loses the last 100 KB of its journal before every start but the first.
-fn forgetful(dir: &Path) -> std::io::Result<PathBuf> {
+/// A hub that loses so many bytes of its journal before every start but the first.
+fn forgetful(dir: &Path, bytes: u32) -> std::io::Result<PathBuf> {
     let (hub, script) = (env!("CARGO_BIN_EXE_test-hub"), dir.join("forgetful"));
     let text = format!(
         "#!/bin/sh\nlast=$(ls {0}/data/hub/journal/*.seg 2>/dev/null | tail -n 1)\n\
-         [ -n \"$last\" ] && truncate -s -100000 \"$last\"\nexec {hub} \"$@\"\n",
+         [ -n \"$last\" ] && truncate -s -{bytes} \"$last\"\nexec {hub} \"$@\"\n",
         dir.display()
     );
     std::fs::write(&script, text)?;

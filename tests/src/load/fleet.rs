@@ -5,8 +5,9 @@ mod hear;
 mod leave;
 mod pending;
 mod pump;
+mod stream;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use super::stats::Stats;
 use leave::Stage;
 pub use leave::{Door, Left};
 use pending::Pending;
+use stream::Stream;
+pub use stream::StreamPace;
 
 /// Batches of the hub's that are remembered: those of the last second or so.
 const BATCHES_REMEMBERED: usize = 4_096;
@@ -83,6 +86,14 @@ pub struct Books {
     pub earned: u64,
     /// How many of them the hub has settled, by its signature.
     pub collected: u64,
+    /// Steps of its stream that the hub told it of.
+    pub steps_told: u64,
+    /// How many of them are settled in what the hub has acknowledged.
+    pub steps_settled: u64,
+    /// Steps that it redeemed of the stream to it.
+    pub steps_shown: u64,
+    /// How many of them the hub has settled, by its signature.
+    pub steps_collected: u64,
 }
 
 /// A wallet with a channel.
@@ -103,7 +114,7 @@ pub struct Wallet {
     /// Payments that are neither completed nor failed.
     pending: Pending,
     /// When payments fell due that are not sent yet, in open loop.
-    due: std::collections::VecDeque<Due>,
+    due: VecDeque<Due>,
     /// Payments to it that are on their way.
     coming: u32,
     /// Whether it is on the list of those to be looked at.
@@ -130,7 +141,7 @@ impl Wallet {
             agreed: false,
             lost: false,
             pending: Pending::default(),
-            due: std::collections::VecDeque::new(),
+            due: VecDeque::new(),
             coming: 0,
             listed: false,
             flush: false,
@@ -189,6 +200,8 @@ pub struct Pace {
     pub mixed: bool,
     /// Whether payments fall due by a schedule.
     pub open_loop: bool,
+    /// How streams go beside.
+    pub streams: StreamPace,
 }
 
 /// The wallets of one thread.
@@ -208,6 +221,11 @@ pub struct Fleet {
     rng: StdRng,
     /// Wallets to look at.
     list: Vec<usize>,
+    /// What the first wallets pay the ones after them.
+    streams: Vec<Stream>,
+    /// Those that may have something to redeem.
+    ready: VecDeque<usize>,
+    next_stream: usize,
     /// Whether new payments are made; else the wallets bring to an end what is pending.
     paying: bool,
     /// Where wallets leave and come back, if they do.
@@ -234,7 +252,7 @@ impl Fleet {
     ) -> Fleet {
         let payees = wallets.iter().map(|wallet| wallet.key.public()).collect();
         let of_channel = wallets.iter().map(|wallet| wallet.channel.id()).zip(0..).collect();
-        Fleet {
+        let mut fleet = Fleet {
             terms,
             pace,
             tip,
@@ -247,6 +265,9 @@ impl Fleet {
             batches: BatchCache::new(BATCHES_REMEMBERED),
             rng,
             list: Vec::new(),
+            streams: Vec::new(),
+            ready: VecDeque::new(),
+            next_stream: 0,
             paying: false,
             door: None,
             leaving: Vec::new(),
@@ -254,7 +275,9 @@ impl Fleet {
             left: Vec::new(),
             gone: HashSet::new(),
             stats: Stats::default(),
-        }
+        };
+        fleet.start_streams();
+        fleet
     }
 
     /// What the wallets know of the hub.
@@ -291,6 +314,7 @@ impl Fleet {
             (wallet.met, wallet.agreed) = (false, false);
             wallet.due.clear();
         }
+        self.part_streams();
     }
 
     /// How many signatures of the hub's were checked: each distinct one.

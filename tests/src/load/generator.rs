@@ -2,6 +2,7 @@
 //! writes all that with one write for each connection.
 
 mod due;
+mod ending;
 mod sign_in;
 
 use std::io::ErrorKind;
@@ -16,17 +17,14 @@ use settlement::wire::Message;
 
 use super::fleet::Fleet;
 use super::socket::{Came, Socket};
-use due::{Leaving, Payments};
+use due::{Leaving, Payments, Redemptions};
+use ending::Ending;
 use sign_in::sign_in;
 
 /// How long a turn waits at most for something to come.
 const TURN: Duration = Duration::from_millis(20);
 /// How often idle wallets are looked at.
 const SWEEP_NS: u64 = 250_000_000;
-/// How long bringing everything to an end may take.
-const ENDING: Duration = Duration::from_secs(60);
-/// The same when state was lost: some payments have no end then.
-const ENDING_LOST: Duration = Duration::from_secs(10);
 
 /// What the threads are to do.
 const PAY: u8 = 0;
@@ -49,6 +47,10 @@ pub struct Live {
     pub checked: AtomicU64,
     /// Payments that fell due and are not sent.
     pub backlog: AtomicU64,
+    /// Redemptions of streams that payers were told of.
+    pub redemptions: AtomicU64,
+    /// Those steps.
+    pub steps: AtomicU64,
 }
 
 /// What the threads share.
@@ -102,6 +104,8 @@ pub struct Pace {
     pub rate: Option<(f64, f64)>,
     /// Its share of the wallets that leave their channel in a second.
     pub leaving: Option<f64>,
+    /// Its share of the redemptions of streams that fall due in a second.
+    pub redemptions: Option<f64>,
     /// Its share of a rate that is set for all threads together.
     pub share: f64,
     /// Payments under one signature.
@@ -200,6 +204,8 @@ impl<'a> Loop<'a> {
         let mut payments =
             pace.rate.map(|(rate, each)| Payments::new(self.shared.now_ns(), rate, each));
         let mut leaving = pace.leaving.map(|rate| Leaving::new(self.shared.now_ns(), rate));
+        let mut redemptions =
+            pace.redemptions.map(|rate| Redemptions::new(self.shared.now_ns(), rate));
         let mut sweep_ns = 0;
         let mut ending: Option<Ending> = None;
         let mut events = Events::with_capacity(self.sockets.len().max(16));
@@ -214,6 +220,9 @@ impl<'a> Loop<'a> {
             }
             if let Some(leaving) = &mut leaving {
                 leaving.fall_due(self.fleet, now_ns);
+            }
+            if let (Some(redemptions), true) = (&mut redemptions, paying) {
+                redemptions.fall_due(self.fleet, now_ns);
             }
             if now_ns.saturating_sub(sweep_ns) >= SWEEP_NS {
                 sweep_ns = now_ns;
@@ -247,6 +256,7 @@ impl<'a> Loop<'a> {
             }
         };
         fleet.come_and_go(sockets, now_ns, &mut said);
+        fleet.flow(sockets, now_ns, &mut said);
         fleet.pump(sockets, now_ns, &mut said);
         while let Some(at) = self.to_write.pop() {
             self.listed[at] = false;
@@ -334,42 +344,11 @@ impl<'a> Loop<'a> {
         live.failed.store(stats.failed, Relaxed);
         live.backlog.store(self.fleet.backlog() as u64, Relaxed);
         live.unmeant.store(stats.unmeant, Relaxed);
+        live.redemptions.store(stats.redemptions, Relaxed);
+        live.steps.store(stats.steps, Relaxed);
         live.signatures.store(stats.signatures, Relaxed);
         live.updates_heard.store(stats.updates_heard, Relaxed);
         live.checked.store(self.fleet.batches_checked(), Relaxed);
-    }
-}
-
-/// Bringing everything to an end: first what is pending, then all meet the hub once more, and show
-/// each other the same.
-struct Ending {
-    began: Instant,
-    asked: bool,
-}
-
-impl Ending {
-    fn new() -> Ending {
-        Ending { began: Instant::now(), asked: false }
-    }
-
-    fn is_over(&mut self, turning: &mut Loop<'_>) -> Result<bool> {
-        if self.asked && turning.fleet.all_agree() {
-            return Ok(true);
-        }
-        let whole = turning.fleet.stats.lost_state == 0;
-        if self.began.elapsed() > if whole { ENDING } else { ENDING_LOST } {
-            // What is missing is counted in the books.
-            return Ok(true);
-        }
-        if !self.asked && turning.fleet.is_quiet() {
-            self.asked = true;
-            for at in 0..turning.fleet.wallets.len() {
-                let connection = turning.fleet.wallets[at].connection;
-                turning.fleet.meet(at, &mut turning.sockets[connection]);
-                turning.write_later(connection);
-            }
-        }
-        Ok(false)
     }
 }
 

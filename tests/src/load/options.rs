@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
-use settlement::lock::LOCKS_MAX;
+use settlement::channel::HASHES_PER_MESSAGE;
+use settlement::lock::{LOCKS_MAX, STEPS_MAX};
 use settlement::types::Amount;
+
+use super::fleet::StreamPace;
 
 /// The kinds of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,8 +18,10 @@ pub enum Profile {
     /// Many payments per signature.
     Batch,
     /// Single payments, batches of 16 and payments that are meant to fail, 70 : 20 : 5, while
-    /// channels close and open.
+    /// channels close and open and streams are redeemed.
     Mixed,
+    /// Streams alone: each is redeemed as often as the hub takes it.
+    Stream,
 }
 
 impl Profile {
@@ -26,6 +31,7 @@ impl Profile {
             Profile::Spread => "spread",
             Profile::Batch => "batch",
             Profile::Mixed => "mixed",
+            Profile::Stream => "stream",
         }
     }
 }
@@ -65,6 +71,24 @@ pub struct Options {
     /// mixed load.
     #[arg(long, default_value_t = 20.0)]
     pub churn: f64,
+    /// Wallets that pay a stream each, to the one after them [default: all of them in a mixed load
+    /// and in one of streams, at most 1,000; no others have any].
+    #[arg(long)]
+    pub streams: Option<usize>,
+    /// Steps that are redeemed at once [default: 100; in a mixed load 10].
+    #[arg(long)]
+    pub steps_per_redemption: Option<u32>,
+    /// Steps of a stream's lock [default: 2048; in a mixed load 256].
+    #[arg(long)]
+    pub steps_per_lock: Option<u32>,
+    /// Redemptions that fall due in a second over all streams [default: one for each stream in a mixed
+    /// load; without, a stream is redeemed again and again].
+    #[arg(long)]
+    pub redemptions: Option<f64>,
+    /// Redemptions of a stream of which its payer was not told yet, at most [default: those of 1,600
+    /// steps, at most 128].
+    #[arg(long)]
+    pub ahead: Option<u32>,
     /// The hub's threads that check signatures; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     pub verify_workers: usize,
@@ -117,6 +141,28 @@ impl Options {
         (self.profile == Profile::Mixed && self.churn > 0.0).then_some(self.churn)
     }
 
+    /// How all streams together go, if there are any.
+    pub fn streams(&self) -> StreamPace {
+        let mixed = self.profile == Profile::Mixed;
+        let any = mixed || self.profile == Profile::Stream;
+        let streams = if any { self.wallets.min(1_000) } else { 0 };
+        let each = self.steps_per_redemption.unwrap_or(if mixed { 10 } else { 100 });
+        StreamPace {
+            streams: self.streams.filter(|_| any).unwrap_or(streams),
+            steps_per_redemption: each,
+            steps_per_lock: self.steps_per_lock.unwrap_or(if mixed { 256 } else { 2_048 }),
+            ahead: self.ahead.unwrap_or((1_600 / each.max(1)).clamp(2, 128)),
+            open_loop: self.redemptions().is_some(),
+        }
+    }
+
+    /// Redemptions that fall due in a second, if that is said.
+    pub fn redemptions(&self) -> Option<f64> {
+        let mixed = self.profile == Profile::Mixed;
+        let streams = self.streams.unwrap_or(self.wallets.min(1_000));
+        self.redemptions.or(mixed.then_some(streams as f64)).filter(|rate| *rate > 0.0)
+    }
+
     /// What the hub puts into a channel at most. In a mixed load that is less than a wallet has: some
     /// payments are to fail because it is not enough.
     pub fn inbound(&self) -> Amount {
@@ -133,9 +179,10 @@ impl Options {
         if threads == 0 || self.connections < threads || self.wallets < threads.saturating_mul(2) {
             bail!("each of the --generator-threads needs a connection and two wallets");
         }
-        if self.overload && self.profile == Profile::Mixed {
+        if self.overload && matches!(self.profile, Profile::Mixed | Profile::Stream) {
             bail!("--overload goes with --profile spread or batch");
         }
+        self.check_streams()?;
         if self.connections > self.wallets {
             bail!("a connection without a wallet is none: at most {} of them", self.wallets);
         }
@@ -148,8 +195,28 @@ impl Options {
         if self.profile == Profile::Mixed && self.per_signature.is_some() {
             bail!("--profile mixed makes single payments and batches of 16: no --per-signature");
         }
+        if self.profile == Profile::Stream && self.rate.is_some() {
+            bail!("--profile stream makes no payments: --redemptions in place of --rate");
+        }
         if self.seconds < 1.0 || self.warm_up < 0.0 || self.rate.is_some_and(|rate| rate <= 0.0) {
             bail!("--seconds must be 1 or more, --warm-up not negative, --rate more than nothing");
+        }
+        Ok(())
+    }
+
+    fn check_streams(&self) -> Result<()> {
+        let StreamPace { streams, steps_per_redemption, steps_per_lock, ahead, .. } =
+            self.streams();
+        if streams > self.wallets {
+            bail!("a wallet pays one stream: at most {} of them", self.wallets);
+        }
+        if !(2..=STEPS_MAX).contains(&steps_per_lock) {
+            bail!("--steps-per-lock must be 2 to {STEPS_MAX}");
+        }
+        let most = HASHES_PER_MESSAGE;
+        let redeems = (1..=most).contains(&steps_per_redemption);
+        if !redeems || ahead == 0 || ahead.saturating_mul(steps_per_redemption) > most {
+            bail!("--steps-per-redemption times --ahead must be 1 to {most}, what the hub walks");
         }
         Ok(())
     }

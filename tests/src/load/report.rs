@@ -26,6 +26,8 @@ pub struct LatencyMs {
 pub struct Sample {
     /// Payments completed in it.
     pub payments: u64,
+    /// Redemptions of streams that payers were told of in it.
+    pub redemptions: u64,
     /// Their latencies.
     pub latency_ms: LatencyMs,
     /// Resident memory of the hub at its end.
@@ -131,8 +133,22 @@ pub struct Report {
     pub channels_opened: u64,
     /// Completed payments a second.
     pub payments_per_second: f64,
-    /// Steps of streams redeemed a second.
+    /// Streams that were paid.
+    pub streams: usize,
+    /// Steps of them that were redeemed at once.
+    pub steps_per_redemption: u32,
+    /// Locks of streams that were added, since the start.
+    pub stream_locks: u64,
+    /// Redemptions in that time: the payee showed a deeper secret, the hub made it durable and told the
+    /// payer.
+    pub redemptions: u64,
+    /// The same a second.
+    pub redemptions_per_second: f64,
+    /// Steps of streams redeemed so, a second.
     pub steps_per_second: f64,
+    /// From a redemption to what its payer was told, of a sample. The hub tells payers five times a
+    /// second.
+    pub redemption_latency_ms: LatencyMs,
     /// From the lock's sending, or the time it was due in open loop, to the payer's secret.
     pub latency_ms: LatencyMs,
     /// CPU time of the hub's process for a completed payment.
@@ -214,6 +230,11 @@ mod tests {
             "payments_failed",
             "payments_per_second",
             "steps_per_second",
+            "streams",
+            "steps_per_redemption",
+            "redemptions",
+            "redemptions_per_second",
+            "redemption_latency_ms",
             "latency_ms",
             "hub_cpu_us_per_payment",
             "verifications_per_payment",

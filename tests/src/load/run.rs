@@ -20,7 +20,7 @@ use settlement::crypto::VerifyingKey;
 
 use super::chain::{Chain, Tip};
 use super::churn::{Churn, Churning, Counts};
-use super::fleet::{Door, Fleet, Pace, Terms, Wallet};
+use super::fleet::{Door, Fleet, Pace, StreamPace, Terms, Wallet};
 use super::generator::{self, Generator, Shared};
 use super::http::Http;
 use super::hub::Hub;
@@ -130,7 +130,9 @@ impl Run<'_> {
             per_signature: options.per_signature(),
             rounds: options.rounds,
             mixed: options.profile == Profile::Mixed,
-            open_loop: options.rate.is_some(),
+            // A load of streams alone has no payments that could fall due.
+            open_loop: options.rate.is_some() || options.profile == Profile::Stream,
+            streams: options.streams(),
         };
         let threads = options.generator_threads;
         let mut dealt: Vec<Vec<Wallet>> = (0..threads).map(|_| Vec::new()).collect();
@@ -141,11 +143,13 @@ impl Run<'_> {
             of_thread.push(Wallet::new(key, channel, connection));
         }
         let tip: Arc<Tip> = chain.tip();
-        let fleet = |wallets| {
+        let fleet = |(nth, wallets)| {
             let rng = StdRng::from_rng(&mut rand::rng());
+            let streams = share(pace.streams.streams, threads, nth);
+            let pace = Pace { streams: StreamPace { streams, ..pace.streams }, ..pace };
             Fleet::new(terms.clone(), pace, tip.clone(), wallets, rng)
         };
-        Ok(dealt.into_iter().map(fleet).collect())
+        Ok(dealt.into_iter().enumerate().map(fleet).collect())
     }
 
     /// Has channels close and open all along, if that is wanted.
@@ -178,6 +182,7 @@ impl Run<'_> {
                 share: 1.0 / threads as f64,
                 per_signature: each,
                 leaving: options.churn().map(|rate| rate / threads as f64),
+                redemptions: options.redemptions().map(|rate| rate / threads as f64),
                 rate: options.rate.map(|rate| (rate / threads as f64, each)),
             };
             Generator::start(fleet, hub.host(), connections, pace, shared.clone())
@@ -213,12 +218,16 @@ impl Run<'_> {
         let ms = |share| all.latencies.ms(share);
         let report = &mut self.report;
         report.latency_ms = LatencyMs { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) };
+        let ms = |share| all.redemption_latencies.ms(share);
+        report.redemption_latency_ms = LatencyMs { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) };
+        report.stream_locks = all.stream_locks;
         report.failures = all.refusals.into_iter().collect();
         let stayed = ("channels that could not be closed in time".to_owned(), all.stayed);
         report.failures.extend((all.stayed > 0).then_some(stayed));
         for (sample, second) in report.over_time.iter_mut().zip(&all.seconds) {
             let latencies = &second.latencies;
             sample.payments = latencies.count();
+            sample.redemptions = second.redemptions;
             let ms = |share| latencies.ms(share);
             sample.latency_ms = LatencyMs { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) };
         }
@@ -254,6 +263,9 @@ impl Run<'_> {
         report.wallets = options.wallets;
         report.connections = options.connections;
         report.per_signature = options.per_signature();
+        let streams = options.streams();
+        report.streams = streams.streams;
+        report.steps_per_redemption = streams.steps_per_redemption;
         report.fsync_delay_ms = options.fsync_delay_ms;
         report.rate = options.rate;
         report.raw = self.raw.median();

@@ -54,6 +54,8 @@ impl Latencies {
 pub struct Second {
     /// The latencies of the payments completed in it.
     pub latencies: Latencies,
+    /// Redemptions of streams that payers were told of in it.
+    pub redemptions: u64,
 }
 
 /// The measured span, in nanoseconds since the load began. Shared by all threads.
@@ -109,8 +111,17 @@ pub struct Stats {
     pub updates_heard: u64,
     /// Why something was refused or failed, with how many.
     pub refusals: BTreeMap<String, u64>,
-    /// Channels of which the hub or the wallet had lost state when they met.
+    /// Channels of which the hub or the wallet had lost state when they met, and locks of which the
+    /// hub had forgotten redemptions.
     pub lost_state: u64,
+    /// Redemptions of streams that payers were told of.
+    pub redemptions: u64,
+    /// How many steps those were.
+    pub steps: u64,
+    /// Locks of streams that were added.
+    pub stream_locks: u64,
+    /// From a redemption to what its payer was told, within the measured time: of a sample.
+    pub redemption_latencies: Latencies,
     /// Latencies within the measured time.
     pub latencies: Latencies,
     /// The same second by second.
@@ -130,6 +141,10 @@ impl Default for Stats {
             updates_heard: 0,
             refusals: BTreeMap::new(),
             lost_state: 0,
+            redemptions: 0,
+            steps: 0,
+            stream_locks: 0,
+            redemption_latencies: Latencies::new(3),
             latencies: Latencies::new(3),
             seconds: Vec::new(),
         }
@@ -144,6 +159,18 @@ impl Stats {
         let took = now_ns.saturating_sub(since_ns);
         self.latencies.add(took);
         self.at(second).latencies.add(took);
+    }
+
+    /// A payer was told of so many redemptions more, of so many steps; one of them was made at this
+    /// time.
+    pub fn redeemed(&mut self, redemptions: u32, steps: u32, since_ns: Option<u64>, now_ns: u64) {
+        self.redemptions += u64::from(redemptions);
+        self.steps += u64::from(steps);
+        let Some(second) = self.span.second(now_ns) else { return };
+        self.at(second).redemptions += u64::from(redemptions);
+        if let Some(since_ns) = since_ns {
+            self.redemption_latencies.add(now_ns.saturating_sub(since_ns));
+        }
     }
 
     /// A payment failed, with this code, which it may have been meant to.
@@ -163,7 +190,7 @@ impl Stats {
 
     fn at(&mut self, second: usize) -> &mut Second {
         while self.seconds.len() <= second {
-            self.seconds.push(Second { latencies: Latencies::new(2) });
+            self.seconds.push(Second { latencies: Latencies::new(2), redemptions: 0 });
         }
         &mut self.seconds[second]
     }
@@ -178,12 +205,18 @@ impl Stats {
         self.signatures += other.signatures;
         self.updates_heard += other.updates_heard;
         self.lost_state += other.lost_state;
+        self.redemptions += other.redemptions;
+        self.steps += other.steps;
+        self.stream_locks += other.stream_locks;
+        self.redemption_latencies.merge(&other.redemption_latencies);
         self.latencies.merge(&other.latencies);
         for (why, count) in &other.refusals {
             *self.refusals.entry(why.clone()).or_default() += count;
         }
         for (second, theirs) in other.seconds.iter().enumerate() {
-            self.at(second).latencies.merge(&theirs.latencies);
+            let ours = self.at(second);
+            ours.latencies.merge(&theirs.latencies);
+            ours.redemptions += theirs.redemptions;
         }
     }
 }

@@ -127,6 +127,7 @@ impl Fleet {
         socket: &mut Socket,
         now_ns: u64,
     ) -> Result<()> {
+        self.stream_told_again(at, id, secret);
         let step = self.wallets[at].channel.check_reveal(id, secret, &self.now());
         let step = step.map_err(|code| anyhow!("the hub's secret: {code}"))?;
         if let Some(step) = step {
@@ -159,7 +160,10 @@ impl Fleet {
         wallet.agreed = (mine, theirs) == (yours, own);
         wallet.met = true;
         for effect in wallet.channel.to_resend() {
-            self.perform(at, effect, socket, now_ns);
+            // Steps are shown again later: see `show_again`.
+            if !matches!(effect, Effect::SendReveal { id, .. } if self.is_of_stream(at, id)) {
+                self.perform(at, effect, socket, now_ns);
+            }
         }
     }
 
@@ -169,7 +173,7 @@ impl Fleet {
         }
     }
 
-    fn perform(&mut self, at: usize, effect: Effect, socket: &mut Socket, now_ns: u64) {
+    pub(super) fn perform(&mut self, at: usize, effect: Effect, socket: &mut Socket, now_ns: u64) {
         let channel = self.wallets[at].channel.id();
         match effect {
             Effect::SendUpdate => self.sign_and_queue(at, socket),
@@ -179,12 +183,17 @@ impl Fleet {
             }
             Effect::SendFail { id, code } => socket.queue(&Message::Fail { channel, id, code }),
             Effect::Received(change) => self.received(at, channel, &change, socket),
-            Effect::Accepted { changes } => {
-                let settled = changes.iter().filter(|it| matches!(it, Change::Settled { .. }));
-                self.wallets[at].books.settled += settled.count() as u64;
+            Effect::Accepted { changes } => self.accepted(at, &changes),
+            Effect::SecretLearned { id, .. } => {
+                if !self.stream_told(at, id, now_ns) {
+                    self.completed(at, id, now_ns);
+                }
             }
-            Effect::SecretLearned { id, .. } => self.completed(at, id, now_ns),
-            Effect::LockGone { id, code } => self.failed(at, id, code),
+            Effect::LockGone { id, code } => {
+                if !self.stream_gone(at, id, code, now_ns) {
+                    self.failed(at, id, code);
+                }
+            }
             Effect::Refused { .. } | Effect::PhaseChanged => {}
         }
     }
@@ -195,9 +204,15 @@ impl Fleet {
 
     fn received(&mut self, at: usize, channel: ChannelId, change: &Change, socket: &mut Socket) {
         match change {
+            Change::Added { lock, .. } if self.stream_added(at, lock) => {}
             Change::Added { lock, .. } => self.answer_lock(at, channel, lock.id, socket),
-            Change::Settled { .. } => self.wallets[at].books.collected += 1,
-            Change::Paid { .. } | Change::Dropped { .. } => {}
+            Change::Settled { id, steps, .. } => {
+                if !self.stream_collected(at, *id, *steps) {
+                    self.wallets[at].books.collected += 1;
+                }
+            }
+            Change::Dropped { id } => self.stream_dropped(at, *id),
+            Change::Paid { .. } => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the wallets say of their own accord: their next updates.
 
 use rand::{Rng, RngExt};
-use settlement::channel::{Effect, NewOp, Now, Step};
+use settlement::channel::{Effect, NewOp, Now, Proposal, Step};
 use settlement::crypto::{Signed, chain_step};
 use settlement::lock::LOCKS_MAX;
 use settlement::reject::Code;
@@ -49,6 +49,9 @@ impl Fleet {
         if !wallet.met || channel.outgoing().in_flight.is_some() || channel.usable().is_err() {
             return false;
         }
+        if self.waits_to_be_told(at) {
+            return false;
+        }
         self.fill(at, now_ns);
         let wallet = &self.wallets[at];
         let channel = &wallet.channel;
@@ -56,11 +59,13 @@ impl Fleet {
         let now = Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag };
         let flush = wallet.flush || !self.paying || wallet.stage != Stage::Pays;
         let due = || flush && channel.has_due_changes(&now);
-        if count == 0 && !channel.owes_plain_update() && !due() {
+        let lock = self.needs_lock(at, now_ns);
+        if count == 0 && !lock && !channel.owes_plain_update() && !due() {
             return false;
         }
         let wanted: Vec<Wanted> = (0..count).map(|nth| self.want(at, nth)).collect();
-        self.make(at, wanted, socket, now_ns)
+        let lock = if lock { self.lock_ops(at) } else { Vec::new() };
+        self.make(at, wanted, &lock, socket, now_ns)
     }
 
     /// In closed loop the next payments fall due when the last ones are completed.
@@ -136,13 +141,20 @@ impl Fleet {
         payee
     }
 
-    fn make(&mut self, at: usize, wanted: Vec<Wanted>, socket: &mut Socket, now_ns: u64) -> bool {
+    /// Makes an update of these payments and what adds a stream's lock: all of that, or none of it.
+    fn make(
+        &mut self,
+        at: usize,
+        wanted: Vec<Wanted>,
+        lock: &[NewOp],
+        socket: &mut Socket,
+        now_ns: u64,
+    ) -> bool {
         let (ops, payments): (Vec<NewOp>, Vec<(Payment, Anchor)>) =
             wanted.into_iter().map(|it| (it.op, (it.payment, it.anchor))).unzip();
-        let now = Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag };
+        let proposal = self.propose(at, &ops, lock);
         let wallet = &mut self.wallets[at];
         (wallet.flush, wallet.updated_ns) = (false, now_ns);
-        let proposal = wallet.channel.propose(&ops, &now);
         let (mut later, mut coming) = (Vec::new(), Vec::new());
         for ((payment, anchor), outcome) in payments.into_iter().zip(proposal.outcomes) {
             let due = wallet.due.pop_front();
@@ -168,6 +180,24 @@ impl Fleet {
         let Some(step) = proposal.step else { return false };
         self.send_update(at, &step, socket);
         true
+    }
+
+    fn propose(&mut self, at: usize, ops: &[NewOp], lock: &[NewOp]) -> Proposal {
+        let now = Now { view: self.view, policy: self.terms.policy(), lag: self.terms.lag };
+        let channel = &self.wallets[at].channel;
+        if lock.is_empty() {
+            return channel.propose(ops, &now);
+        }
+        let mut proposal = channel.propose(&[lock, ops].concat(), &now);
+        let outcomes: Vec<Result<u64, Code>> = proposal.outcomes.drain(..lock.len()).collect();
+        match outcomes.into_iter().collect::<Result<Vec<u64>, Code>>() {
+            Ok(ids) => self.lock_is_sent(at, ids.last().copied().unwrap_or_default()),
+            Err(code) => {
+                proposal = channel.propose(ops, &now);
+                self.lock_is_not_sent(code);
+            }
+        }
+        proposal
     }
 
     pub(super) fn send_update(&mut self, at: usize, step: &Step, socket: &mut Socket) {

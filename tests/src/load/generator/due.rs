@@ -49,3 +49,18 @@ impl Leaving {
         }
     }
 }
+
+/// Redemptions of streams, one stream after the other.
+pub(super) struct Redemptions(Schedule);
+
+impl Redemptions {
+    pub(super) fn new(now_ns: u64, rate: f64) -> Redemptions {
+        Redemptions(Schedule::new(now_ns, rate, 1.0))
+    }
+
+    pub(super) fn fall_due(&mut self, fleet: &mut Fleet, now_ns: u64) {
+        while self.0.take(now_ns).is_some() {
+            fleet.redemption_falls_due();
+        }
+    }
+}

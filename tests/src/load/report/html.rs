@@ -46,7 +46,12 @@ impl Report {
     fn charts(&self) -> String {
         let of = |value: fn(&Sample) -> f64| self.over_time.iter().map(value).collect();
         let line = |name, colour, value| Line { name, colour, values: of(value) };
+        let streams = (self.streams > 0).then(|| {
+            let redemptions = line("told", "#1565c0", |it: &Sample| it.redemptions as f64);
+            chart("Redemptions a second", &[redemptions])
+        });
         [
+            streams.unwrap_or_default(),
             chart("Payments a second", &[line("completed", "#1565c0", |it| it.payments as f64)]),
             chart(
                 "Latency, ms",

@@ -23,7 +23,8 @@ impl Report {
 
     /// All figures in the order in which they are read.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let parts = [self.payments(), self.cpu(), self.work(), self.size(), self.rates()];
+        let parts =
+            [self.payments(), self.streams(), self.cpu(), self.work(), self.size(), self.rates()];
         parts.into_iter().flatten().chain(self.end()).collect()
     }
 
@@ -43,6 +44,21 @@ impl Report {
         ];
         rows.extend(self.failures.iter().map(|(why, count)| row(&format!("  {why}"), count)));
         rows
+    }
+
+    fn streams(&self) -> Vec<Row> {
+        if self.streams == 0 {
+            return Vec::new();
+        }
+        let count = |count: f64| format!("{count:.0}");
+        let streams = format!("{} / {}", self.streams, self.steps_per_redemption);
+        vec![
+            row("streams / steps a redemption", streams),
+            row("redemptions a second", count(self.redemptions_per_second)),
+            row("steps a second", count(self.steps_per_second)),
+            row("locks of streams added", self.stream_locks),
+            row("until told p50 / p99 / p99.9, ms", three(&self.redemption_latency_ms)),
+        ]
     }
 
     fn cpu(&self) -> Vec<Row> {

@@ -41,6 +41,8 @@ impl Verdict {
         // A payer that was shown the secret, and a payee that showed it: both are settled now.
         self.lost += books.completed.saturating_sub(books.settled);
         self.lost += books.revealed.saturating_sub(books.collected);
+        self.lost += books.steps_told.saturating_sub(books.steps_settled);
+        self.lost += books.steps_shown.saturating_sub(books.steps_collected);
         let net = |role: Role| held.deposited.of(role).wide() - held.withdrawn.of(role).wide();
         let escrow = net(Role::Wallet) + net(Role::Hub);
         let same = sent.0 == books.paid
@@ -123,6 +125,10 @@ mod tests {
             revealed: 1,
             earned: 12,
             collected: 1,
+            steps_told: 7,
+            steps_settled: 7,
+            steps_shown: 5,
+            steps_collected: 5,
         };
         Account {
             books,
@@ -148,7 +154,12 @@ mod tests {
         let good = verdict(|_| {});
         assert!(good.lost == 0 && good.adds_up(), "{good:?}");
         type Change = fn(&mut Account);
-        let losses: [Change; 2] = [|it| it.books.settled = 1, |it| it.books.collected = 0];
+        let losses: [Change; 4] = [
+            |it| it.books.settled = 1,
+            |it| it.books.collected = 0,
+            |it| it.books.steps_settled = 6,
+            |it| it.books.steps_collected = 4,
+        ];
         for (nth, change) in losses.into_iter().enumerate() {
             assert_eq!(verdict(change).lost, 1, "{nth}");
         }

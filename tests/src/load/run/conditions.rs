@@ -17,9 +17,9 @@ impl Run<'_> {
         } else {
             "in the hub's process, and in its figures"
         };
-        let mixed = options.profile == Profile::Mixed;
         let loop_ = match options.rate {
-            _ if mixed => mix(options),
+            _ if options.profile == Profile::Mixed => mix(options),
+            _ if options.profile == Profile::Stream => "no payments but streams".to_owned(),
             Some(rate) => format!(
                 "open loop: {rate} payments a second fall due in groups of {}, each group at the \
                  next wallet in turn; latency counts from when a payment was due",
@@ -63,12 +63,42 @@ impl Run<'_> {
                 .to_owned(),
         ];
         self.report.conditions = conditions.into();
+        self.report.conditions.extend(streams(options));
         let slow = options.fsync_delay_ms;
         self.report.conditions.extend(slow.map(|ms| {
             format!("a slow disk: each fdatasync of the hub's journal takes {ms} ms more")
         }));
         Ok(())
     }
+}
+
+/// What is said of streams, if there are any.
+fn streams(options: &Options) -> Vec<String> {
+    let streams = options.streams();
+    if streams.streams == 0 {
+        return Vec::new();
+    }
+    let each = streams.steps_per_redemption;
+    let pace = match options.redemptions() {
+        Some(rate) => format!("{rate} redemptions a second fall due, one stream after the other"),
+        None => "a stream is redeemed again and again".to_owned(),
+    };
+    vec![
+        format!(
+            "{} streams, each from a wallet to the next one, of 1 a step; a redemption is of {each} \
+             steps, the last of a lock's {} of what is left; {pace}, while its payer is still to be told \
+             of fewer than {}",
+            streams.streams, streams.steps_per_lock, streams.ahead
+        ),
+        "payer and payee hand steps over within the generator and not by the relay, and the payee \
+         hashes each; nothing is computed ahead: a chain is made when its lock is added, and every \
+         256th value of it kept"
+            .to_owned(),
+        "a redemption counts once the hub has told the payer, which it does five times a second and \
+         after the record of that very redemption is durable; after the restart neither side says \
+         anything again before the hub has shown each payer what it had been told"
+            .to_owned(),
+    ]
 }
 
 fn mix(options: &Options) -> String {

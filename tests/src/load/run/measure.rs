@@ -10,6 +10,7 @@ use super::Run;
 use crate::load::churn::Counts;
 use crate::load::generator::{Generator, Live, Shared, sum};
 use crate::load::hub::Hub;
+use crate::load::options::Profile;
 use crate::load::report::{LatencyMs, Sample};
 use crate::load::stats::Span;
 use crate::load::usage::Usage;
@@ -33,6 +34,8 @@ struct Counted {
     signatures: u64,
     updates_heard: u64,
     checked: u64,
+    redemptions: u64,
+    steps: u64,
 }
 
 impl Moment {
@@ -55,6 +58,8 @@ impl Moment {
                 signatures: of(|live| &live.signatures),
                 updates_heard: of(|live| &live.updates_heard),
                 checked: of(|live| &live.checked),
+                redemptions: of(|live| &live.redemptions),
+                steps: of(|live| &live.steps),
             },
             hub: Usage::of(hub.id())?,
             ledger: hub.ledger_id().map(Usage::of).transpose()?.unwrap_or_default(),
@@ -97,7 +102,11 @@ impl Run<'_> {
 
     fn measured(&mut self, from: &Moment, to: &Moment) {
         let seconds = (to.at_ns - from.at_ns) as f64 / 1e9;
+        let redemptions = to.live.redemptions - from.live.redemptions;
         let completed = to.live.completed - from.live.completed;
+        // In a load of streams alone, a redemption is what a payment is in others.
+        let alone = self.options.profile == Profile::Stream;
+        let completed = if alone { redemptions } else { completed };
         let each = |value: f64| if completed == 0 { 0.0 } else { value / completed as f64 };
         let grown = |name: &str| to.metric(name) - from.metric(name);
         let (hub, own) = (to.hub.since(&from.hub), to.own.since(&from.own));
@@ -110,6 +119,9 @@ impl Run<'_> {
         report.channels_closed = to.closed - from.closed;
         report.channels_opened = to.opened - from.opened;
         report.payments_per_second = completed as f64 / seconds;
+        report.redemptions = redemptions;
+        report.redemptions_per_second = redemptions as f64 / seconds;
+        report.steps_per_second = (to.live.steps - from.live.steps) as f64 / seconds;
         report.hub_cpu_us_per_payment = each(hub.cpu_s * 1e6);
         let threads = hub.threads.iter().map(|(name, s)| (name.clone(), each(s * 1e6)));
         report.hub_cpu_us_by_thread = threads.filter(|(_, us)| *us >= 0.005).collect();
@@ -136,6 +148,7 @@ pub(super) fn sample(hub: &Hub) -> Result<Sample> {
     let queues = metrics.iter().filter(|(name, _)| name.starts_with("hub_shard_queue{"));
     Ok(Sample {
         payments: 0,
+        redemptions: 0,
         latency_ms: LatencyMs::default(),
         hub_rss_bytes: Usage::of(hub.id())?.rss,
         verify_queue: of("hub_verify_queue"),
