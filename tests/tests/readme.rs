@@ -48,6 +48,16 @@ fn the_first_lines_say_what_it_is_and_the_first_commands_are_two() {
     }
 }
 
+/// What it does is held by the example's own tests, which run it.
+#[test]
+fn the_example_is_one_command_of_a_package_that_is_there() {
+    let all = commands(&script("Charge for what a service answers").text);
+    assert_eq!(all, ["cargo run --release -p pay-per-token"]);
+    let manifest = include_str!("../../examples/pay-per-token/Cargo.toml");
+    assert!(manifest.contains("name = \"pay-per-token\""));
+    assert!(README.contains("`--enough 500`"));
+}
+
 #[test]
 fn the_commands_by_hand_do_what_is_written_beside_them() {
     let dir = tempfile::tempdir().unwrap();
