@@ -33,11 +33,11 @@
 //! - **A hub that lost state takes it back from its wallets** (module `lost`), and until a wallet has
 //!   met it again it gives up nothing of what it knew before it started, and signs nothing for the
 //!   ledger. What it may have signed for the ledger and forgotten it waits out.
+//! - **The payers of own locks that were taken back are found by their chains** (module `seek`), to
+//!   whichever steps the two legs of a stream were settled, and are told at once what was paid.
 //!
 //! What is absent: signing and posting what was handed over to be anchored
-//! ([`Moved`]), deciding whether this process holds the hub's lease ([`Own`]), and, for a hub that has lost
-//! state, finding the payer of a stream's lock again where the two legs were settled to different steps:
-//! they have different anchors then, and module `lost` matches by anchor.
+//! ([`Moved`]), and deciding whether this process holds the hub's lease ([`Own`]).
 
 mod agree;
 mod blocks;
@@ -55,6 +55,7 @@ mod own;
 mod recover;
 mod route;
 mod rows;
+mod seek;
 mod slot;
 mod state;
 mod stream;

@@ -16,7 +16,7 @@ use settlement::channel::{Adopted, Adoption, Channel, Step, TakenLock, VerifiedS
 use settlement::crypto::{Signable, Signed, VerifyingKey};
 use settlement::lock::Lock;
 use settlement::reject::Code;
-use settlement::types::{Amount, Anchor, AssetId, ChannelId, Role, Salt};
+use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, Role, Salt};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
@@ -132,13 +132,20 @@ impl Wallet {
         let policy = &self.config.policy;
         let reach = policy.lock_life_max.saturating_add(policy.expiry_delta);
         let stands = |lock: u64| channel.incoming().tally.lock(lock).is_some();
-        let mut settled: Vec<_> = self
+        let lately = |expires: Height| expires.after(reach) >= self.seen.height;
+        let payments = self
             .payments()
             .filter(|payment| (payment.way, payment.state) == (Way::In, PaymentState::Settled))
-            .filter(|payment| payment.expires.after(reach) >= self.seen.height)
-            .filter_map(|payment| Some((payment.lock?, payment.secret?)))
-            .filter(|((of, lock), _)| *of == id && !stands(*lock))
-            .collect();
+            .filter(|payment| lately(payment.expires))
+            .filter_map(|payment| Some((payment.lock?, payment.secret?)));
+        let streams = self
+            .state
+            .streams
+            .all()
+            .filter(|lock| lock.way == Way::In && lately(lock.expiry))
+            .filter_map(|lock| Some((lock.lock?, lock.settled_secret()?)));
+        let mut settled: Vec<_> =
+            payments.chain(streams).filter(|((of, lock), _)| *of == id && !stands(*lock)).collect();
         settled.sort_unstable_by_key(|((_, lock), _)| std::cmp::Reverse(*lock));
         for ((channel, lock), secret) in settled.into_iter().take(RETOLD_MAX) {
             self.say(turn, channel, Message::Reveal { channel, id: lock, secret });

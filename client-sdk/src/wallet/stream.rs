@@ -32,6 +32,7 @@ mod payer;
 mod view;
 
 use serde::{Deserialize, Serialize};
+use settlement::crypto::chain_step;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
 
@@ -134,6 +135,13 @@ impl StreamLock {
         self.settled = steps;
         self.redeemed = self.redeemed.max(steps);
         self.shown = self.shown.max(self.redeemed);
+    }
+
+    /// The secret of the last step that is settled (payee): never of one that the hub has not paid.
+    pub(super) fn settled_secret(&self) -> Option<Secret> {
+        let newest = self.secret.filter(|_| self.settled > 0)?;
+        let beyond = self.shown.checked_sub(self.settled)?;
+        Some(Secret((0..beyond).fold(newest.0, |value, _| chain_step(&value))))
     }
 
     /// Steps that were not handed out yet.

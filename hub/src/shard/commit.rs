@@ -99,11 +99,15 @@ impl Shard {
             }
             Effect::LockGone { id: own, code } => {
                 let pair = slot.pairs.get_mut(own)?;
-                if pair.incoming == NOBODY {
+                // What was paid of it is to be collected, once it is known from whom.
+                if pair.incoming == NOBODY && pair.secret.is_none() {
                     slot.pairs.remove(own);
                     return None;
                 }
                 let code = *pair.gone.get_or_insert(super::outcome::upstream(*code));
+                if pair.incoming == NOBODY {
+                    return None;
+                }
                 let (incoming, outgoing) = (pair.incoming, (id, *own));
                 // An old lock may have been settled by a life of this hub that is forgotten.
                 slot.is_certain().then_some(Pass::Outcome {

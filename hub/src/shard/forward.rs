@@ -195,6 +195,7 @@ impl Shard {
         let clock_ms = self.clock_ms;
         let due = |entry: &mut (u64, ChannelId)| entry.0 <= clock_ms;
         self.pass_ripples(cx);
+        self.search_on(cx);
         while let Some((due_ms, id)) = self.idle.pop_front_if(due) {
             if let Some(slot) = self.slots.get_mut(&id)
                 && slot.due_ms == Some(due_ms)

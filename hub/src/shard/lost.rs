@@ -7,36 +7,34 @@
 //! What it did between two channels it can't know any more: a payer's lock may have been passed on,
 //! and a lock of its own may have been made for somebody. The two are brought together again: each
 //! payer's lock that is held is sought in its payee's channel ([`Pass::Seek`]), and found there by
-//! its anchor among the own locks that belong to nobody. Only a lock that nobody has answered is
-//! found so, and each of them once; so the hub takes no secret from one payment to another that it
-//! knows of. What is never found ends at its expiry.
+//! its chain among the own locks that belong to nobody (module `seek`). Only a lock that nobody has
+//! answered is found so, and each of them once; so the hub takes no secret from one payment to another
+//! that it knows of. What is never found ends at its expiry.
 //!
 //! | the payer's lock | the own lock in the payee's channel | what follows |
 //! | --- | --- | --- |
-//! | held | stands, belongs to nobody | paired; then as ever |
-//! | held | was settled before state was lost | the wallet says the secret again: it is passed on |
+//! | held | stands, belongs to nobody | paired; what was paid of it is passed on, then as ever |
+//! | passed on | stands, and was settled in part that is forgotten | that part is passed on |
+//! | either | was settled before state was lost | the wallet says the secret again: it is passed on |
 //! | held, in a channel of which nothing was lost | none, and nothing was lost there | given up |
 //! | held | none, else | it ends at its expiry |
-//! | none, or answered | stands, belongs to nobody | settled with the payee, or gone at its expiry |
+//! | none, or answered | stands, belongs to nobody | settled with the payee, or gone at its expiry; what was paid is kept, to be collected |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use settlement::channel::{Adopted, Adoption, Answer, TakenLock, VerifiedSnapshot};
-use settlement::crypto::chain_step;
 use settlement::proof::SnapshotRef;
-use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Secret};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
+use super::seek::Trace;
 use super::slot::{NOBODY, Pair, Slot};
 use super::state::Cx;
-use super::{Action, Directory, ME, Pairing, Pass, Record, Seek, Shard};
+use super::{Action, Directory, ME, Pass, Seek, Shard};
 
 /// Channels of which something was shown and the next `Sync` has not come.
 const SHOWN_MAX: usize = 256;
-/// Secrets of locks that are not known any more, for one channel.
-const LOOSE_MAX: usize = 1_024;
 /// Seqs from here on are used after a leap alone.
 const LEAPT: u64 = 1 << 32;
 
@@ -46,9 +44,44 @@ pub(super) struct Lost {
     /// What the wallet said last, to be answered with the leap.
     asked: Option<(SnapshotRef, SnapshotRef)>,
     /// Payers' locks that are sought here.
-    sought: BTreeMap<(ChannelId, u64), Seek>,
-    /// Secrets of own locks that were settled before it was forgotten.
-    loose: BTreeMap<Anchor, Secret>,
+    pub(super) sought: BTreeMap<(ChannelId, u64), Sought>,
+    /// The chains of own locks that stand and belong to nobody.
+    pub(super) traces: BTreeMap<u64, Trace>,
+    /// How far before their ends all these chains are traced to.
+    pub(super) level: u32,
+    /// Secrets of own locks that were settled before it was forgotten, by their first hash.
+    pub(super) loose: BTreeMap<Anchor, Loose>,
+    /// What is to be hashed.
+    pub(super) todo: BTreeSet<Todo>,
+    /// Whether the channel waits for its turn.
+    pub(super) waits: bool,
+}
+
+/// A payer's lock that is sought, with its chain.
+#[derive(Debug)]
+pub(super) struct Sought {
+    pub(super) seek: Seek,
+    pub(super) trace: Trace,
+}
+
+/// A secret of an own lock that is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loose {
+    pub(super) own: u64,
+    pub(super) secret: Secret,
+}
+
+/// Something to be hashed, in the order in which it has to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Todo {
+    /// The chain of an own lock.
+    Own(u64),
+    /// The chain of a payer's lock; then the two are brought together.
+    Seek((ChannelId, u64)),
+    /// The secret of an own lock that belongs to nobody and is over.
+    Over(u64),
+    /// A secret of an own lock that is not known any more.
+    Loose(Anchor),
 }
 
 impl Slot {
@@ -68,35 +101,29 @@ impl Slot {
     pub(super) fn adopted(&mut self, adopted: &Adopted) {
         let Some(own) = &adopted.own else { return };
         let stands = |id: &u64| own.locks.iter().any(|taken| taken.lock.id == *id);
-        self.pairs.retain(|id, pair| pair.incoming != NOBODY || stands(id));
+        self.pairs
+            .retain(|id, pair| pair.incoming != NOBODY || pair.secret.is_some() || stands(id));
         for (_, pair) in self.pairs.iter_mut().filter(|(id, _)| !stands(id)) {
             pair.gone = None;
         }
         for TakenLock { lock, .. } in &own.locks {
             let pair = Pair { incoming: NOBODY, anchor: lock.anchor, secret: None, gone: None };
-            self.pairs.or_insert(lock.id, pair);
+            let Some(pair) = self.pairs.or_insert(lock.id, pair) else { continue };
+            // A part was paid that is forgotten: what is left begins with the secret of it.
+            let standing = self.channel.outgoing().standing.get(&lock.id);
+            let known = standing.and_then(|standing| standing.answer);
+            if pair.anchor != lock.anchor && !matches!(known, Some(Answer::Known { .. })) {
+                pair.secret = Some(Secret(lock.anchor.0));
+            }
+        }
+        if let Some(lost) = &mut self.lost {
+            lost.traces.clear();
         }
     }
 
     /// Whether nothing was ever forgotten about this channel, as far as it shows.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.met && self.channel.outgoing().last_seq < LEAPT
-    }
-
-    /// The own lock that can have been made for a payer's.
-    fn made_for(&self, seek: &Seek, expiry_delta: u64) -> Option<u64> {
-        let fits = |id: &u64| {
-            let standing = self.channel.outgoing().standing.get(id);
-            standing.is_none_or(|standing| {
-                let own = &standing.lock;
-                own.steps == seek.lock.steps
-                    && own.unit <= seek.lock.unit
-                    && own.expiry.after(expiry_delta) <= seek.lock.expiry
-            })
-        };
-        let nobodys = self.pairs.iter().filter(|(_, pair)| pair.incoming == NOBODY);
-        let same = nobodys.filter(|(_, pair)| pair.anchor == seek.lock.anchor);
-        same.map(|(id, _)| *id).find(fits)
     }
 }
 
@@ -233,90 +260,9 @@ impl Shard {
                 cx.out.passes.push(Pass::Seek(Box::new(seek)));
             }
         }
-        let sought = slot.lost.as_ref().map(|lost| lost.sought.values().copied().collect());
+        let lost = slot.lost.as_ref();
+        let sought = lost.map(|lost| lost.sought.values().map(|sought| sought.seek).collect());
         for seek in sought.unwrap_or_else(Vec::new) {
-            self.on_seek(seek, cx);
-        }
-    }
-
-    /// A payer's lock is sought in this channel.
-    pub(super) fn on_seek(&mut self, seek: Seek, cx: &mut Cx<'_>) {
-        let height = self.followed().0;
-        let expiry_delta = self.config.policy.expiry_delta;
-        let Some(slot) = self.slots.get_mut(&seek.outgoing) else { return };
-        let lost = slot.lost();
-        lost.sought.retain(|_, known| !known.lock.expired_at(height));
-        lost.sought.remove(&seek.incoming);
-        let refusable = seek.whole && slot.is_whole();
-        if let Some(own) = slot.made_for(&seek, expiry_delta) {
-            let outgoing = (seek.outgoing, own);
-            let (incoming, anchor) = (seek.incoming, seek.lock.anchor);
-            let pairing = Pairing { incoming, outgoing, anchor };
-            self.reunite(&pairing);
-            cx.out.records.push(Record::Reunited(pairing));
-            cx.out.passes.push(Pass::Found(pairing));
-            return self.pass_again(seek.outgoing, cx);
-        }
-        let outcome = match slot.lost().loose.remove(&seek.lock.anchor) {
-            Some(secret) => Ok(secret),
-            None if refusable => Err(Code::PayeeOffline),
-            None => {
-                slot.lost().sought.insert(seek.incoming, seek);
-                return;
-            }
-        };
-        let (incoming, outgoing) = (seek.incoming, (seek.outgoing, 0));
-        cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
-    }
-
-    /// Replays do this, too.
-    pub(super) fn reunite(&mut self, pairing: &Pairing) {
-        let Pairing { incoming, outgoing, .. } = pairing;
-        if let Some(slot) = self.slots.get_mut(&outgoing.0)
-            && let Some(pair) = slot.pairs.get_mut(&outgoing.1)
-        {
-            pair.incoming = *incoming;
-            self.mark(outgoing.0);
-        }
-        self.on_found(pairing);
-    }
-
-    /// The payer's side of it.
-    pub(super) fn on_found(&mut self, pairing: &Pairing) {
-        if let Some(payer) = self.slots.get_mut(&pairing.incoming.0) {
-            payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
-        }
-    }
-
-    /// A secret of an own lock that does not stand, as the wallet says it again or claims with it on
-    /// the ledger. It was settled, or is about to be; whoever it was made for may not have been told,
-    /// if that was forgotten.
-    pub(super) fn learn_again(
-        &mut self,
-        id: ChannelId,
-        own: u64,
-        secret: &Secret,
-        cx: &mut Cx<'_>,
-    ) {
-        let anchor = Anchor(chain_step(&secret.0));
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        if slot.is_whole() || slot.channel.outgoing().standing.contains_key(&own) {
-            return;
-        }
-        if let Some(pair) = slot.pairs.get(&own).filter(|pair| pair.anchor == anchor) {
-            // Its money is back, and it is not known to have been paid by a life that is forgotten.
-            if pair.gone.is_some() {
-                return;
-            }
-            let (incoming, outgoing, outcome) = (pair.incoming, (id, own), Ok(*secret));
-            return cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
-        }
-        let lost = slot.lost();
-        if lost.loose.len() < LOOSE_MAX {
-            lost.loose.insert(anchor, *secret);
-        }
-        let sought = lost.sought.values().find(|seek| seek.lock.anchor == anchor).copied();
-        if let Some(seek) = sought {
             self.on_seek(seek, cx);
         }
     }

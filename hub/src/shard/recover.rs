@@ -124,13 +124,18 @@ impl Shard {
     /// The secret first: it must not be lost for a rest that expired.
     pub(super) fn pass_again(&self, id: ChannelId, cx: &mut Cx<'_>) {
         let Some(slot) = self.slots.get(&id) else { return };
-        for (own, pair) in slot.pairs.iter().filter(|(_, pair)| pair.incoming != NOBODY) {
-            let outcomes = [pair.secret.map(Ok), pair.gone.filter(|_| slot.is_certain()).map(Err)];
-            cx.out.passes.extend(outcomes.into_iter().flatten().map(|outcome| Pass::Outcome {
-                incoming: pair.incoming,
-                outgoing: (id, *own),
-                outcome,
-            }));
+        slot.pairs.keys().for_each(|own| self.pass_pair_again(id, *own, cx));
+    }
+
+    pub(super) fn pass_pair_again(&self, id: ChannelId, own: u64, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        cx.out.passes.extend(slot.redeemed(id, own));
+        let pair = slot.pairs.get(&own).filter(|pair| pair.incoming != NOBODY);
+        if let Some(pair) = pair
+            && let Some(code) = pair.gone.filter(|_| slot.is_certain())
+        {
+            let (incoming, outgoing, outcome) = (pair.incoming, (id, own), Err(code));
+            cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
         }
     }
 

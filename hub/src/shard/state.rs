@@ -10,6 +10,7 @@ use settlement::tx::Lease;
 use settlement::types::{ChannelId, Height, LedgerId};
 
 use super::capacity::{Capacity, Load};
+use super::seek::HASHES_PER_TICK;
 use super::slot::Slot;
 use super::{Directory, Input, Output, Own, Pass, ShardConfig, Slice};
 use crate::by_channel::ByChannel;
@@ -34,6 +35,10 @@ pub struct Shard {
     pub(super) idle: VecDeque<(u64, ChannelId)>,
     /// Channels of which payers are to be told what was redeemed there.
     pub(super) ripples: Vec<ChannelId>,
+    /// Channels in which payers' locks are sought, in turn.
+    pub(super) searches: VecDeque<ChannelId>,
+    /// How many hashes may be made for that before the next tick.
+    pub(super) hashes_left: u32,
     /// Channels whose oldest queued payment is failed at a time.
     pub(super) waiting: BTreeSet<(u64, ChannelId)>,
     /// Channels whose state was taken back, and that have not leapt.
@@ -110,6 +115,8 @@ impl Shard {
             wakes: BTreeMap::new(),
             idle: VecDeque::new(),
             ripples: Vec::new(),
+            searches: VecDeque::new(),
+            hashes_left: HASHES_PER_TICK,
             waiting: BTreeSet::new(),
             recovering: BTreeSet::new(),
             shown: HashMap::new(),

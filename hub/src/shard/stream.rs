@@ -21,6 +21,7 @@
 //! hashed, and changes nothing.
 
 use settlement::channel::{Answer, Change, HASHES_PER_MESSAGE, Step, VerifiedUpdate};
+use settlement::lock::Lock;
 use settlement::reject::Code;
 use settlement::types::{ChannelId, Secret};
 use settlement::update::Op;
@@ -60,10 +61,10 @@ impl Slot {
     }
 
     /// What the payer's channel is told of an own lock, of which something is redeemed.
-    fn redeemed(&self, id: ChannelId, own: u64) -> Option<Pass> {
+    pub(super) fn redeemed(&self, id: ChannelId, own: u64) -> Option<Pass> {
         let pair = self.pairs.get(&own).filter(|pair| pair.incoming != NOBODY)?;
         let (incoming, outgoing, secret) = (pair.incoming, (id, own), pair.secret?);
-        Some(match self.left_beyond(own, &secret) {
+        Some(match self.left_beyond(own, &secret).filter(|left| *left > 0) {
             Some(left) => Pass::Streamed { incoming, outgoing, secret, left },
             None => Pass::Outcome { incoming, outgoing, outcome: Ok(secret) },
         })
@@ -113,11 +114,18 @@ impl Shard {
         left: u32,
         cx: &mut Cx<'_>,
     ) {
-        let Some(channel) = self.channel(&id) else { return };
-        // Known already, or an error: a lock that the payer has settled or dropped.
-        let Ok(Some(step)) = channel.reveal_measured(lock, secret, left) else { return };
-        self.commit(id, step, cx);
-        self.protect(id, lock, cx);
+        let beyond = self.channel(&id).map(|channel| channel.steps_beyond_known(lock, left));
+        let way = Lock::strides(secret, beyond.unwrap_or(0), HASHES_PER_MESSAGE);
+        let strides = (0u32..).map(|stride| stride.saturating_mul(HASHES_PER_MESSAGE));
+        let strides: Vec<u32> = strides.take(way.len()).collect();
+        for (secret, stride) in way.iter().zip(strides.into_iter().rev()) {
+            let left = left.saturating_add(stride);
+            let step = self.channel(&id).map(|it| it.reveal_measured(lock, secret, left));
+            // Known already, or an error: a lock that the payer has settled or dropped.
+            let Some(Ok(Some(step))) = step else { return };
+            self.commit(id, step, cx);
+            self.protect(id, lock, cx);
+        }
     }
 
     /// The payer has settled what was known of its lock. If the rest was given up by the payee, it is

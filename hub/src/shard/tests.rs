@@ -7,6 +7,7 @@ mod forgotten;
 mod hidden;
 mod ledger;
 mod lost;
+mod lost_streams;
 mod moved;
 mod payment;
 mod play;

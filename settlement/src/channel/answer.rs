@@ -99,6 +99,15 @@ impl Channel {
         Ok(answer.map(|answer| Step::Answered { id, answer }))
     }
 
+    /// How many steps lie between the deepest secret that is known of a lock of the other's direction
+    /// and one that was measured, beyond which `left` steps are left; 0 when it is no deeper.
+    pub fn steps_beyond_known(&self, id: u64, left: u32) -> u32 {
+        let lock = self.inc.tally.lock(id);
+        let known = self.inc.locks.get(&id).and_then(|known| known_in(known.answer));
+        let known = known.map_or(0, |(_, steps)| steps);
+        lock.map_or(0, |lock| lock.steps.saturating_sub(left).saturating_sub(known))
+    }
+
     /// What is shown one after the other so that the other side, which looks no further than
     /// [`HASHES_PER_MESSAGE`] in one message, takes in a secret of this depth, as one that was
     /// claimed with on the ledger. Just the secret when it does not fit.

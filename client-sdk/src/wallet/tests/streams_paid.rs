@@ -2,9 +2,11 @@
 
 use settlement::block::LedgerEvent;
 use settlement::channel::Phase;
+use settlement::proof::SnapshotRef;
 use settlement::reject::Code;
 use settlement::types::*;
 use settlement::update::Payload;
+use settlement::wire::Message;
 
 use super::super::stream::{
     Chain, HASHES_PER_SECOND, StreamId, StreamKey, StreamPhase, StreamView,
@@ -60,7 +62,7 @@ fn said(world: &mut World) -> Vec<Body> {
     let mut keys = RelayKeys::default();
     let ledger = genesis().ledger_id();
     let open = |message| match message {
-        settlement::wire::Message::Relay { from, ciphertext, .. } => {
+        Message::Relay { from, ciphertext, .. } => {
             keys.open(&ciphertext, &from, &key(PAYER), &ledger).unwrap()
         }
         other => panic!("{other:?}"),
@@ -357,11 +359,38 @@ fn what_the_hub_had_no_time_for_is_said_again() {
     world.command(Command::Redeem { stream: key_of_stream() });
     world.forget_unsent();
     let (channel, code) = (world.id(), Code::HashBudget);
-    world.hear(settlement::wire::Message::Reject { channel, seq: 0, code });
+    world.hear(Message::Reject { channel, seq: 0, code });
     world.feed(Input::Tick);
     assert_eq!(world.unsent().len(), 0);
     world.second();
     assert_eq!(world.hub.learned, [chain().secret(30).unwrap()]);
     let answer = world.channel().incoming().locks.get(&1).and_then(|known| known.answer);
     assert_eq!(answer, None, "it is settled");
+}
+
+/// A hub that has lost state hears again what it has paid of a stream that is over, and no more: it has
+/// to collect that from the payer.
+#[test]
+fn a_hub_that_lost_state_hears_again_what_it_has_paid_of_a_stream() {
+    for (steps, closes) in [(30, true), (STEPS, false)] {
+        let mut world = opened();
+        step(&mut world, steps);
+        world.command(Command::Redeem { stream: key_of_stream() });
+        world.run();
+        world.second();
+        if closes {
+            world.command(Command::CloseStream { stream: key_of_stream() });
+            world.run();
+            world.second();
+        }
+        assert_eq!(world.channel().incoming().tally.locks, []);
+        let (channel, newest) = (world.id(), world.hub.channel.snapshot_refs());
+        for (own, yours) in [(SnapshotRef::NONE, SnapshotRef::NONE), newest] {
+            world.forget_unsent();
+            world.hear(Message::Sync { channel, own, yours, tip: None });
+        }
+        let secret = chain().secret(steps).unwrap();
+        let reveal = Action::Send(Message::Reveal { channel, id: 1, secret });
+        assert_eq!(world.unsent().iter().filter(|it| **it == reveal).count(), 1, "{steps}");
+    }
 }

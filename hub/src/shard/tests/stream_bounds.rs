@@ -2,6 +2,7 @@
 
 use client_sdk::api::upfront_memo;
 use settlement::channel::NewOp;
+use settlement::crypto::chain_step;
 use settlement::reject::Code;
 use settlement::types::*;
 use settlement::update::Memo;
@@ -129,4 +130,28 @@ fn a_fee_that_is_paid_upfront_leaves_the_unit_whole() {
     *unit = Amount(UNIT);
     world.add(0, op);
     assert_eq!(world.channel(1).outgoing().tip().locks[0].unit, per_step);
+}
+
+/// Payers hash no more for one message than anybody: what was redeemed since the last tick reaches
+/// them in strides.
+#[test]
+fn a_payer_hears_of_many_steps_in_strides() {
+    let steps = 10_000;
+    let chain = |depth: u32| Secret((depth..steps).fold([6; 32], |value, _| chain_step(&value)));
+    let mut world = World::new(2);
+    world.wallets[1].manner = Manner::StaysSilent;
+    let mut op = world.pay_op(1, UNIT, Anchor(chain_step(&chain(1).0)));
+    let NewOp::Add { steps: wanted, .. } = &mut op else { panic!() };
+    *wanted = steps;
+    world.add(0, op);
+    world.run();
+    for depth in [4_000, 8_000, 9_500] {
+        let channel = world.id(1);
+        let reveal = Message::Reveal { channel, id: 1, secret: chain(depth) };
+        world.input(Input::Message(Box::new(reveal)));
+    }
+    tick(&mut world);
+    let shown: Vec<Secret> = world.wallets[0].secrets.iter().map(|(_, secret)| *secret).collect();
+    assert_eq!(shown, [chain(9_500 - 2 * 4_096), chain(9_500 - 4_096), chain(9_500)]);
+    assert_eq!(world.channel(0).suspended(), None);
 }

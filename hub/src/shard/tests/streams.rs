@@ -56,7 +56,7 @@ pub(super) fn redeem(world: &mut World, depth: u32) {
 }
 
 /// The payee gives the rest up, if it may.
-fn give_up(world: &mut World) -> bool {
+pub(super) fn give_up(world: &mut World) -> bool {
     let given = world.with_now(1, |wallet, now| {
         let mut said = Vec::new();
         let step = wallet.channel.fail(1, Code::StreamClosed).ok()?;
@@ -69,7 +69,7 @@ fn give_up(world: &mut World) -> bool {
 }
 
 /// The payee acknowledges without need: the hub settles at once.
-fn hurry(world: &mut World) {
+pub(super) fn hurry(world: &mut World) {
     let said = world.with_now(1, |wallet, now| {
         let mut said = Vec::new();
         if let Some(step) = wallet.channel.acknowledge() {
@@ -96,7 +96,7 @@ pub(super) fn known_in(world: &World) -> u32 {
     }
 }
 
-fn paid(world: &World) -> (u64, u64) {
+pub(super) fn paid(world: &World) -> (u64, u64) {
     let balance = |at: usize| world.wallets[at].channel.balance(Role::Wallet).0;
     (DEPOSIT.0 - balance(0), balance(1) - DEPOSIT.0)
 }

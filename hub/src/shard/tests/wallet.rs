@@ -111,7 +111,8 @@ impl Wallet {
                 self.rejected.push(code);
                 self.commit(Step::Rejected { seq, code }, &mut said, now);
             }
-            Message::Reveal { id, secret, .. } => {
+            // Before the sides have met it may be of a state that the hub has lost.
+            Message::Reveal { id, secret, .. } if self.met => {
                 if let Some(step) = self.channel.check_reveal(id, &secret, now).unwrap() {
                     self.commit(step, &mut said, now);
                 }
@@ -150,10 +151,12 @@ impl Wallet {
         shown.chain([self.sync()]).collect()
     }
 
+    /// What stands is said in meeting, the newest of it.
     fn tell_again(&self) -> Vec<Input> {
         let channel = self.channel.id();
         let say = |(id, secret)| Input::Message(Box::new(Message::Reveal { channel, id, secret }));
-        self.told.iter().copied().map(say).collect()
+        let stands = |id: u64| self.channel.incoming().tally.lock(id).is_some();
+        self.told.iter().copied().filter(|(id, _)| !stands(*id)).map(say).collect()
     }
 
     fn hear_update(&mut self, update: Update, said: &mut Vec<Input>, now: &Now<'_>) {
