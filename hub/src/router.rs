@@ -5,6 +5,7 @@
 //! comes or goes, the shard is told ([`Job::Attach`], [`Job::Detach`]) under the same lock under
 //! which the maps change: shard, outbox and maps see the same order.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{
@@ -357,6 +358,13 @@ impl Directory for Router {
         let payable = |route: &&Arc<Route>| route.asset == asset && !route.closing.load(Relaxed);
         let route = wallet.all.iter().rev().find(payable)?;
         Some((route.channel, wallet.peer.is_some()))
+    }
+
+    fn spread(&self, wallet: &PublicKey) -> u32 {
+        let maps = self.read();
+        let all = maps.wallets.get(wallet).map(|wallet| wallet.all.iter());
+        let shards: BTreeSet<usize> = all.into_iter().flatten().map(|route| route.shard).collect();
+        u32::try_from(shards.len()).unwrap_or(u32::MAX).max(1)
     }
 }
 

@@ -400,6 +400,9 @@ pub struct Output {
 pub trait Directory {
     /// The open channel of this wallet in this asset, and whether the wallet is connected.
     fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)>;
+
+    /// Over how many shards the channels of this wallet are spread; 1 at least.
+    fn spread(&self, wallet: &PublicKey) -> u32;
 }
 
 pub use config::{InboundPolicy, Limits, ShardConfig, Slice};

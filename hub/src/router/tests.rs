@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::peers::Bounds;
 use crate::shard::{InboundPolicy, Limits};
 use client_sdk::api::FeePolicy;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 fn key(byte: u8) -> PublicKey {
@@ -30,6 +30,10 @@ fn genesis() -> Genesis {
 }
 
 fn router() -> Router {
+    router_of(1)
+}
+
+fn router_of(shards: usize) -> Router {
     let config = ShardConfig {
         hub: key(99),
         genesis: genesis(),
@@ -40,7 +44,8 @@ fn router() -> Router {
         slice: Slice::ALL,
     };
     let bounds = Bounds { most: 2, strangers: 3, keys_without: 8 };
-    Router::new(config, Arc::new([Queue::new(64)]), Peers::new(bounds))
+    let queues: Vec<_> = (0..shards).map(|_| Queue::new(64)).collect();
+    Router::new(config, queues.into(), Peers::new(bounds))
 }
 
 /// What the shard was told since the last call, in words.
@@ -204,4 +209,20 @@ fn a_connection_is_a_strangers_until_a_channel_opens_and_again_when_the_last_is_
     assert!(two.is_stranger());
     router.sign_out(&two);
     assert_eq!(signed(&two).keys.len(), 0);
+}
+
+/// Whoever has channels in several shards has a share of what it may have hashed in each of them.
+#[test]
+fn the_shards_that_keep_a_wallets_channels_are_counted() {
+    let router = router_of(4);
+    assert_eq!(router.spread(&key(1)), 1);
+    let shards: BTreeSet<usize> = (0..8)
+        .map(|nonce| {
+            router.open(terms(1, nonce));
+            router.route(&terms(1, nonce).channel_id()).unwrap().shard
+        })
+        .collect();
+    assert!(shards.len() > 1);
+    assert_eq!(router.spread(&key(1)) as usize, shards.len());
+    assert_eq!(router.spread(&key(2)), 1);
 }

@@ -83,7 +83,8 @@ pub struct Limits {
     pub queue_wait_ms: u64,
     /// How long a settlement waits for an update that goes anyway, in milliseconds.
     pub idle_ms: u64,
-    /// How many hashes one channel's messages may cost in a second before more of them are refused.
+    /// How many hashes one wallet's messages may cost in a second, in all its channels together, before
+    /// more of them are refused.
     pub hashes_per_second: u32,
 }
 

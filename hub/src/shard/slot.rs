@@ -12,7 +12,6 @@ use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
 
 use super::capacity::Load;
 use super::lost::Lost;
-use super::stream::Hashed;
 use super::{Forward, ME};
 use crate::by_channel::OfChannel;
 
@@ -91,7 +90,6 @@ pub(super) struct Slot {
     pub(super) load_out: Rare<Load>,
     /// Whether payers are to be told of what was redeemed here.
     pub(super) rippling: bool,
-    pub(super) hashed: Hashed,
     /// Whether it is on the list of those that moved.
     pub(super) moved: bool,
     /// Whether its rows are older than it is.
@@ -149,7 +147,6 @@ impl Slot {
             load_in: Rare::default(),
             load_out: Rare::default(),
             rippling: false,
-            hashed: Hashed::default(),
             moved: false,
             dirty: false,
             rows: 0,

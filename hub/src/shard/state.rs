@@ -12,6 +12,7 @@ use settlement::types::{ChannelId, Height, LedgerId};
 use super::capacity::{Capacity, Load};
 use super::seek::HASHES_PER_TICK;
 use super::slot::Slot;
+use super::stream::Hashed;
 use super::{Directory, Input, Output, Own, Pass, ShardConfig, Slice};
 use crate::by_channel::ByChannel;
 
@@ -35,6 +36,8 @@ pub struct Shard {
     pub(super) idle: VecDeque<(u64, ChannelId)>,
     /// Channels of which payers are to be told what was redeemed there.
     pub(super) ripples: Vec<ChannelId>,
+    /// What the messages of wallets have cost in hashes.
+    pub(super) hashed: Hashed,
     /// Channels in which payers' locks are sought, in turn.
     pub(super) searches: VecDeque<ChannelId>,
     /// How many hashes may be made for that before the next tick.
@@ -115,6 +118,7 @@ impl Shard {
             wakes: BTreeMap::new(),
             idle: VecDeque::new(),
             ripples: Vec::new(),
+            hashed: Hashed::default(),
             searches: VecDeque::new(),
             hashes_left: HASHES_PER_TICK,
             waiting: BTreeSet::new(),

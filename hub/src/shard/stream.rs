@@ -16,25 +16,28 @@
 //! waits in the route until the payer has settled, and is given up then. The wallet that closes a
 //! stream has the hub settle at once, with an update without operations.
 //!
-//! Hashing is bounded per wallet: beyond [`super::Limits::hashes_per_second`] a secret, or an update
-//! that settles with one that is not known, is refused with [`Code::HashBudget`] before anything is
-//! hashed, and changes nothing.
+//! Hashing is bounded per wallet, all its channels together: beyond
+//! [`super::Limits::hashes_per_second`] a secret, or an update that settles with one that is not known,
+//! is refused with [`Code::HashBudget`] before anything is hashed, and changes nothing. Where a wallet's
+//! channels are kept by several shards, each has its share of that for them.
 
+use foldhash::HashMap;
 use settlement::channel::{Answer, Change, HASHES_PER_MESSAGE, Step, VerifiedUpdate};
 use settlement::lock::Lock;
 use settlement::reject::Code;
-use settlement::types::{ChannelId, Secret};
+use settlement::types::{ChannelId, PublicKey, Secret};
 use settlement::update::Op;
 
 use super::slot::{NOBODY, Slot};
 use super::state::Cx;
-use super::{Pass, Shard};
+use super::{Directory, Pass, Shard};
 
-/// How many hashes a channel's messages have cost, in which second of the own clock.
-#[derive(Clone, Copy, Debug, Default)]
+/// How many hashes the messages of wallets have cost in a second of the own clock. Only of wallets
+/// that had something hashed in it.
+#[derive(Debug, Default)]
 pub(super) struct Hashed {
-    second: u32,
-    hashes: u32,
+    second: u64,
+    of: HashMap<PublicKey, u32>,
 }
 
 impl Slot {
@@ -149,23 +152,33 @@ impl Shard {
         }
     }
 
-    /// Whether this wallet may have something hashed in this second.
-    pub(super) fn may_hash(&self, id: ChannelId) -> bool {
-        let hashed = self.slots.get(&id).map(|slot| slot.hashed).unwrap_or_default();
-        hashed.second != self.second() || hashed.hashes < self.config.limits.hashes_per_second
+    /// Whether the wallet of this channel may have something hashed in this second.
+    pub(super) fn may_hash(&self, id: ChannelId, directory: &dyn Directory) -> bool {
+        let Some(channel) = self.channel(&id) else { return true };
+        let made = self.hashed.of.get(channel.peer_key()).copied().unwrap_or(0);
+        let made = if self.hashed.second == self.second() { made } else { 0 };
+        let most = self.config.limits.hashes_per_second;
+        let share = |shards: u32| most.checked_div(shards).unwrap_or(most).max(1);
+        // Nobody has to be asked about what is little.
+        made < share(self.config.slice.count.into())
+            || made < share(directory.spread(channel.peer_key()))
     }
 
-    /// So many hashes were made for this wallet.
+    /// So many hashes were made for the wallet of this channel.
     pub(super) fn count_hashes(&mut self, id: ChannelId, hashes: u32) {
         let second = self.second();
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        let before = if slot.hashed.second == second { slot.hashed.hashes } else { 0 };
-        slot.hashed = Hashed { second, hashes: before.saturating_add(hashes) };
+        if std::mem::replace(&mut self.hashed.second, second) != second {
+            self.hashed.of.clear();
+        }
+        let Some(wallet) = self.channel(&id).map(|channel| *channel.peer_key()) else { return };
+        if hashes > 0 {
+            let made = self.hashed.of.entry(wallet).or_default();
+            *made = made.saturating_add(hashes);
+        }
     }
 
-    /// Seconds of the own clock: which one it is, is all that counts.
-    fn second(&self) -> u32 {
-        u32::try_from((self.clock_ms / 1_000) & u64::from(u32::MAX)).unwrap_or_default()
+    fn second(&self) -> u64 {
+        self.clock_ms / 1_000
     }
 
     /// Whether an update makes the hub hash: it settles with a secret that is not known here.

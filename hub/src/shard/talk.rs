@@ -46,7 +46,9 @@ impl Shard {
         match message {
             Message::Ack { channel, seq } => self.on_ack(channel, seq, cx),
             Message::Reject { channel, seq, code } => self.on_reject(channel, seq, code, cx),
-            Message::Reveal { channel, id, secret } => self.on_reveal(channel, id, &secret, cx),
+            Message::Reveal { channel, id, secret } => {
+                self.on_reveal((channel, id), &secret, directory, cx);
+            }
             Message::Fail { channel, id, code } => self.on_fail(channel, id, code, cx),
             // Connections and relays are the shell's; updates and snapshots come verified.
             _ => {}
@@ -123,7 +125,7 @@ impl Shard {
             return reject(id, seq, Code::StaleView, cx);
         }
         let makes_hash = self.makes_hash(id, update);
-        if makes_hash && !self.may_hash(id) {
+        if makes_hash && !self.may_hash(id, directory) {
             return reject(id, seq, TOO_MUCH, cx);
         }
         let checked = slot.channel.check_update(update, &now);
@@ -197,9 +199,15 @@ impl Shard {
         }
     }
 
-    fn on_reveal(&mut self, id: ChannelId, lock: u64, secret: &Secret, cx: &mut Cx<'_>) {
+    fn on_reveal(
+        &mut self,
+        (id, lock): (ChannelId, u64),
+        secret: &Secret,
+        directory: &dyn Directory,
+        cx: &mut Cx<'_>,
+    ) {
         let now = self.now(cx.now_ms);
-        if !self.may_hash(id) {
+        if !self.may_hash(id, directory) {
             return reject(id, 0, TOO_MUCH, cx);
         }
         let Some(channel) = self.channel(&id) else { return };

@@ -37,6 +37,10 @@ impl Directory for Book {
     fn find(&self, wallet: &PublicKey, _: AssetId) -> Option<(ChannelId, bool)> {
         self.0.get(wallet).map(|channel| (*channel, true))
     }
+
+    fn spread(&self, _: &PublicKey) -> u32 {
+        1
+    }
 }
 
 /// An update that waits for its signature.

@@ -29,6 +29,10 @@ impl Directory for Book {
         let entry = self.0.iter().find(|(key, ..)| key == wallet)?;
         Some((entry.1, entry.2))
     }
+
+    fn spread(&self, _: &PublicKey) -> u32 {
+        1
+    }
 }
 
 pub(super) struct HubNode {

@@ -68,6 +68,56 @@ fn a_wallet_has_a_budget_of_hashes_a_second() {
     assert_eq!(known_in(&world), 23);
 }
 
+/// ⚔ A wallet with several channels has one budget: the whole of it where one shard keeps them all, a
+/// share in each shard where they are spread.
+#[test]
+fn channels_of_one_wallet_share_its_budget() {
+    for (shards, most) in [(1, 10), (2, 5)] {
+        let mut config = config();
+        config.limits.hashes_per_second = 10;
+        let mut world = World::with(config, shards, 2);
+        streaming_in(&mut world);
+        let shard_of = |world: &World, at| Slice::index_of(&world.id(at), shards);
+        // A second channel, in another shard where there is one.
+        for nonce in 1.. {
+            let opened = world.open_as(2, nonce);
+            if shards == 1 || shard_of(&world, 2) != shard_of(&world, 1) {
+                world.block(vec![opened]);
+                break;
+            }
+            world.wallets.pop();
+        }
+        world.directory.1.insert(world.wallets[1].key.public(), shards.into());
+        let deposit = super::world::hub_deposit(world.id(2), super::world::DEPOSIT);
+        world.block(vec![deposit]);
+        world.connect(2);
+        world.wallets[2].manner = Manner::StaysSilent;
+        let mut op = lock_op(&world);
+        let NewOp::Add { anchor, .. } = &mut op else { panic!() };
+        *anchor = Anchor(chain_step(&at(2).0));
+        world.add(0, op);
+        world.run();
+        assert_eq!(world.channel(2).outgoing().tip().locks.len(), 1);
+        world.now_ms = world.now_ms.next_multiple_of(1_000);
+        world.input(Input::Tick);
+        let reveal = |world: &mut World, wallet: usize, secret| {
+            let channel = world.id(wallet);
+            world.wallets[wallet].inbox.clear();
+            let message = Message::Reveal { channel, id: 1, secret };
+            world.input(Input::Message(Box::new(message)));
+            let refused = Message::Reject { channel, seq: 0, code: Code::HashBudget };
+            world.wallets[wallet].inbox.contains(&refused)
+        };
+        assert!(!reveal(&mut world, 1, at(most - 1)));
+        assert!(!reveal(&mut world, 1, at(most)));
+        assert!(reveal(&mut world, 1, at(most + 1)), "it is used up");
+        assert_eq!(reveal(&mut world, 2, at(6)), shards == 1, "so it is for all in one shard");
+        assert!(reveal(&mut world, 2, at(7)), "{shards} shards");
+        world.now_ms += 1_000;
+        assert!(!reveal(&mut world, 2, at(8)));
+    }
+}
+
 /// ⚔ The same for an update that settles with what is not known here.
 #[test]
 fn updates_that_make_the_hub_hash_are_in_the_budget() {

@@ -21,12 +21,21 @@ pub(super) const FEES: FeePolicy = FeePolicy { id: 1, base: Amount(2), ppm: 10_0
 pub(super) const DEPOSIT: Amount = Amount(10_000_000);
 pub(super) const LIFE: u64 = 250;
 
+/// The newest channel of each wallet in each asset, and over how many shards a wallet's are spread if
+/// that is more than one.
 #[derive(Default)]
-pub(super) struct Wallets(pub(super) HashMap<(PublicKey, AssetId), (ChannelId, bool)>);
+pub(super) struct Wallets(
+    pub(super) HashMap<(PublicKey, AssetId), (ChannelId, bool)>,
+    pub(super) HashMap<PublicKey, u32>,
+);
 
 impl Directory for Wallets {
     fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)> {
         self.0.get(&(*wallet, asset)).copied()
+    }
+
+    fn spread(&self, wallet: &PublicKey) -> u32 {
+        self.1.get(wallet).copied().unwrap_or(1)
     }
 }
 
@@ -115,6 +124,11 @@ impl World {
     }
 
     pub(super) fn open(&mut self, seed: u8) -> LedgerEvent {
+        self.open_as(seed, 0)
+    }
+
+    /// A further channel of a wallet has a `nonce` of its own.
+    pub(super) fn open_as(&mut self, seed: u8, nonce: u64) -> LedgerEvent {
         let key = key(seed);
         let terms = OpenTerms {
             ledger: self.config.genesis.ledger_id(),
@@ -122,7 +136,7 @@ impl World {
             wallet: key.public(),
             hub: self.hub.public(),
             challenge_blocks: self.config.policy.challenge_blocks,
-            nonce: 0,
+            nonce,
         };
         let entry = (terms.channel_id(), false);
         self.directory.0.insert((terms.wallet, terms.asset), entry);
