@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, Empty};
 use settlement::reject::Code;
+use settlement::types::Anchor;
 
 use super::RECEIPT_HEADER;
 use super::challenge::{Challenge, base64};
@@ -21,6 +22,8 @@ use super::session::SessionId;
 use super::till::{Payment, Stand, Till, incoming};
 use crate::client::{ClientError, clock_ms};
 use crate::relay::StepToken;
+use crate::wallet::Wallet;
+use crate::wallet::stream::StreamView;
 
 /// How long a payee waits for a lock whose steps it was shown before the hub has passed it on.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -153,34 +156,41 @@ impl Gate {
         Ok(Admission::Answer(answer))
     }
 
-    /// Takes steps; when this returns they are durable at the payee. A lock of the stream may be on
-    /// its way yet. Those of another stream are refused: they are not what was agreed on.
+    /// Takes steps; when this returns they are durable at the payee. Those of another stream are
+    /// refused: they are not what was agreed on.
     async fn take(&self, stand: &Stand, tokens: &[StepToken]) -> Result<(), Denial> {
         let wallet = &self.till.inner.wallet;
         for token in tokens {
-            let StepToken { anchor, steps, .. } = *token;
-            let found = wallet.until(move |wallet| {
-                let view = wallet.stream_of(&anchor)?;
-                let lock = wallet.stream_locks(&view.key).find(|lock| lock.anchor == anchor)?;
-                Some((lock.shown, view))
-            });
-            let found = tokio::time::timeout(LOCK_WAIT, found).await;
-            let (shown, view) = found.map_err(|_| no_lock())?.map_err(failed)?;
+            let (shown, view) = self.lock_of(stand, token.anchor).await?;
             if view.key != stand.opened.key {
                 return Err(no_lock());
             }
             // A lock that is used up takes no step any more, and is known to have been.
-            let paid = if shown >= steps { view.paid } else { self.take_one(token).await?.paid };
+            let paid = if shown >= token.steps {
+                view.paid
+            } else {
+                wallet.take_step(*token).await.map_err(failed)?.paid
+            };
             stand.account().hold(paid);
         }
         Ok(())
     }
 
-    async fn take_one(
-        &self,
-        token: &StepToken,
-    ) -> Result<crate::wallet::stream::StreamView, Denial> {
-        self.till.inner.wallet.take_step(*token).await.map_err(failed)
+    /// How many steps of a lock are held, and its stream. It may be on its way yet: a few requests of
+    /// each stream wait for that.
+    async fn lock_of(&self, stand: &Stand, anchor: Anchor) -> Result<(u32, StreamView), Denial> {
+        let wallet = &self.till.inner.wallet;
+        let find = move |wallet: &Wallet| {
+            let view = wallet.stream_of(&anchor)?;
+            let lock = wallet.stream_locks(&view.key).find(|lock| lock.anchor == anchor)?;
+            Some((lock.shown, view))
+        };
+        if let Some(found) = wallet.look(find).await.map_err(failed)? {
+            return Ok(found);
+        }
+        let _place = stand.waits.try_acquire().map_err(|_| no_lock())?;
+        let coming = tokio::time::timeout(LOCK_WAIT, wallet.until(find)).await;
+        coming.map_err(|_| no_lock())?.map_err(failed)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a client has handed to one payee, and what it got for it: in steps.
 //!
 //! The server may claim what it likes. Of what it was handed a client counts only what it was served
-//! itself, and hands out no more than `ahead` beyond that, ever. What a server says to be unspent is
-//! used for the next request; what it denies to hold is not handed over a second time as if it were new,
-//! but stays handed out.
+//! itself, and hands out no more than `ahead` beyond that, ever. What came to nothing, or whose answer
+//! was lost, is used for the next request; what the server then denies to hold is not handed over a
+//! second time as if it were new, but stays handed out.
 
 use settlement::types::Anchor;
 
@@ -81,9 +81,11 @@ impl Book {
         self.spare = self.spare.saturating_add(steps);
     }
 
-    /// The server denies to hold anything but the new ones.
-    pub(super) fn denied(&mut self, reserved: Reserved) {
-        self.spare = reserved.fresh;
+    /// The server says that it lacks so many of these, or holds none but the new ones where it does
+    /// not say how many.
+    pub(super) fn denied(&mut self, reserved: Reserved, missing: Option<u64>) {
+        let held = missing.map(|missing| reserved.steps.saturating_sub(missing));
+        self.spare = held.unwrap_or(reserved.fresh);
     }
 
     /// So many steps' worth was served.
@@ -158,11 +160,14 @@ mod tests {
         book.give_back(6);
         let mixed = book.reserve(8).unwrap();
         assert_eq!(mixed, Reserved { steps: 8, fresh: 2 });
-        book.denied(mixed);
+        book.denied(mixed, None);
         assert_eq!((book.figures(), book.room()), ((8, 0, 2), 4));
+        let again = book.reserve(4).unwrap();
+        book.denied(again, Some(3));
+        assert_eq!((book.figures(), book.room()), ((10, 0, 1), 1), "it says that it holds 1");
         let mut rounds = 0;
         while let Ok(reserved) = book.reserve(1) {
-            book.denied(Reserved { fresh: 0, ..reserved });
+            book.denied(Reserved { fresh: 0, ..reserved }, None);
             rounds += 1;
         }
         assert!(rounds <= 4, "a server that denies everything gets no more than what may be ahead");

@@ -62,8 +62,8 @@ fn settle(paid: &Paid, receipt: &Receipt) -> Result<(), PayError> {
     Ok(())
 }
 
-/// Server-sent events that are paid for as they are read. To be ended with [`PaidEvents::finish`]: of
-/// one that is dropped the steps that were handed over and not read count as lost.
+/// Server-sent events that are paid for as they are read. [`PaidEvents::finish`] ends it and returns the
+/// receipt; one that is dropped ends too, without one.
 pub struct PaidEvents {
     response: Response,
     blocks: Blocks,
@@ -177,7 +177,7 @@ impl PaidEvents {
     }
 }
 
-/// A body that is paid for as it is read. To be ended with [`PaidBytes::finish`], as [`PaidEvents`].
+/// A body that is paid for as it is read, as [`PaidEvents`].
 pub struct PaidBytes {
     response: Response,
     each: u64,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use settlement::types::{Amount, PublicKey};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::account::Account;
 use super::challenge::{Challenge, Details, Terms, unit_of};
@@ -21,6 +21,9 @@ use crate::wallet::stream::{StreamId, StreamKey, StreamView};
 
 /// Streams whose spending is kept in mind before idle ones are forgotten.
 const ACCOUNTS_MAX: usize = 4_096;
+
+/// How many requests of one stream wait at a time for a lock that has not come yet.
+const WAITS_MAX: usize = 16;
 
 /// How a server charges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub(super) struct TillInner {
 pub(super) struct Stand {
     pub(super) opened: StreamView,
     pub(super) key: PaymentKey,
+    /// Requests that wait for a lock which has not come yet.
+    pub(super) waits: Semaphore,
     account: Mutex<Account>,
     last_ms: Mutex<u64>,
 }
@@ -215,6 +220,7 @@ impl TillInner {
             account: Mutex::new(Account::new(view.paid, self.options.credit.into())),
             opened: view,
             key: payment_key,
+            waits: Semaphore::new(WAITS_MAX),
             last_ms: Mutex::new(now_ms),
         });
         self.keep(key, stand.clone(), now_ms)?;

@@ -48,6 +48,8 @@ pub(in crate::http402) struct Paid {
 #[serde(default)]
 struct Problem {
     detail: String,
+    /// How many steps are missing.
+    missing: Option<u64>,
 }
 
 impl ClientInner {
@@ -89,7 +91,9 @@ impl ClientInner {
         let (header, tokens) = purse.credential(&known.challenge, Action::Open, target, handing)?;
         let mut paid = again(request)?;
         paid.headers_mut().append(AUTHORIZATION, header_value(&header)?);
-        let response = self.http.execute(paid).await?;
+        let response = self.http.execute(paid).await;
+        // What the server has heard of it is seen next time.
+        let response = response.inspect_err(|_| purse.book().give_back(reserved.steps))?;
         if response.status() == StatusCode::PAYMENT_REQUIRED {
             let why = self.refused(name, target, &purse, reserved, response).await;
             return why.map(Err);
@@ -125,9 +129,9 @@ impl ClientInner {
         // The next demand stands in the same answer. Without one there is no use in trying again.
         self.known_demands().remove(name);
         let met = self.meet(name, target, response.headers());
-        let detail = problem(response).await.detail;
+        let Problem { detail, missing } = problem(response).await;
         match kind.as_str() {
-            "payment-insufficient" => purse.book().denied(reserved),
+            "payment-insufficient" => purse.book().denied(reserved, missing),
             _ => purse.book().give_back(reserved.steps),
         }
         let passing = matches!(kind.as_str(), "payment-insufficient" | "invalid-challenge");
@@ -153,7 +157,8 @@ impl ClientInner {
             let (header, tokens) = paid.purse.credential(challenge, action, &target, handing)?;
             let mut request = Request::new(Method::HEAD, paid.url.clone());
             request.headers_mut().insert(AUTHORIZATION, header_value(&header)?);
-            let response = self.http.execute(request).await?;
+            let response = self.http.execute(request).await;
+            let response = response.inspect_err(|_| paid.purse.book().give_back(reserved.steps))?;
             match response.status() {
                 StatusCode::OK => {
                     paid.purse.book().taken(&tokens);

@@ -33,6 +33,19 @@ pub(super) struct Flow {
     over: bool,
     /// The receipt is the last.
     is_last: bool,
+    /// What was not used is with the purse again.
+    settled: bool,
+}
+
+impl Drop for Flow {
+    /// Nobody reads on: the server stops when it notices, and what it has not used by then is there for
+    /// the next request.
+    fn drop(&mut self) {
+        if !self.settled {
+            let unread = self.assigned.saturating_sub(self.got);
+            self.paid.purse.book().give_back(unread);
+        }
+    }
 }
 
 impl Flow {
@@ -48,6 +61,7 @@ impl Flow {
             receipt: None,
             over: false,
             is_last: false,
+            settled: false,
         }
     }
 
@@ -155,7 +169,7 @@ impl Flow {
             let nothing = Reserved { steps: 0, fresh: 0 };
             self.client.manage(&self.paid, Action::Close, nothing).await?
         };
-        let receipt = closed.or(self.receipt);
+        let receipt = closed.or(self.receipt.take());
         let receipt = receipt.ok_or_else(|| PayError::Receipt("there is none".to_owned()))?;
         let credit = self.paid.known.challenge.terms().map_or(0, |terms| terms.details.credit);
         if receipt.body.steps > self.assigned.saturating_add(credit.into()) {
@@ -163,6 +177,7 @@ impl Flow {
         }
         let unused = self.assigned.saturating_sub(receipt.body.steps);
         self.paid.purse.book().give_back(unused);
+        self.settled = true;
         Ok(receipt)
     }
 }
