@@ -1,8 +1,8 @@
 //! A client's limits, against servers that ask for too much or take and do not give.
 
 use axum::Router;
-use axum::http::header::WWW_AUTHENTICATE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use client_sdk::http402::{
     Challenge, Details, INTENT, Limits, METHOD, PayError, PayingClient, Terms,
@@ -17,10 +17,20 @@ use super::stage::{ASSET, Member, Shop, Stage, key, limits};
 /// Never today.
 const LATER: &str = "2999-01-01T00:00:00Z";
 
-/// A server that makes this demand, whatever it is shown, and says that that was not enough.
+/// What a bad server does with what it is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It says that that was not enough.
+    Denies,
+    /// It says nothing and cuts the connection.
+    Cuts,
+}
+
+/// A server that makes this demand, whatever it is shown.
 async fn greedy(
     stage: &Stage,
     payee: PublicKey,
+    manner: Manner,
     change: impl Fn(&mut Terms, &mut Challenge),
 ) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -49,9 +59,13 @@ async fn greedy(
     challenge.request = engine.encode(serde_json::to_vec(&terms).unwrap());
     let demand = format!("{}, error=\"payment-insufficient\"", challenge.to_header());
     let demand = HeaderValue::from_str(&demand).unwrap();
-    let answer = move || {
+    let answer = move |headers: HeaderMap| {
         let demand = demand.clone();
-        async move { (StatusCode::PAYMENT_REQUIRED, [(WWW_AUTHENTICATE, demand)]).into_response() }
+        async move {
+            let cuts = manner == Manner::Cuts && headers.contains_key(AUTHORIZATION);
+            assert!(!cuts, "a connection ends where its handler panics");
+            (StatusCode::PAYMENT_REQUIRED, [(WWW_AUTHENTICATE, demand)]).into_response()
+        }
     };
     let routes = Router::new().fallback(answer);
     tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -85,7 +99,7 @@ async fn a_demand_that_is_not_to_be_met_opens_no_stream() {
     ];
     let limits = Limits { payee: Some(payee), ..limits() };
     for (what, change) in demands {
-        let url = greedy(&stage, payee, change).await;
+        let url = greedy(&stage, payee, Manner::Denies, change).await;
         let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
         let refused = paying.get(url).await;
         let expected = matches!(refused, Err(PayError::Demand(_) | PayError::TooDear(_)));
@@ -99,7 +113,7 @@ async fn a_demand_that_is_not_to_be_met_opens_no_stream() {
 async fn a_server_that_takes_and_does_not_serve_gets_no_more_than_what_may_be_ahead() {
     let stage = Stage::new();
     let (alice, bob) = (stage.member(1).await, stage.member(2).await);
-    let url = greedy(&stage, bob.wallet.public_key(), |_, _| {}).await;
+    let url = greedy(&stage, bob.wallet.public_key(), Manner::Denies, |_, _| {}).await;
     let paying = alice.paying();
     let mut stopped = None;
     for _ in 0..40 {
@@ -115,6 +129,21 @@ async fn a_server_that_takes_and_does_not_serve_gets_no_more_than_what_may_be_ah
     assert!(matches!(stopped, Some(PayError::Exposure { served: 0, .. })), "{stopped:?}");
     let purse = paying.purses().await[0];
     assert!(purse.handed <= 64, "{}", purse.handed);
+}
+
+/// What a server that was not heard of again may have is shown again, not handed over anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_again_and_again_costs_no_more_than_once() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let url = greedy(&stage, bob.wallet.public_key(), Manner::Cuts, |_, _| {}).await;
+    let paying = alice.paying();
+    for _ in 0..40 {
+        let broke = paying.get(url.clone()).await;
+        assert!(matches!(broke, Err(PayError::Http(_))), "{broke:?}");
+    }
+    let purse = paying.purses().await[0];
+    assert_eq!((purse.handed, purse.served, purse.spare), (3, 0, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

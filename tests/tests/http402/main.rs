@@ -9,5 +9,6 @@
 mod killed;
 mod limits;
 mod paying;
+mod receipts;
 mod stage;
 mod thief;

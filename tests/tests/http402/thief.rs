@@ -8,7 +8,7 @@ use client_sdk::payload::StreamId;
 use client_sdk::relay::StepToken;
 use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
-use settlement::types::{PublicKey, Secret};
+use settlement::types::{Amount, PublicKey, Secret};
 use tests::shop::UNIT;
 
 use super::stage::{ASSET, Member, Seen, Shop, Stage, key, plain};
@@ -173,6 +173,10 @@ async fn a_payer_that_forges_its_own_headers_is_served_what_it_pays_for() {
     let good = steps(to_bob.advance(4).await.unwrap());
     let other = steps(other_to_bob.advance(50).await.unwrap());
     let carols_step = steps(to_carol.advance(50).await.unwrap());
+    let bobs_key = bob.wallet.public_key();
+    let cheap = alice.wallet.open_stream(bobs_key, ASSET, Amount(1), 100, 1_500).await.unwrap();
+    let cheap_step = steps(cheap.advance(50).await.unwrap());
+    let cheap = cheap.key().stream;
     let payer = key(1).public();
     let forged = |stream, tokens: &[StepToken], steps, nonce| Forged {
         stream,
@@ -196,6 +200,7 @@ async fn a_payer_that_forges_its_own_headers_is_served_what_it_pays_for() {
         ("a step to somebody else", forged(bobs, &[carols_step], 3, 5), "verification-failed"),
         ("a stream to somebody else", forged(carols, &[carols_step], 3, 6), "verification-failed"),
         ("a step of another stream", forged(bobs, &[other], 3, 7), "verification-failed"),
+        ("steps of another unit", forged(cheap, &[cheap_step], 3, 15), "verification-failed"),
         ("a secret that is none", forged(bobs, &[wrong], 3, 8), "verification-failed"),
         ("a step that is not so far", forged(bobs, &[far], 3, 9), "verification-failed"),
         ("in another's name", stranger, "verification-failed"),
@@ -207,5 +212,5 @@ async fn a_payer_that_forges_its_own_headers_is_served_what_it_pays_for() {
     for (what, forged, expected) in &table {
         assert_eq!(&forger.show(forged).await, expected, "{what}");
     }
-    assert_eq!(shop.served_and_paid(), (9, 54));
+    assert_eq!(shop.served_and_paid(), (9, 54), "4 and 50, and of those 3 and twice 3");
 }
