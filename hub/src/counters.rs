@@ -10,6 +10,10 @@ pub struct Counters {
     pub completed: AtomicU64,
     /// Payments that failed for good.
     pub failed: AtomicU64,
+    /// Redemptions of streams: a payee has shown a deeper secret of a lock, and that is durable.
+    pub redemptions: AtomicU64,
+    /// How many steps deeper they were in all.
+    pub steps_redeemed: AtomicU64,
     /// Groups made durable, each with one fdatasync of the hub's journal.
     pub fsyncs: AtomicU64,
     /// Microseconds that those took, written and synced.
@@ -89,6 +93,13 @@ impl Counters {
         vec![
             ("payments_completed_total", "Payments completed.", true, of(&self.completed)),
             ("payments_failed_total", "Payments that failed for good.", true, of(&self.failed)),
+            ("redemptions_total", "Redemptions of streams.", true, of(&self.redemptions)),
+            (
+                "steps_redeemed_total",
+                "Steps of streams that were redeemed.",
+                true,
+                of(&self.steps_redeemed),
+            ),
             ("commits_total", "Groups made durable.", true, of(&self.fsyncs)),
             ("fsyncs_total", "fdatasync calls on the journal.", true, of(&self.fsyncs)),
             ("commit_us_total", "Microseconds that commits took.", true, of(&self.commit_us)),

@@ -141,6 +141,10 @@ impl Outbox {
                 Release::Do(Action::Send(message)) => self.deliver(Some(message), &mut touched),
                 Release::Do(action) => self.act(action),
                 Release::Finished(ops) => finished = finished.saturating_add(ops),
+                Release::Redeemed(redeemed) => {
+                    self.counters.redemptions.fetch_add(redeemed.redemptions, Relaxed);
+                    self.counters.steps_redeemed.fetch_add(redeemed.steps, Relaxed);
+                }
             }
         }
         touched.iter().for_each(|peer| peer.wake());

@@ -394,6 +394,17 @@ pub struct Output {
     /// A wallet has shown that this hub started from state that is not its newest: every shard is to
     /// be given [`Input::Lost`].
     pub lost: bool,
+    /// What payees have redeemed of streams, for the figures: once the records are durable.
+    pub redeemed: Redeemed,
+}
+
+/// What was redeemed of streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redeemed {
+    /// How often a payee has shown a deeper secret.
+    pub redemptions: u64,
+    /// How many steps deeper they were in all.
+    pub steps: u64,
 }
 
 /// Which channel serves a wallet, for every shard: kept by the shell from the ledger's events.

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::committer::{Log, Records};
 use crate::peer::Peer;
 use crate::router::{Router, ShardQueues, shard_of};
-use crate::shard::{Action, Input, Output, Pass, Record, Shard};
+use crate::shard::{Action, Input, Output, Pass, Record, Redeemed, Shard};
 
 /// Time that passes between two ticks of a shard.
 const TICK: Duration = Duration::from_millis(200);
@@ -68,6 +68,8 @@ pub(crate) enum Release {
     Do(Action),
     /// So many operations that the gate let in are answered by what came before.
     Finished(u64),
+    /// What came before has redeemed so much of streams.
+    Redeemed(Redeemed),
 }
 
 /// What all shard threads share.
@@ -243,6 +245,10 @@ impl<'a> ShardThread<'a> {
     }
 
     fn append(&mut self) {
+        let redeemed = std::mem::take(&mut self.output.redeemed);
+        if redeemed.redemptions > 0 {
+            self.releases.push(Release::Redeemed(redeemed));
+        }
         if self.finished > 0 {
             self.releases.push(Release::Finished(std::mem::take(&mut self.finished)));
         }

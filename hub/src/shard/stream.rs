@@ -75,6 +75,29 @@ impl Slot {
 }
 
 impl Shard {
+    /// What a payee has shown is so many steps deeper than what it had shown before, if the lock is of a
+    /// stream: one that has, or had, more than one step.
+    pub(super) fn count_redeemed(
+        &self,
+        id: ChannelId,
+        lock: u64,
+        step: &Step,
+        steps: u32,
+        cx: &mut Cx<'_>,
+    ) {
+        let Step::PeerAnswered { answer: Answer::Known { .. }, .. } = step else { return };
+        let slot = self.slots.get(&id);
+        let standing = slot.and_then(|slot| slot.channel.outgoing().standing.get(&lock));
+        let first = slot.and_then(|slot| Some(slot.pairs.get(&lock)?.anchor));
+        let streams = standing
+            .is_some_and(|standing| standing.lock.steps > 1 || first != Some(standing.lock.anchor));
+        if streams {
+            let redeemed = &mut cx.out.redeemed;
+            redeemed.redemptions = redeemed.redemptions.saturating_add(1);
+            redeemed.steps = redeemed.steps.saturating_add(u64::from(steps));
+        }
+    }
+
     /// A part of an own lock was redeemed: its payer hears of it with the next tick.
     pub(super) fn ripple(&mut self, id: ChannelId) {
         if let Some(slot) = self.slots.get_mut(&id)

@@ -224,7 +224,10 @@ impl Shard {
         };
         self.count_hashes(id, hashes);
         match step {
-            Some(step) => self.commit(id, step, cx),
+            Some(step) => {
+                self.count_redeemed(id, lock, &step, hashes, cx);
+                self.commit(id, step, cx);
+            }
             None => self.learn_again(id, lock, secret, cx),
         }
         self.pump(id, cx);

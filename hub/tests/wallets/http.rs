@@ -138,6 +138,8 @@ async fn operators_see_health_readiness_and_figures() {
     let (_, text) = get("/metrics").await;
     for name in [
         "hub_payments_completed_total 0",
+        "hub_redemptions_total 0",
+        "hub_steps_redeemed_total 0",
         "# TYPE hub_fsyncs_total counter",
         "hub_connections 0",
         "hub_channels 0",

@@ -135,6 +135,25 @@ fn a_redemption_is_one_record_and_payers_hear_of_the_newest_with_the_tick() {
     assert_eq!(world.hub_net(), i128::from(20 * FEE));
 }
 
+/// Single payments are not counted among them, a stream's last step is: also once it alone is left.
+#[test]
+fn redemptions_are_counted_with_their_steps() {
+    let mut world = World::new(3);
+    streaming_in(&mut world);
+    redeem(&mut world, 1);
+    redeem(&mut world, 11);
+    redeem(&mut world, STEPS - 1);
+    assert_eq!(world.redeemed, Redeemed { redemptions: 3, steps: u64::from(STEPS - 1) });
+    world.idle();
+    assert_eq!(world.channel(1).outgoing().standing.get(&1).unwrap().lock.steps, 1);
+    redeem(&mut world, STEPS);
+    let all = Redeemed { redemptions: 4, steps: u64::from(STEPS) };
+    assert_eq!(world.redeemed, all);
+    world.pay(2, 0, 50, 7);
+    world.run();
+    assert_eq!((world.completed, world.redeemed), (2, all));
+}
+
 /// An update that adds another payment's lock settles what is known. The payer hears of it all the same.
 #[test]
 fn payers_hear_of_what_was_settled_before_the_tick() {

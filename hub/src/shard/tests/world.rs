@@ -53,6 +53,7 @@ pub(super) struct World {
     pub(super) answers: Vec<Action>,
     pub(super) completed: usize,
     pub(super) not_completed: usize,
+    pub(super) redeemed: Redeemed,
     /// The hub's process ends when its journal would hold more records than this.
     pub(super) crash_at: Option<usize>,
     /// After the crash an old copy of the journal is found, of so many records.
@@ -110,6 +111,7 @@ impl World {
             answers: Vec::new(),
             completed: 0,
             not_completed: 0,
+            redeemed: Redeemed::default(),
             crash_at: None,
             copy: None,
             crashes: 0,
@@ -258,6 +260,8 @@ impl World {
             return self.restart();
         }
         self.journal.extend(out.records);
+        self.redeemed.redemptions += out.redeemed.redemptions;
+        self.redeemed.steps += out.redeemed.steps;
         out.actions.into_iter().for_each(|action| self.perform(action));
     }
 
