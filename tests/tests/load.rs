@@ -90,6 +90,8 @@ fn streams_are_redeemed_over_one_lock_after_the_other_and_nothing_of_them_is_los
     let steps = report.steps_per_second / report.redemptions_per_second;
     assert!((99.0..=100.0).contains(&steps), "{}", report.text());
     assert!(report.hub_cpu_us_per_payment > 0.0, "{}", report.text());
+    let by_hub = report.redemptions_per_second_by_hub / report.redemptions_per_second;
+    assert!((0.5..2.0).contains(&by_hub), "{}", report.text());
     assert!(report.redemption_latency_ms.p50 > 0.0 && report.is_good(), "{}", report.text());
     // A lock that was under way when the hub was killed may find that its payee is not back yet.
     let mut failures = report.failures.iter();

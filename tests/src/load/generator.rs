@@ -232,7 +232,8 @@ impl<'a> Loop<'a> {
             if !paying && ending.get_or_insert_with(Ending::new).is_over(&mut self)? {
                 return Ok(());
             }
-            let wait = payments.as_ref().map_or(TURN, |it| it.wait(self.shared.now_ns()));
+            let due = payments.as_ref().map_or(TURN, |it| it.wait(self.shared.now_ns()));
+            let wait = if self.fleet.goes_on() { Duration::ZERO } else { due };
             self.wait(&mut events, wait)?;
         }
         if self.shared.killed.load(Relaxed) { Ok(()) } else { bail!("the hub closed a connection") }

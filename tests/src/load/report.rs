@@ -144,6 +144,8 @@ pub struct Report {
     pub redemptions: u64,
     /// The same a second.
     pub redemptions_per_second: f64,
+    /// Redemptions a second by the hub's own count, which is of those that are durable.
+    pub redemptions_per_second_by_hub: f64,
     /// Steps of streams redeemed so, a second.
     pub steps_per_second: f64,
     /// From a redemption to what its payer was told, of a sample. The hub tells payers five times a

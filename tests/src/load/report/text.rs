@@ -55,6 +55,7 @@ impl Report {
         vec![
             row("streams / steps a redemption", streams),
             row("redemptions a second", count(self.redemptions_per_second)),
+            row("redemptions a second, by the hub", count(self.redemptions_per_second_by_hub)),
             row("steps a second", count(self.steps_per_second)),
             row("locks of streams added", self.stream_locks),
             row("until told p50 / p99 / p99.9, ms", three(&self.redemption_latency_ms)),

@@ -121,6 +121,7 @@ impl Run<'_> {
         report.payments_per_second = completed as f64 / seconds;
         report.redemptions = redemptions;
         report.redemptions_per_second = redemptions as f64 / seconds;
+        report.redemptions_per_second_by_hub = grown("hub_redemptions_total") / seconds;
         report.steps_per_second = (to.live.steps - from.live.steps) as f64 / seconds;
         report.hub_cpu_us_per_payment = each(hub.cpu_s * 1e6);
         let threads = hub.threads.iter().map(|(name, s)| (name.clone(), each(s * 1e6)));

@@ -108,6 +108,11 @@ impl Fleet {
         }
     }
 
+    /// Whether some stream may have more to redeem at once.
+    pub fn goes_on(&self) -> bool {
+        self.paying && self.view.fresh && !self.ready.is_empty()
+    }
+
     /// Redeems once, if there is something to redeem; on which connection.
     fn redeem(&mut self, at: usize, sockets: &mut [Socket], now_ns: u64) -> Option<usize> {
         let pace = self.pace.streams;
