@@ -157,3 +157,11 @@ fn two_keys_share_one_secret_and_a_third_does_not() {
     assert_ne!(shared, three.shared_secret(&one.public()).unwrap());
     assert_eq!(one.shared_secret(&crate::types::PublicKey([5; 33])), Err(NotAKey));
 }
+
+#[test]
+fn a_step_along_a_chain_is_plain_sha256() {
+    for value in [[0; 32], [0xff; 32], std::array::from_fn(|at| at as u8)] {
+        let plain: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(value).into();
+        assert_eq!(chain_step(&value), plain);
+    }
+}
