@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use client_sdk::client::{
     Client, ClientConfig, Exposure, IncomingStream, OutgoingStream, StreamOptions, WalletHandle,
 };
+use client_sdk::relay::StepToken;
 use client_sdk::wallet::Way;
 use client_sdk::wallet::stream::{StreamPhase, StreamView};
 use futures_util::StreamExt;
@@ -78,16 +79,35 @@ async fn both(
 
 /// Waits until a stream stands as wanted.
 async fn stands(wallet: &WalletHandle, found: impl Fn(&StreamView) -> bool) -> StreamView {
+    let mut events = wallet.events().unwrap();
     soon(async {
         loop {
             let streams = wallet.streams().await.unwrap();
             if let Some(view) = streams.into_iter().find(|view| found(view)) {
                 return view;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            events.next().await.unwrap();
         }
     })
     .await
+}
+
+/// Takes steps that were handed over by hand, each once the lock that it is of is here.
+async fn take(payee: &WalletHandle, tokens: Vec<StepToken>) {
+    let mut events = payee.events().unwrap();
+    for token in tokens {
+        let took = async {
+            loop {
+                match payee.take_step(token).await {
+                    Err(error) if error.code == Code::UnknownStream => {
+                        events.next().await.unwrap();
+                    }
+                    took => return took,
+                }
+            }
+        };
+        soon(took).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,19 +158,7 @@ async fn paying_goes_on_over_many_locks_without_a_gap() {
     // And by hand, over the end of a lock.
     let tokens = soon(stream.advance(20)).await.unwrap();
     assert!(tokens.len() > 1, "{tokens:?}");
-    for token in tokens {
-        let took = async {
-            loop {
-                match payee.take_step(token).await {
-                    Err(error) if error.code == Code::UnknownStream => {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
-                    took => return took,
-                }
-            }
-        };
-        soon(took).await.unwrap();
-    }
+    take(&payee, tokens).await;
     assert_eq!(incoming.paid(), 270);
     let view = soon(stream.close()).await.unwrap();
     assert_eq!((view.paid, view.settled), (270, 270));
