@@ -1,4 +1,5 @@
 //! The table of the theorems, in the page of [`tests::theorems`], names the tests that try to break
+//! them, and the one of the attacks on streams, at the end of the protocol's page, those that answer
 //! them. Each must be there.
 
 use tests::named::{has_test, source};
@@ -10,13 +11,33 @@ fn each_theorem_has_its_tests_and_they_are_there() {
     let rows: Vec<&str> = rows.filter(|row| row.starts_with(char::is_numeric)).collect();
     let theorems: Vec<&str> = rows.iter().filter_map(|row| row.split_whitespace().next()).collect();
     assert_eq!(theorems, ["1", "2", "3", "4", "5", "6", "7"]);
-    for row in rows {
-        let quoted = row.split('`').skip(1).step_by(2);
-        let named: Vec<_> = quoted.filter_map(|name| name.split_once(".rs::")).collect();
-        assert!(!named.is_empty(), "no test is named: {row}");
-        for (file, test) in named {
-            assert!(has_test(&format!("{file}.rs"), test), "{file}.rs has no test {test}");
-        }
+    rows.into_iter().for_each(has_its_tests);
+}
+
+#[test]
+fn each_attack_on_streams_has_its_tests_and_they_are_there() {
+    let page = source("settlement/PROTOCOL.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ⚔ ")).collect();
+    let attacks = [
+        "partial settlement",
+        "part-redeemed failure",
+        "chain reuse",
+        "a unit skimmed",
+        "junk secrets",
+        "the shape of the forwarded lock",
+    ];
+    for attack in attacks {
+        assert!(rows.iter().any(|row| row.contains(attack)), "nothing answers: {attack}");
+    }
+    rows.into_iter().for_each(has_its_tests);
+}
+
+fn has_its_tests(row: &str) {
+    let quoted = row.split('`').skip(1).step_by(2);
+    let named: Vec<_> = quoted.filter_map(|name| name.split_once(".rs::")).collect();
+    assert!(!named.is_empty(), "no test is named: {row}");
+    for (file, test) in named {
+        assert!(has_test(&format!("{file}.rs"), test), "{file}.rs has no test {test}");
     }
 }
 

@@ -121,7 +121,7 @@ const CASES: [Before; 8] = [
     Before { both: 5, payee: STEPS, closes: false, payer: 7 },
 ];
 
-/// Whatever was settled on which leg, and whatever of it the hub has forgotten: it collects from the
+/// ⚔ Whatever was settled on which leg, and whatever of it the hub has forgotten: it collects from the
 /// payer what it has paid to the payee.
 #[test]
 fn a_hub_that_forgot_a_stream_collects_what_it_has_paid_on_it() {

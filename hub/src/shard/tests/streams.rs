@@ -251,6 +251,27 @@ fn what_is_redeemed_is_passed_before_the_rest_is_back() {
     assert_eq!(world.wallets[0].back.first(), Some(&(1, Code::StreamClosed)));
 }
 
+/// ⚔ Two payers have locked money to one chain for the same payee: what that redeems of one lock is
+/// charged to the payer whom that lock is for, and to nobody else.
+#[test]
+fn a_step_goes_to_the_paired_lock_alone() {
+    let mut world = World::new(3);
+    streaming_in(&mut world);
+    let op = lock_op(&world);
+    world.add(2, op);
+    world.run();
+    assert_eq!(world.channel(1).outgoing().tip().locks.len(), 2);
+    for depth in [20, STEPS] {
+        redeem(&mut world, depth);
+        tick(&mut world);
+        assert_eq!(world.wallets[0].secrets.last(), Some(&(1, at(depth))));
+        assert_eq!(world.wallets[2].secrets, []);
+    }
+    world.blocks(LIFE + 60);
+    world.idle();
+    assert_eq!(world.wallets[2].channel.balance(Role::Wallet), DEPOSIT);
+}
+
 /// Money is free again in a moment, without an idle second on either side.
 #[test]
 fn a_stream_that_is_closed_ends_without_waiting() {
