@@ -62,6 +62,8 @@ pub use layer::{Charge, ChargeLayer, PaidBody};
 pub use price::{BadPrice, Per, Price, STEPS_MAX};
 pub use reader::{PaidBytes, PaidEvents, PaidResponse};
 pub use receipt::{BadReceipt, METHOD, Receipt, ReceiptBody, resource};
+/// An address, as clients ask for it.
+pub use reqwest::Url;
 pub use session::SessionId;
 pub use till::{Charged, Payment, Till, TillOptions};
 

@@ -2,7 +2,8 @@
 //!
 //! [`wallet`] is the pure core: a state machine that knows no clock, randomness, thread, socket or
 //! file, so that it can go wherever a wallet lives. The feature `client` adds an async client with
-//! a durable store around it, `tls` lets it ask over `https://`, `cli` is the `wallet` command.
+//! a durable store around it, `tls` lets it ask over `https://`, `cli` is the `wallet` command,
+//! `http402` has services charge for what they answer and clients pay for it.
 
 pub mod api;
 #[cfg(feature = "cli")]

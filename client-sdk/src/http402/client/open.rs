@@ -30,6 +30,40 @@ pub(in crate::http402) struct Purse {
     book: Mutex<Book>,
 }
 
+/// Steps that are set aside for a response. Until it is known what became of them they are for the
+/// next one if this is dropped: the server says what it does not hold.
+pub(in crate::http402) struct Reservation {
+    purse: Arc<Purse>,
+    reserved: Reserved,
+    open: bool,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.open {
+            self.purse.book().give_back(self.reserved.steps);
+        }
+    }
+}
+
+impl Reservation {
+    /// How many.
+    pub(in crate::http402) fn steps(&self) -> u64 {
+        self.reserved.steps
+    }
+
+    /// They are the response's.
+    pub(in crate::http402) fn taken(mut self) {
+        self.open = false;
+    }
+
+    /// The server lacks so many of them.
+    pub(in crate::http402) fn denied(mut self, missing: Option<u64>) {
+        self.open = false;
+        self.purse.book().denied(self.reserved, missing);
+    }
+}
+
 /// A request as its credential is bound to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::http402) struct Target {
@@ -69,20 +103,25 @@ impl Purse {
     }
 
     /// Sets steps aside for a response, and hands out what is missing.
-    pub(in crate::http402) async fn reserve(&self, steps: u64) -> Result<Reserved, PayError> {
+    pub(in crate::http402) async fn reserve(
+        self: &Arc<Purse>,
+        steps: u64,
+    ) -> Result<Reservation, PayError> {
         let reserved = self.book().reserve(steps);
         let reserved = reserved.map_err(|stop| self.stopped(stop))?;
+        let mut reservation = Reservation { purse: self.clone(), reserved, open: true };
         let Some(fresh) = u32::try_from(reserved.fresh).ok().filter(|fresh| *fresh > 0) else {
-            return Ok(reserved);
+            return Ok(reservation);
         };
         match self.stream.advance(fresh).await {
             Ok(tokens) => self.book().keep(&tokens),
             Err(error) => {
+                reservation.open = false;
                 self.book().cancel(reserved);
                 return Err(error.into());
             }
         }
-        Ok(reserved)
+        Ok(reservation)
     }
 
     pub(in crate::http402) fn stopped(&self, stop: Stop) -> PayError {

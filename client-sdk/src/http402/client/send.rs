@@ -6,7 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Request, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::open::{Purse, Target};
+use super::open::{Purse, Reservation, Target};
 use super::{ClientInner, Known};
 use crate::client::fresh;
 use crate::http402::RECEIPT_HEADER;
@@ -14,7 +14,6 @@ use crate::http402::challenge::{HEADER_MAX, error_in, unbase64};
 use crate::http402::credential::Action;
 use crate::http402::error::PayError;
 use crate::http402::price::Per;
-use crate::http402::purse::Reserved;
 use crate::http402::receipt::{Receipt, resource};
 use crate::http402::session::SessionId;
 
@@ -85,23 +84,22 @@ impl ClientInner {
         known: Arc<Known>,
     ) -> Result<Result<Answered, PayError>, PayError> {
         let purse = self.purse(&known, &target.realm).await?;
-        let reserved = purse.reserve(self.first_steps(&known, &purse)).await?;
-        let session = SessionId(fresh()?);
-        let handing = (session, reserved.steps);
+        let reservation = purse.reserve(self.first_steps(&known, &purse)).await?;
+        let (session, assigned) = (SessionId(fresh()?), reservation.steps());
+        let handing = (session, assigned);
         let (header, tokens) = purse.credential(&known.challenge, Action::Open, target, handing)?;
         let mut paid = again(request)?;
         paid.headers_mut().append(AUTHORIZATION, header_value(&header)?);
-        let response = self.http.execute(paid).await;
-        // What the server has heard of it is seen next time.
-        let response = response.inspect_err(|_| purse.book().give_back(reserved.steps))?;
+        let response = self.http.execute(paid).await?;
         if response.status() == StatusCode::PAYMENT_REQUIRED {
-            let why = self.refused(name, target, &purse, reserved, response).await;
+            let why = self.refused(name, target, reservation, response).await;
             return why.map(Err);
         }
         purse.book().taken(&tokens);
+        reservation.taken();
         let resource = resource(&target.method, &target.realm, &target.path);
         let url = request.url().clone();
-        let (name, assigned) = (name.to_owned(), reserved.steps);
+        let name = name.to_owned();
         let paid = Paid { purse, known, name, url, session, resource, assigned };
         Ok(Ok(Answered { response, paid: Some(paid) }))
     }
@@ -121,8 +119,7 @@ impl ClientInner {
         &self,
         name: &str,
         target: &Target,
-        purse: &Purse,
-        reserved: Reserved,
+        reservation: Reservation,
         response: Response,
     ) -> Result<PayError, PayError> {
         let kind = kind_of(response.headers());
@@ -130,9 +127,8 @@ impl ClientInner {
         self.known_demands().remove(name);
         let met = self.meet(name, target, response.headers());
         let Problem { detail, missing } = problem(response).await;
-        match kind.as_str() {
-            "payment-insufficient" => purse.book().denied(reserved, missing),
-            _ => purse.book().give_back(reserved.steps),
+        if kind == "payment-insufficient" {
+            reservation.denied(missing);
         }
         let passing = matches!(kind.as_str(), "payment-insufficient" | "invalid-challenge");
         let why = PayError::Refused { kind, detail };
@@ -140,25 +136,23 @@ impl ClientInner {
         if passing { Ok(why) } else { Err(why) }
     }
 
-    /// Hands more steps to a response, or ends it; `None` when it is over. `reserved` is given back
-    /// where the server took nothing of it.
+    /// Hands so many more steps to a response, or ends it; `None` when it is over.
     pub(in crate::http402) async fn manage(
         &self,
         paid: &Paid,
         action: Action,
-        reserved: Reserved,
+        steps: u64,
     ) -> Result<Option<Receipt>, PayError> {
         let target = Target::of(Method::HEAD.as_str(), &paid.url);
         let mut refused = PayError::Demand("it changes all the time".to_owned());
         for _ in 0..TRIES {
             let known = self.known(&paid.name);
             let challenge = &known.as_ref().unwrap_or(&paid.known).challenge;
-            let handing = (paid.session, reserved.steps);
+            let handing = (paid.session, steps);
             let (header, tokens) = paid.purse.credential(challenge, action, &target, handing)?;
             let mut request = Request::new(Method::HEAD, paid.url.clone());
             request.headers_mut().insert(AUTHORIZATION, header_value(&header)?);
-            let response = self.http.execute(request).await;
-            let response = response.inspect_err(|_| paid.purse.book().give_back(reserved.steps))?;
+            let response = self.http.execute(request).await?;
             match response.status() {
                 StatusCode::OK => {
                     paid.purse.book().taken(&tokens);
@@ -166,7 +160,6 @@ impl ClientInner {
                 }
                 StatusCode::GONE => {
                     paid.purse.book().taken(&tokens);
-                    paid.purse.book().give_back(reserved.steps);
                     return Ok(None);
                 }
                 StatusCode::PAYMENT_REQUIRED => {
@@ -184,7 +177,6 @@ impl ClientInner {
                 }
             }
         }
-        paid.purse.book().give_back(reserved.steps);
         Err(refused)
     }
 }

@@ -10,7 +10,6 @@ use reqwest::Response;
 use crate::http402::client::{ClientInner, Paid, whole};
 use crate::http402::credential::Action;
 use crate::http402::error::PayError;
-use crate::http402::purse::Reserved;
 use crate::http402::receipt::Receipt;
 
 /// A hand-over on its way.
@@ -109,8 +108,12 @@ impl Flow {
         }
         let (client, paid) = (self.client.clone(), self.paid.clone());
         self.voucher = Some(Box::pin(async move {
-            let reserved = paid.purse.reserve(steps).await?;
-            let receipt = client.manage(&paid, Action::Voucher, reserved).await?;
+            let reservation = paid.purse.reserve(steps).await?;
+            let receipt = client.manage(&paid, Action::Voucher, steps).await?;
+            // Else the response was over already; they pay for the next.
+            if receipt.is_some() {
+                reservation.taken();
+            }
             Ok((steps, receipt))
         }));
         Ok(())
@@ -151,7 +154,6 @@ impl Flow {
                 self.assigned = self.assigned.saturating_add(steps);
                 self.receipt = Some(receipt);
             }
-            // The response was over already; they pay for the next.
             (_, None) => self.over = true,
         }
         Ok(())
@@ -166,8 +168,7 @@ impl Flow {
         let closed = if self.is_last {
             None
         } else {
-            let nothing = Reserved { steps: 0, fresh: 0 };
-            self.client.manage(&self.paid, Action::Close, nothing).await?
+            self.client.manage(&self.paid, Action::Close, 0).await?
         };
         let receipt = closed.or(self.receipt.take());
         let receipt = receipt.ok_or_else(|| PayError::Receipt("there is none".to_owned()))?;
