@@ -1,3 +1,5 @@
+mod speed;
+
 use super::*;
 use crate::config::Config;
 use crate::peers::{Bounds, Peers};
