@@ -7,7 +7,7 @@
 //!
 //! - **It does not starve itself.** A limit that is too low is one under which work is finished faster
 //!   than wanted, and rises. What is waited for whatever the load is has to have room in the time that
-//!   is wanted: the disk's is measured and added. One full frame is always let in.
+//!   is wanted: the disk's is measured and added. One whole turn is always let in.
 //! - **A limit that nobody runs into says nothing** about what the hub carries: it shrinks to twice
 //!   what is used, so that a flood finds no room that was earned by a faster hub long ago.
 //! - **Memory is bounded** by [`CEILING`].
@@ -22,7 +22,7 @@ use super::weight::MOST;
 /// How long an operation is to be under way at most, beside its commits. It is handed from thread to
 /// thread, and on a machine that does other work as well each of them waits for a core: with a time
 /// below what that takes the hub would wait for itself, and the less it carried the less it would let in.
-const SOJOURN: Duration = Duration::from_millis(25);
+const SOJOURN: Duration = Duration::from_millis(20);
 /// An operation waits for the commit that is going on and for its own; with one more the next can fill.
 const COMMITS: u32 = 3;
 /// A disk that takes longer counts as this: it is what is overloaded.
@@ -31,13 +31,13 @@ const COMMIT_MAX: Duration = Duration::from_millis(50);
 const WINDOW: Duration = Duration::from_millis(100);
 /// Somebody had to wait for this part of a window, or it says nothing.
 const PRESSED_PART: u32 = 4;
-/// One full frame.
-pub(super) const FLOOR: u64 = MOST;
-const _: () = assert!(FLOOR >= QUANTUM, "somebody is let in when nothing is under way");
+/// One whole turn, so that somebody is let in when nothing is under way. A frame that is larger is read
+/// all the same, and its reader owes the rest.
+pub(super) const FLOOR: u64 = QUANTUM;
 /// Some 90 MB, if each operation brings the longest payload.
 pub(super) const CEILING: u64 = 1 << 17;
 /// Before anything is known.
-const FIRST: u64 = 8 * FLOOR;
+const FIRST: u64 = 8 * MOST;
 
 /// See the module.
 #[derive(Debug)]
