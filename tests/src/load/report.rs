@@ -81,8 +81,10 @@ pub struct Overload {
     pub not_taken: u64,
     /// Payments that fell due in the time of which those are what is left.
     pub fell_due: u64,
-    /// 99th percentile of its answers at half of what it carries.
+    /// 99th percentile of its answers while it carries that.
     pub answer_ms_normal: f64,
+    /// The same at half of it.
+    pub answer_ms_half: f64,
     /// The same under overload.
     pub answer_ms_overload: f64,
     /// The same at half of what it carries, from a second after the overload.

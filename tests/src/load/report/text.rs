@@ -134,14 +134,15 @@ impl Report {
 
 fn overload(seen: &Overload) -> [Row; 5] {
     let (carried, offered) = (seen.carried_per_second, seen.offered_per_second);
-    let (normal, during) = (seen.answer_ms_normal, seen.answer_ms_overload);
+    let (full, half) = (seen.answer_ms_normal, seen.answer_ms_half);
     let rates = format!("{carried:.0} / {offered:.0} / {:.0}", seen.completed_per_second);
-    let answers = format!("{normal:.1} / {during:.1} / {:.1}", seen.answer_ms_after);
+    let (during, after) = (seen.answer_ms_overload, seen.answer_ms_after);
+    let answers = format!("{full:.1} / {half:.1} / {during:.1} / {after:.1}");
     let ops = format!("{:.0} / {:.0}", seen.most_ops, seen.most_ops_limit);
     let paused = format!("{:.0} of {:.0}", seen.reads_paused_ms, seen.overload_ms);
     [
         row("payments/s carried / offered / completed", rates),
-        row("p99 of answers before / in / after, ms", answers),
+        row("p99 of answers at what it carries / half / flooded / half after, ms", answers),
         row("most operations under way / let in", ops),
         row("reads paused, ms of it", paused),
         row("most memory then, MiB", mebibytes(seen.most_rss_bytes)),
