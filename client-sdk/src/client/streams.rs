@@ -15,8 +15,8 @@
 //! - **Another way than the relay**, such as a header of an HTTP request:
 //!   [`OutgoingStream::advance`] gives the steps as [`StepToken`]s (one, or two where a lock ends),
 //!   and the payee's side gives what it got to [`WalletHandle::take_step`], which returns once they
-//!   are durable there. Who pays so looks itself to how far it runs ahead of what it gets; the
-//!   feature `http402` has both halves of that for HTTP.
+//!   are durable there. [`Exposure::ahead`] holds here too: of these steps the payer hears once they are
+//!   redeemed, within about a second. The feature `http402` has both halves of that for HTTP.
 //! - **Serving** on credit is [`IncomingStream::serve`]: it waits until what was received covers all
 //!   that was served, but for [`Exposure::credit`] steps.
 //! - **Redeeming** happens by itself, within a second of a step, and when the wallet closes; or with

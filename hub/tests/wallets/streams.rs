@@ -10,7 +10,7 @@ use client_sdk::client::{
 use client_sdk::relay::StepToken;
 use client_sdk::wallet::Way;
 use client_sdk::wallet::stream::{StreamPhase, StreamView};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, poll};
 use hub::RunningHub;
 use settlement::api::FaucetRequest;
 use settlement::block::LedgerEvent;
@@ -163,6 +163,34 @@ async fn paying_goes_on_over_many_locks_without_a_gap() {
     let view = soon(stream.close()).await.unwrap();
     assert_eq!((view.paid, view.settled), (270, 270));
     assert_eq!((balance(&payer).await, locked(&payer).await), (DEPOSIT - 270 - view.fees.0, 0));
+    soon(hub.stop()).await;
+}
+
+/// Steps that are handed over by hand run no further ahead of what the payee holds than the payer said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_by_hand_wait_for_the_payee_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (_payer_client, payer) = wallet(&hub, dir.path(), 29).await;
+    let (_payee_client, payee) = wallet(&hub, dir.path(), 30).await;
+    let exposure = Exposure { ahead: 8, ..Exposure::default() };
+    let options = StreamOptions { exposure, ..options(&payee, 1, 100) };
+    let (stream, incoming) = both(&payer, &payee, options).await;
+    let too_many = soon(stream.advance(9)).await.unwrap_err();
+    assert_eq!(too_many.code, Code::BadArgument);
+    let first = soon(stream.advance(8)).await.unwrap();
+    let mut more = Box::pin(stream.advance(5));
+    // Whatever the wallet does meanwhile, and however often it is asked.
+    for _ in 0..50 {
+        assert!(poll!(more.as_mut()).is_pending());
+        assert_eq!(stream.view().await.unwrap().paid, 8);
+    }
+    take(&payee, first).await;
+    let more = soon(more).await.unwrap();
+    take(&payee, more).await;
+    assert_eq!(incoming.paid(), 13);
+    let view = soon(stream.close()).await.unwrap();
+    assert_eq!((view.paid, view.settled), (13, 13));
     soon(hub.stop()).await;
 }
 

@@ -85,7 +85,7 @@ impl OutgoingStream {
         let mut views = self.views.lock().await;
         let mut wanted = steps;
         while wanted > 0 {
-            let room = self.room(&mut views).await?;
+            let room = self.room(&mut views, 1).await?;
             let now = wanted.min(room);
             self.hand_out(now, true).await?;
             wanted = wanted.saturating_sub(now);
@@ -96,19 +96,19 @@ impl OutgoingStream {
     }
 
     /// Hands so many steps out for another way than the relay: one token, or more where a lock ends,
-    /// in the order in which the payee must get them. Durable here when this returns.
+    /// in the order in which the payee must get them. Durable here when this returns. Waits like
+    /// [`OutgoingStream::pay`]: until the payee holds so much of what came before that
+    /// [`Exposure::ahead`](super::Exposure::ahead) covers these steps too.
     ///
     /// # Errors
-    /// As [`OutgoingStream::pay`].
+    /// As [`OutgoingStream::pay`]; [`Code::BadArgument`] for more steps at once than `ahead` covers.
     pub async fn advance(&self, steps: u32) -> Result<Vec<StepToken>, ClientError> {
         let mut views = self.views.lock().await;
-        loop {
-            let left = self.left(&mut views).await?;
-            if left >= u64::from(steps) {
-                break;
-            }
-            self.next_lock(&mut views).await?;
+        if u64::from(steps) > self.most_ahead() {
+            let detail = format!("a payer goes {} steps ahead at most", self.most_ahead());
+            return Err(ClientError::new(Code::BadArgument, detail));
         }
+        self.room(&mut views, steps.into()).await?;
         let tokens = self.hand_out(steps.into(), false).await?;
         self.top_up(&mut views).await?;
         Ok(tokens)
@@ -119,23 +119,30 @@ impl OutgoingStream {
         tokens(self.wallet.command(Command::Advance { stream, steps, by_relay }).await?)
     }
 
-    /// How many steps can be handed out now, at least 1: waits until there are some.
-    async fn room(&self, views: &mut Views) -> Result<u64, ClientError> {
+    /// How many steps can be handed out now, `least` or more: waits until there are so many.
+    async fn room(&self, views: &mut Views, least: u64) -> Result<u64, ClientError> {
+        let most = self.most_ahead();
         loop {
-            let left = self.left(views).await?;
-            if left == 0 {
+            if self.left(views).await? < least {
                 self.next_lock(views).await?;
                 continue;
             }
-            let most = u64::from(self.options.exposure.ahead.max(1));
-            return until(&self.wallet, views, |view| {
+            let room = until(&self.wallet, views, |view| {
                 let ahead = view.paid.saturating_sub(view.taken);
                 let room = most.saturating_sub(ahead).min(view.left);
-                (room > 0 || view.left == 0 || view.phase != StreamPhase::Open).then_some(room)
-            })
-            .await
-            .and_then(|room| if room == 0 { Err(self.over(views)) } else { Ok(room) });
+                let ends = view.left < least || view.phase != StreamPhase::Open;
+                (room >= least || ends).then_some(room)
+            });
+            let room = room.await?;
+            if room >= least {
+                return Ok(room);
+            }
+            // A lock has ended meanwhile, or all of the stream has: the next turn says so.
         }
+    }
+
+    fn most_ahead(&self) -> u64 {
+        self.options.exposure.ahead.max(1).into()
     }
 
     /// How many steps are left in locks that stand.
