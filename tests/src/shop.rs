@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::Extension;
 use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::routing::get;
@@ -25,6 +27,9 @@ pub const FILE_BYTES: usize = 1_005;
 /// How many words there are where there are few.
 pub const FEW: u64 = 5;
 
+/// The most bytes of a request's body.
+const BODY_MAX: usize = 1_000;
+
 /// The word with this number.
 pub fn word(number: u64) -> String {
     format!("word-{number}")
@@ -39,14 +44,22 @@ pub fn price(steps: u32, per: Per) -> Result<Price, BadPrice> {
 }
 
 /// What it answers: `/answer` and `/broken` by the request, `/words` without end and `/few` by the
-/// event, `/file` by the byte, `/free` for nothing. `made` counts the words that were made.
+/// event, `/file` by the byte, `/free` for nothing. `POST /answer` says what it was sent when it has all
+/// of it. `made` counts the words that were made, and such answers that were begun.
 ///
 /// # Errors
 /// [`BadPrice`].
 pub fn routes(till: &Till, made: &Arc<AtomicU64>) -> Result<Router, BadPrice> {
     let answer = async |Extension(payment): Extension<Payment>| format!("for {}", payment.payer);
     let broken = async || (StatusCode::INTERNAL_SERVER_ERROR, "broken");
-    let by_request = Router::new().route("/answer", get(answer)).route("/broken", get(broken));
+    let begun = made.clone();
+    let echo = async move |request: Request| {
+        begun.fetch_add(1, Relaxed);
+        let body = to_bytes(request.into_body(), BODY_MAX).await;
+        body.map_err(|_| StatusCode::BAD_REQUEST)
+    };
+    let by_request =
+        Router::new().route("/answer", get(answer).post(echo)).route("/broken", get(broken));
     let (all, few) = (made.clone(), made.clone());
     let by_event = Router::new()
         .route("/words", get(async move || words(all, u64::MAX)))

@@ -8,7 +8,8 @@
 //!   responses of a stream together are never lent more than `credit`. What was lent is taken out of
 //!   the next steps that come in, before anything else.
 //! - What a response needs at the least it has before its handler runs, so that nothing is made that
-//!   is not paid for.
+//!   is not paid for. One that is paid by the request keeps it until it is answered: its payer can't
+//!   end it, or it would have its steps back while the handler is at work.
 //! - What a response did not use is the payer's again, for its next request. It is the payer's
 //!   business to say how many steps a response may use: none is taken from what is left over.
 //! - A credential is taken once: its nonce is remembered until the demand that it answers has expired.
@@ -39,6 +40,8 @@ pub(super) enum Declined {
     Short(u64),
     /// No such response is under way.
     Unknown,
+    /// The response is paid as a whole, and ends when it is answered.
+    Whole,
 }
 
 /// How a response stands.
@@ -85,6 +88,8 @@ struct Session {
     /// What it was lent of that before it began.
     lent: u64,
     used: u64,
+    /// It is paid as a whole: its payer can't end it.
+    whole: bool,
     over: bool,
     waiting: Option<Waker>,
 }
@@ -169,9 +174,24 @@ impl Account {
         }
         self.assign(steps, still_lent.saturating_add(lent));
         let allowance = own.saturating_add(lent);
-        let (used, over, waiting) = Default::default();
-        let begun = Session { resource, allowance, lent, used, over, waiting };
+        let (used, whole, over, waiting) = Default::default();
+        let begun = Session { resource, allowance, lent, used, whole, over, waiting };
         self.sessions.insert(session, begun);
+        Ok(())
+    }
+
+    /// The same for a response that is paid as a whole, with `least`, when it is answered.
+    pub(super) fn open_whole(
+        &mut self,
+        session: SessionId,
+        resource: Arc<str>,
+        steps: u64,
+        least: u64,
+    ) -> Result<(), Declined> {
+        self.open(session, resource, steps, least)?;
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.whole = true;
+        }
         Ok(())
     }
 
@@ -235,6 +255,15 @@ impl Account {
         let (resource, used) = under_way.or_else(past)?;
         let resource = resource.clone();
         Some(Figures { resource, used, served: self.served, paid: self.paid })
+    }
+
+    /// A response's payer ends it; see [`Account::stop`].
+    pub(super) fn close(&mut self, session: SessionId) -> Result<(), Declined> {
+        if self.sessions.get(&session).is_some_and(|session| session.whole) {
+            return Err(Declined::Whole);
+        }
+        self.stop(session);
+        Ok(())
     }
 
     /// Nothing more is spent on a response, and what it did not use is the payer's again, or the

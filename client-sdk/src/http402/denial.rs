@@ -105,6 +105,10 @@ impl From<Declined> for Denial {
             Declined::Unknown => {
                 Denial::new(Kind::Gone, "the response that these steps are for is over")
             }
+            Declined::Whole => Denial::new(
+                Kind::Verification,
+                "what is paid by the request ends when it is answered",
+            ),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::challenge::{Challenge, base64};
 use super::credential::{Action, Credential, Handing};
 use super::denial::{Denial, Kind};
 use super::layer::PaidBody;
-use super::price::Price;
+use super::price::{Per, Price};
 use super::receipt::{Receipt, resource};
 use super::session::SessionId;
 use super::till::{Payment, Stand, Till, incoming};
@@ -141,11 +141,18 @@ impl Gate {
         match action {
             Action::Open => {
                 let least = self.price.steps().into();
-                stand.account().open(session, resource.into(), steps, least)?;
+                let mut account = stand.account();
+                match self.price.per() {
+                    Per::Request => account.open_whole(session, resource.into(), steps, least)?,
+                    Per::Event | Per::Bytes(_) => {
+                        account.open(session, resource.into(), steps, least)?;
+                    }
+                }
+                drop(account);
                 return Ok(Admission::Serve(Open { gate: self.clone(), stand, session }));
             }
             Action::Voucher => stand.account().add(session, steps)?,
-            Action::Close => stand.account().stop(session),
+            Action::Close => stand.account().close(session)?,
         }
         let receipt = self.till.inner.receipt(&stand, session);
         let receipt = receipt.ok_or(super::account::Declined::Unknown)?;

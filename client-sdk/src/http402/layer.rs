@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::account::Spent;
 use super::credential::Credential;
+use super::denial::{Denial, Kind};
 use super::gate::{Admission, Gate, Open, put_receipt};
 use super::metered::Metered;
 use super::price::{Per, Price};
@@ -120,12 +121,26 @@ where
         head.headers.remove(CONTENT_LENGTH);
         return Response::from_parts(head, PaidBody::new(Metered::new(open, price, body)));
     }
-    // It has had as many steps since before the handler ran.
-    let spent = open.stand.account().spend(open.session, price.steps().into(), None);
-    if let (Spent::Yes, Some(receipt)) = (spent, open.receipt()) {
+    // It has had as many steps since before the handler ran. Were they gone, so would the answer be.
+    let steps = price.steps().into();
+    let spent = open.stand.account().spend(open.session, steps, None);
+    if let Some(denial) = unpaid(spent, steps) {
+        return denial.response(&open.gate.demand());
+    }
+    if let Some(receipt) = open.receipt() {
         put_receipt(&mut head.headers, &receipt);
     }
     Response::from_parts(head, free(body))
+}
+
+/// Why an answer that costs so many steps does not go out after all.
+fn unpaid(spent: Spent, steps: u64) -> Option<Denial> {
+    let missing = match spent {
+        Spent::Yes => return None,
+        Spent::Wait(missing) => missing,
+        Spent::Over => steps,
+    };
+    Some(Denial::new(Kind::Insufficient(missing), "what was asked for could not be charged"))
 }
 
 fn free<R>(body: R) -> PaidBody
@@ -134,4 +149,24 @@ where
     R::Error: Into<BoxError>,
 {
     PaidBody::new(body.map_err(Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_spent_is_not_served() {
+        // What came of spending, steps, what is missing.
+        let cases = [
+            (Spent::Yes, 3, None),
+            (Spent::Wait(1), 3, Some(1)),
+            (Spent::Wait(3), 3, Some(3)),
+            (Spent::Over, 3, Some(3)),
+        ];
+        for (spent, steps, missing) in cases {
+            let kind = unpaid(spent, steps).map(|denial| denial.kind);
+            assert_eq!(kind, missing.map(Kind::Insufficient), "{spent:?}");
+        }
+    }
 }

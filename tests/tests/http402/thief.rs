@@ -11,7 +11,10 @@ use reqwest::{Method, StatusCode};
 use settlement::types::{Amount, PublicKey, Secret};
 use tests::shop::UNIT;
 
-use super::stage::{ASSET, Member, Seen, Shop, Stage, key, plain};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::stage::{ASSET, Member, Seen, Shop, Stage, key, plain, until};
 
 async fn show(shop: &Shop, method: &str, target: &str, credential: &str) -> (StatusCode, String) {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -100,6 +103,7 @@ async fn junk_is_refused() {
 /// A payer that makes its own headers.
 struct Forger<'a> {
     shop: &'a Shop,
+    target: &'static str,
     payer: u8,
     payee: PublicKey,
     ledger: settlement::types::LedgerId,
@@ -116,15 +120,16 @@ struct Forged {
 }
 
 impl<'a> Forger<'a> {
-    async fn at(stage: &Stage, shop: &'a Shop, payee: &Member) -> Forger<'a> {
-        let answer = plain().get(shop.url("/answer")).send().await.unwrap();
+    async fn at(stage: &Stage, shop: &'a Shop, payee: &Member, target: &'static str) -> Forger<'a> {
+        let answer = plain().get(shop.url(target)).send().await.unwrap();
         let header = answer.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
         let challenge = Challenge::from_header(&header).unwrap();
         let ledger = tokio::task::block_in_place(|| stage.hub.info().ledger);
-        Forger { shop, payer: 1, payee: payee.wallet.public_key(), ledger, challenge }
+        let payee = payee.wallet.public_key();
+        Forger { shop, target, payer: 1, payee, ledger, challenge }
     }
 
-    async fn show(&self, forged: &Forged) -> String {
+    fn header(&self, forged: &Forged, action: Action, method: &str) -> String {
         let key = PaymentKey::of_payer(&key(self.payer), &self.payee, &self.ledger).unwrap();
         let Forged { stream, payer, steps, .. } = *forged;
         let handing = Handing {
@@ -134,19 +139,23 @@ impl<'a> Forger<'a> {
         };
         let bound = Bound {
             challenge: &self.challenge.id,
-            action: Action::Open,
-            method: "GET",
+            action,
+            method,
             realm: &self.challenge.realm,
-            target: "/answer",
+            target: self.target,
             payer,
             stream,
         };
         let sealed = key.seal(&handing, &bound, [forged.nonce; 24]);
         use base64::Engine;
         let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed);
-        let payload = CredentialPayload { action: Action::Open, payer, stream, sealed };
-        let credential = Credential { challenge: self.challenge.clone(), payload };
-        let (status, kind) = show(self.shop, "GET", "/answer", &credential.to_header()).await;
+        let payload = CredentialPayload { action, payer, stream, sealed };
+        Credential { challenge: self.challenge.clone(), payload }.to_header()
+    }
+
+    async fn show(&self, forged: &Forged) -> String {
+        let credential = self.header(forged, Action::Open, "GET");
+        let (status, kind) = show(self.shop, "GET", self.target, &credential).await;
         if status.is_success() { "served".to_owned() } else { kind }
     }
 }
@@ -165,7 +174,7 @@ async fn a_payer_that_forges_its_own_headers_is_served_what_it_pays_for() {
     let (alice, bob) = (stage.member(1).await, stage.member(2).await);
     let carol = stage.member(3).await;
     let shop = Shop::open(&bob).await;
-    let forger = Forger::at(&stage, &shop, &bob).await;
+    let forger = Forger::at(&stage, &shop, &bob, "/answer").await;
     let (to_bob, bobs) = stream_to(&alice, &bob).await;
     let (other_to_bob, others) = stream_to(&alice, &bob).await;
     let (to_carol, carols) = stream_to(&alice, &carol).await;
@@ -213,4 +222,52 @@ async fn a_payer_that_forges_its_own_headers_is_served_what_it_pays_for() {
         assert_eq!(&forger.show(forged).await, expected, "{what}");
     }
     assert_eq!(shop.served_and_paid(), (9, 54), "4 and 50, and of those 3 and twice 3");
+}
+
+/// A payer lets a handler wait for the last byte of a request, and meanwhile ends the response, so as
+/// to have its steps back before they are spent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_begun_is_not_ended_by_its_payer() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let shop = Shop::open(&bob).await;
+    let (to_bob, stream) = stream_to(&alice, &bob).await;
+    let tokens = to_bob.advance(3).await.unwrap();
+    let forged = |tokens: &[StepToken], steps, nonce, session| Forged {
+        stream,
+        payer: key(1).public(),
+        tokens: tokens.to_vec(),
+        steps,
+        nonce,
+        session,
+    };
+    let here = Forger::at(&stage, &shop, &bob, "/answer").await;
+    let elsewhere = Forger::at(&stage, &shop, &bob, "/words").await;
+    let open = here.header(&forged(&tokens, 3, 1, 1), Action::Open, "POST");
+    let mut slow = TcpStream::connect(&shop.realm).await.unwrap();
+    let head = format!(
+        "POST /answer HTTP/1.1\r\nhost: {}\r\nauthorization: {open}\r\ncontent-length: 5\r\n\
+         connection: close\r\n\r\n",
+        shop.realm
+    );
+    slow.write_all(format!("{head}good").as_bytes()).await.unwrap();
+    until("the handler at work", async || shop.made() == 1).await;
+    let mut ended = Vec::new();
+    for (forger, nonce) in [(&here, 2), (&elsewhere, 3)] {
+        let close = forger.header(&forged(&[], 0, nonce, 1), Action::Close, "HEAD");
+        ended.push(show(&shop, "HEAD", forger.target, &close).await);
+    }
+    slow.write_all(b"s").await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    let (served, paid) = shop.served_and_paid();
+    assert!(served == 3 || !answer.contains("goods"), "for nothing: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("payment-receipt: "),
+        "{answer}"
+    );
+    assert_eq!((served, paid), (3, 3));
+    let refused = (StatusCode::PAYMENT_REQUIRED, "verification-failed".to_owned());
+    assert_eq!(ended, [refused.clone(), refused]);
+    assert_eq!(here.show(&forged(&tokens, 3, 4, 2)).await, "payment-insufficient");
 }

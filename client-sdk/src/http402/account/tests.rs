@@ -87,6 +87,32 @@ fn what_a_response_did_not_use_is_the_payers_again() {
 }
 
 #[test]
+fn a_payer_ends_only_what_is_paid_as_it_goes() {
+    // Whether it is paid as a whole, how its payer ends it, what it can spend then, what the payer
+    // can open besides.
+    let cases = [
+        (false, Ok(()), Spent::Over, Ok(())),
+        (true, Err(Declined::Whole), Spent::Yes, Err(Declined::Short(3))),
+    ];
+    for (whole, closed, spent, next) in cases {
+        // Held, or lent.
+        for (paid, credit) in [(3, 0), (0, 3)] {
+            let mut account = account(paid, credit);
+            let opened = match whole {
+                true => account.open_whole(id(1), resource(), paid, 3),
+                false => account.open(id(1), resource(), paid, 3),
+            };
+            assert_eq!(opened, Ok(()));
+            assert_eq!(account.close(id(1)), closed, "{whole}, {paid} held");
+            assert_eq!(account.open(id(2), resource(), paid, 3), next, "{whole}, {paid} held");
+            assert_eq!(account.spend(id(1), 3, None), spent, "{whole}, {paid} held");
+            account.end(id(1));
+            assert_eq!(account.close(id(1)), Ok(()), "it is over, and has a receipt");
+        }
+    }
+}
+
+#[test]
 fn what_was_lent_and_not_used_is_lent_no_more() {
     let mut account = account(0, 3);
     account.open(id(1), resource(), 0, 3).unwrap();
@@ -194,8 +220,10 @@ fn an_account_is_bounded() {
 enum Move {
     Hold(u64),
     Open(u8, u64, u64),
+    OpenWhole(u8, u64, u64),
     Add(u8, u64),
     Spend(u8, u64),
+    Close(u8),
     End(u8),
 }
 
@@ -205,15 +233,18 @@ fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         (0..20u64).prop_map(Move::Hold),
         (session.clone(), steps.clone(), 0..5u64).prop_map(|(s, n, m)| Move::Open(s, n, m)),
+        (session.clone(), steps.clone(), 0..5u64).prop_map(|(s, n, m)| Move::OpenWhole(s, n, m)),
         (session.clone(), steps.clone()).prop_map(|(s, n)| Move::Add(s, n)),
         (session.clone(), steps).prop_map(|(s, n)| Move::Spend(s, n)),
+        session.clone().prop_map(Move::Close),
         session.prop_map(Move::End),
     ]
 }
 
 proptest! {
     /// Whatever is asked for in whatever order: never more than the credit is served beyond what is
-    /// held, and what responses have cost is what was served.
+    /// held, what responses have cost is what was served, and what is paid as a whole has what it
+    /// costs until it is over.
     #[test]
     fn no_more_is_served_than_was_paid_and_lent(
         credit in 0..4u64,
@@ -221,6 +252,7 @@ proptest! {
     ) {
         let mut account = Account::new(0, credit);
         let (mut paid, mut used) = (0, 0);
+        let mut costs = HashMap::new();
         for step in moves {
             match step {
                 Move::Hold(more) => {
@@ -228,19 +260,32 @@ proptest! {
                     account.hold(paid);
                 }
                 Move::Open(session, steps, least) => drop(account.open(id(session), resource(), steps, least)),
+                Move::OpenWhole(session, steps, least) => {
+                    if account.open_whole(id(session), resource(), steps, least).is_ok() {
+                        costs.insert(id(session), least);
+                    }
+                }
                 Move::Add(session, steps) => drop(account.add(id(session), steps)),
                 Move::Spend(session, steps) => {
                     if account.spend(id(session), steps, None) == Spent::Yes {
                         used += steps;
                     }
                 }
-                Move::End(session) => account.end(id(session)),
+                Move::Close(session) => drop(account.close(id(session))),
+                Move::End(session) => {
+                    costs.remove(&id(session));
+                    account.end(id(session));
+                }
             }
             prop_assert!(used <= paid + credit, "{used} of {paid}");
             prop_assert_eq!(account.totals(), (used, paid));
             let allowed: u64 = account.sessions.values().map(|session| session.allowance).sum();
             prop_assert_eq!(account.assigned + account.lent, used + allowed);
             prop_assert!(account.assigned <= paid && account.lent <= credit);
+            for (session, least) in &costs {
+                let session = &account.sessions[session];
+                prop_assert!(!session.over && session.allowance + session.used >= *least);
+            }
         }
     }
 }
