@@ -98,6 +98,21 @@ fn hashing_is_capped_and_who_is_further_ahead_catches_up_in_strides() {
     assert_eq!(pair.hub.channel.received(), Amount(u64::from(3 * cap)));
 }
 
+/// ⚔ What is known is passed on again for nothing: 65,535 steps would be half a million hashes each time.
+#[test]
+fn no_way_is_made_to_what_is_known() {
+    let mut pair = streaming(LONG);
+    let deep = secret(1, LONG, 2 * HASHES_PER_MESSAGE + 7);
+    let way = pair.hub.channel.strides_to(1, &deep);
+    assert_eq!(way.len(), 3);
+    for secret in way {
+        pair.reveal(HUB, 1, &secret);
+    }
+    assert_eq!(pair.hub.channel.strides_to(1, &deep), []);
+    let deeper = secret(1, LONG, 2 * HASHES_PER_MESSAGE + 8);
+    assert_eq!(pair.hub.channel.strides_to(1, &deeper).last(), Some(&deeper));
+}
+
 /// ⚔ The cap holds over all operations of one update together.
 #[test]
 fn the_hashes_of_one_update_are_counted_together() {
