@@ -57,6 +57,7 @@ impl Wallet {
             self.attend(turn, id);
         }
         self.end_invoices(turn);
+        self.tell_of_locks_out_of_reach(turn);
     }
 
     /// Whether the event is about this wallet.

@@ -1,5 +1,7 @@
 //! The payer's side: locks, steps, and giving the rest back.
 
+use std::collections::BTreeSet;
+
 use settlement::channel::HASHES_PER_MESSAGE;
 use settlement::lock::STEPS_MAX;
 use settlement::reject::Code;
@@ -112,6 +114,15 @@ impl Wallet {
         let policy = &self.config.policy;
         let passed_on = policy.expiry_delta.saturating_add(policy.claim_margin);
         passed_on.saturating_add(policy.settle_grace).saturating_add(self.lag().saturating_mul(2))
+    }
+
+    /// Who pays a stream is told when a block brings a lock of it so near its end that no step of it is
+    /// handed out any more: it takes the next one.
+    pub(in super::super) fn tell_of_locks_out_of_reach(&self, turn: &mut Turn) {
+        let soon = self.seen.height.after(self.reach());
+        let crossed = |lock: &&StreamLock| lock.way == Way::Out && lock.expiry == soon;
+        let keys = self.state.streams.open().filter(crossed).map(|lock| lock.key());
+        keys.collect::<BTreeSet<_>>().iter().for_each(|key| self.tell_stream(turn, key));
     }
 
     /// Steps of a lock that can still be handed out.

@@ -45,7 +45,8 @@ pub struct StreamView {
     pub memo: String,
     /// Handed to the payee (payer), or durable here (payee).
     pub paid: u64,
-    /// Of these, what the payee has said that it holds (payer, since its process started).
+    /// Of these, what the payee has said that it holds (payer, since its process started), and what
+    /// lay in locks that have ended: nothing more comes of those.
     pub taken: u64,
     /// Of these, what the hub knows of, as far as this side knows.
     pub redeemed: u64,
@@ -100,7 +101,7 @@ impl StreamView {
     }
 
     fn add(&mut self, lock: &StreamLock, live: Option<&Live>, left: u32) {
-        let taken = live.map_or(0, |live| live.taken);
+        let taken = if lock.has_ended() { lock.shown } else { live.map_or(0, |live| live.taken) };
         let count = |total: &mut u64, steps: u32| *total = total.saturating_add(steps.into());
         count(&mut self.paid, lock.shown);
         count(&mut self.taken, taken.max(lock.redeemed).min(lock.shown));

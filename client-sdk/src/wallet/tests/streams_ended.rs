@@ -61,10 +61,28 @@ fn what_nobody_redeems_comes_back_at_the_expiry() {
     let view = view(&world);
     assert_eq!(view.phase, StreamPhase::Ended(Some(Code::Expired)));
     assert_eq!((view.paid, view.settled), (30, 0));
+    assert_eq!(view.taken, 30, "what is lost is not ahead of anything any more");
     world.pass(21);
     world.run();
     world.second();
     assert_eq!((world.balance(), world.channel().locked()), (WALLET_DEPOSIT - 1, Amount(0)));
+}
+
+/// Who waits for room looks at what it was told last.
+#[test]
+fn a_payer_is_told_when_its_lock_can_be_used_no_more() {
+    let mut world = opened();
+    let left = |e: &Event| match e {
+        Event::Stream(view) => Some(view.left),
+        _ => None,
+    };
+    while view(&world).left > 0 {
+        world.events.clear();
+        world.pass(1);
+    }
+    assert_eq!(world.events.iter().filter_map(left).collect::<Vec<_>>(), [0]);
+    world.pass(1);
+    assert_eq!(world.events.iter().filter_map(left).count(), 1, "once");
 }
 
 /// A hub that gives the lock up gets nothing of it, and the stream ends.
