@@ -10,7 +10,7 @@ use client_sdk::client::{
 use client_sdk::relay::StepToken;
 use client_sdk::wallet::Way;
 use client_sdk::wallet::stream::{StreamPhase, StreamView};
-use futures_util::{StreamExt, poll};
+use futures_util::{FutureExt, StreamExt, poll};
 use hub::RunningHub;
 use settlement::api::FaucetRequest;
 use settlement::block::LedgerEvent;
@@ -123,6 +123,9 @@ async fn a_stream_is_paid_served_and_closed_and_the_rest_is_free_within_a_second
         assert!(soon(incoming.serve(7)).await.unwrap());
     }
     assert_eq!((incoming.paid(), incoming.served()), (70, 70));
+    // Nobody is owed for what was not waited for.
+    assert!(incoming.serve(1_000).now_or_never().is_none());
+    assert_eq!(incoming.served(), 70);
     let came: Vec<u64> = soon(pin!(incoming.received()).take(1).map(|it| it.total).collect()).await;
     assert_eq!(came, [70]);
     let begun = Instant::now();

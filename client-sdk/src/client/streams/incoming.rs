@@ -145,23 +145,25 @@ impl IncomingStream {
     }
 
     /// Counts so many steps as served once what was received covers them, but for the credit that is
-    /// given. `false` when it never will: the payer pays no more.
+    /// given. `false` when it never will: the payer pays no more. A wait that is given up counts
+    /// nothing.
     ///
     /// # Errors
     /// When the client has been shut down.
     pub async fn serve(&self, steps: u64) -> Result<bool, ClientError> {
         let served = self.served.fetch_add(steps, Relaxed).saturating_add(steps);
+        let counted = Counted { served: &self.served, steps };
         let needed = served.saturating_sub(self.exposure.credit);
         let mut views = self.views.clone();
         let covered = until(&self.wallet, &mut views, |view| {
             let over = matches!(view.phase, StreamPhase::Closing | StreamPhase::Ended(_));
             (view.paid >= needed || over).then_some(view.paid >= needed)
         });
-        let covered = covered.await?;
-        if !covered {
-            self.served.fetch_sub(steps, Relaxed);
+        if covered.await? {
+            counted.keep();
+            return Ok(true);
         }
-        Ok(covered)
+        Ok(false)
     }
 
     /// What comes in, from what is there already on; several steps may come as one item. Ends with
@@ -204,5 +206,23 @@ impl IncomingStream {
     /// When the client has been shut down.
     pub async fn close(&self) -> Result<(), ClientError> {
         self.wallet.close_stream(self.key).await
+    }
+}
+
+/// Steps that are counted as served, for as long as it is not known that they were not.
+struct Counted<'a> {
+    served: &'a AtomicU64,
+    steps: u64,
+}
+
+impl Counted<'_> {
+    fn keep(mut self) {
+        self.steps = 0;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.served.fetch_sub(self.steps, Relaxed);
     }
 }
