@@ -12,6 +12,7 @@ use settlement::types::{Amount, AssetId, PublicKey};
 use super::challenge::Challenge;
 use super::error::PayError;
 use super::price::Price;
+use super::purse::SharedSums;
 use super::reader::{PaidBytes, PaidEvents, PaidResponse};
 use crate::client::WalletHandle;
 use crate::trust::Trust;
@@ -30,7 +31,7 @@ pub struct Limits {
     pub asset: AssetId,
     /// The most for one request, event or block of bytes, in base units.
     pub amount_max: Amount,
-    /// The most for one payee in all, in base units.
+    /// The most for one payee in all, in base units, over all streams of a client.
     pub budget: Amount,
     /// The most that one lock of a stream takes out of the wallet's channel, in base units, fees
     /// apart; the next one is added before it is used up.
@@ -38,7 +39,8 @@ pub struct Limits {
     /// For how many blocks a lock stands at most.
     pub life_blocks: u64,
     /// How many steps a payee is handed at most beyond what it has served, at most 4,096: what a client
-    /// may lose to it.
+    /// may lose to it, over all streams together. Where a payee has asked for several units, all that it
+    /// was handed and has not served is worth no more than so many of the largest.
     pub ahead: u32,
     /// How many of those one response is handed at most.
     pub window: u32,
@@ -63,7 +65,7 @@ impl Limits {
     }
 }
 
-/// What a client has handed to a payee, in steps of `unit`.
+/// What a client has handed to a payee over one stream, in steps of `unit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurseView {
     /// Over which stream.
@@ -89,6 +91,8 @@ pub(super) struct ClientInner {
     wallet: WalletHandle,
     pub(super) limits: Limits,
     purses: tokio::sync::Mutex<HashMap<PurseName, Arc<Purse>>>,
+    /// What each payee was handed of an asset. They outlive streams: who ends one begins nothing anew.
+    sums: Mutex<HashMap<(PublicKey, AssetId), SharedSums>>,
     known: Mutex<HashMap<String, Arc<Known>>>,
 }
 
@@ -122,8 +126,8 @@ impl PayingClient {
 
     /// The same, asking with `http` as that is set up.
     pub fn with(http: reqwest::Client, wallet: WalletHandle, limits: Limits) -> PayingClient {
-        let (purses, known) = Default::default();
-        let inner = ClientInner { http, wallet, limits, purses, known };
+        let (purses, sums, known) = Default::default();
+        let inner = ClientInner { http, wallet, limits, purses, sums, known };
         PayingClient { inner: Arc::new(inner) }
     }
 

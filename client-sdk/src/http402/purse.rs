@@ -1,22 +1,61 @@
-//! What a client has handed to one payee, and what it got for it: in steps.
+//! What a client has handed to one payee, and what it got for it: in steps over each stream, in base
+//! units of the asset over all of them.
 //!
 //! The server may claim what it likes. Of what it was handed a client counts only what it was served
 //! itself, and hands out no more than `ahead` beyond that, ever. What came to nothing, or whose answer
 //! was lost, is used for the next request; what the server then denies to hold is not handed over a
-//! second time as if it were new, but stays handed out.
+//! second time as if it were new, but stays handed out. It stays so when its stream has ended, too: a
+//! payee can end streams and change the unit that it asks for, and begins nothing anew by that.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use settlement::types::Anchor;
 
 use super::credential::TOKENS_MAX;
 use crate::relay::StepToken;
 
-/// See the module.
+/// What a payee was handed of an asset over all streams and in all units, in base units.
+#[derive(Debug)]
+pub(super) struct Sums {
+    /// The most that is handed out in all.
+    budget: u64,
+    /// The most that a step of any stream is worth.
+    unit_max: u64,
+    handed: u64,
+    served: u64,
+}
+
+impl Sums {
+    pub(super) fn new(budget: u64) -> Sums {
+        Sums { budget, unit_max: 0, handed: 0, served: 0 }
+    }
+
+    /// How many steps of `unit` more the budget buys.
+    fn affordable(&self, unit: u64) -> u64 {
+        self.budget.saturating_sub(self.handed).checked_div(unit).unwrap_or(0)
+    }
+
+    /// How many of them may be handed out now, if `ahead` steps of the largest unit may be beyond what
+    /// was served. Were it of their own unit, a dear step that is spare would hold up all cheap ones.
+    fn room(&self, unit: u64, ahead: u64) -> u64 {
+        let out = self.handed.saturating_sub(self.served);
+        let more = ahead.saturating_mul(self.unit_max).saturating_sub(out);
+        more.checked_div(unit).unwrap_or(0).min(self.affordable(unit))
+    }
+}
+
+/// The sums that all books of a payee count in.
+pub(super) type SharedSums = Arc<Mutex<Sums>>;
+
+/// What was handed out over one stream.
 #[derive(Debug)]
 pub(super) struct Book {
-    /// The most that is handed out and not served.
+    /// The most that the payee is handed beyond what it has served, over whatever stream.
     ahead: u64,
-    /// The most that is handed out in all.
-    most: u64,
+    /// What a step is worth.
+    unit: u64,
+    /// What the payee was handed over all streams. Locked after the book, never before it.
+    sums: SharedSums,
     handed: u64,
     served: u64,
     /// Handed out, and for no response.
@@ -42,29 +81,52 @@ pub(super) struct Reserved {
 }
 
 impl Book {
-    pub(super) fn new(ahead: u64, most: u64) -> Book {
-        Book { ahead, most, handed: 0, served: 0, spare: 0, loose: Vec::new() }
+    pub(super) fn new(ahead: u64, unit: u64, sums: SharedSums) -> Book {
+        let book = Book { ahead, unit, sums, handed: 0, served: 0, spare: 0, loose: Vec::new() };
+        let mut sums = book.sums();
+        sums.unit_max = sums.unit_max.max(unit);
+        drop(sums);
+        book
     }
 
-    /// Steps handed out, served, and for no response.
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the payee was handed over all streams and what it has served, in base units.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        let sums = self.sums();
+        (sums.handed, sums.served)
+    }
+
+    /// Steps handed out over this stream, served, and for no response.
     pub(super) fn figures(&self) -> (u64, u64, u64) {
         (self.handed, self.served, self.spare)
     }
 
     /// How many steps a response can get now.
     pub(super) fn room(&self) -> u64 {
+        self.spare.saturating_add(self.fresh(&self.sums()))
+    }
+
+    /// How many new ones.
+    fn fresh(&self, sums: &Sums) -> u64 {
         let out = self.handed.saturating_sub(self.served);
-        let more = self.ahead.saturating_sub(out).min(self.most.saturating_sub(self.handed));
-        self.spare.saturating_add(more)
+        self.ahead.saturating_sub(out).min(sums.room(self.unit, self.ahead))
     }
 
     /// Sets so many steps aside for a response: spare ones first.
     pub(super) fn reserve(&mut self, steps: u64) -> Result<Reserved, Stop> {
-        if steps > self.room() {
-            let left = self.most.saturating_sub(self.handed).saturating_add(self.spare);
-            return Err(if steps > left { Stop::Spent } else { Stop::Ahead });
-        }
         let fresh = steps.saturating_sub(self.spare);
+        let mut sums = self.sums();
+        if fresh > sums.affordable(self.unit) {
+            return Err(Stop::Spent);
+        }
+        if fresh > self.fresh(&sums) {
+            return Err(Stop::Ahead);
+        }
+        sums.handed = sums.handed.saturating_add(fresh.saturating_mul(self.unit));
+        drop(sums);
         self.spare = self.spare.saturating_sub(steps);
         self.handed = self.handed.saturating_add(fresh);
         Ok(Reserved { steps, fresh })
@@ -73,6 +135,10 @@ impl Book {
     /// Nothing came of it: the new ones were not handed out after all.
     pub(super) fn cancel(&mut self, reserved: Reserved) {
         self.handed = self.handed.saturating_sub(reserved.fresh);
+        let amount = reserved.fresh.saturating_mul(self.unit);
+        let mut sums = self.sums();
+        sums.handed = sums.handed.saturating_sub(amount);
+        drop(sums);
         self.give_back(reserved.steps.saturating_sub(reserved.fresh));
     }
 
@@ -90,7 +156,11 @@ impl Book {
 
     /// So many steps' worth was served.
     pub(super) fn serve(&mut self, steps: u64) {
+        let before = self.served;
         self.served = self.served.saturating_add(steps).min(self.handed);
+        let amount = self.served.saturating_sub(before).saturating_mul(self.unit);
+        let mut sums = self.sums();
+        sums.served = sums.served.saturating_add(amount);
     }
 
     /// New steps: the newest of each lock is what counts.
@@ -125,9 +195,66 @@ mod tests {
 
     use super::*;
 
+    fn sums(budget: u64) -> SharedSums {
+        Arc::new(Mutex::new(Sums::new(budget)))
+    }
+
+    /// A payee's only book, of steps that are worth 1.
+    fn only(ahead: u64, budget: u64) -> Book {
+        Book::new(ahead, 1, sums(budget))
+    }
+
+    #[test]
+    fn a_payee_begins_nothing_anew_with_another_stream_or_unit() {
+        // Units of streams one after the other, ahead, budget; steps that each gets when nothing is
+        // served, and when all of it is.
+        type Case = ([u64; 3], u64, u64, [u64; 3], [u64; 3]);
+        let cases: [Case; 7] = [
+            ([2, 2, 2], 10, 1_000, [10, 0, 0], [10, 10, 10]),
+            ([2, 2, 2], 10, 50, [10, 0, 0], [10, 10, 5]),
+            ([2, 1, 3], 10, 1_000, [10, 0, 3], [10, 10, 10]),
+            ([1, 2, 3], 10, 40, [10, 5, 3], [10, 10, 3]),
+            ([3, 2, 1], 10, 35, [10, 0, 0], [10, 2, 1]),
+            ([7, 7, 5], 10, 20, [2, 0, 1], [2, 0, 1]),
+            ([100, 1, 1], 10, 510, [5, 10, 0], [5, 10, 0]),
+        ];
+        for (units, ahead, budget, unserved, served) in cases {
+            for (serves, expected) in [(false, unserved), (true, served)] {
+                let sums = sums(budget);
+                let got = units.map(|unit| {
+                    let mut book = Book::new(ahead, unit, sums.clone());
+                    let room = book.room();
+                    assert!(book.reserve(room + 1).is_err());
+                    assert_eq!(book.reserve(room).map(|reserved| reserved.fresh), Ok(room));
+                    if serves {
+                        book.serve(room);
+                    } else {
+                        // It is this stream's, and gone with it.
+                        book.give_back(room);
+                    }
+                    room
+                });
+                assert_eq!(got, expected, "{units:?}, {ahead} ahead of {budget}, serves: {serves}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_did_not_leave_over_one_stream_is_there_for_another() {
+        let sums = sums(u64::MAX);
+        let (mut one, mut other) = (Book::new(10, 2, sums.clone()), Book::new(10, 4, sums.clone()));
+        let never = one.reserve(10).unwrap();
+        assert_eq!(other.room(), 5);
+        one.cancel(never);
+        assert_eq!((other.room(), other.totals()), (10, (0, 0)));
+        other.reserve(3).unwrap();
+        other.serve(5);
+        assert_eq!(one.totals(), (12, 12), "nobody serves more than it was handed");
+    }
+
     #[test]
     fn no_more_is_handed_out_than_was_served_and_may_be_ahead() {
-        let mut book = Book::new(10, u64::MAX);
+        let mut book = only(10, u64::MAX);
         assert_eq!(book.reserve(10), Ok(Reserved { steps: 10, fresh: 10 }));
         assert_eq!(book.reserve(1), Err(Stop::Ahead));
         book.serve(4);
@@ -140,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_was_not_needed_pays_for_the_next() {
-        let mut book = Book::new(10, u64::MAX);
+        let mut book = only(10, u64::MAX);
         let all = book.reserve(10).unwrap();
         book.serve(3);
         book.give_back(7);
@@ -155,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_a_server_denies_to_hold_stays_handed_out() {
-        let mut book = Book::new(10, u64::MAX);
+        let mut book = only(10, u64::MAX);
         book.reserve(6).unwrap();
         book.give_back(6);
         let mixed = book.reserve(8).unwrap();
@@ -175,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_kept() {
-        let mut book = Book::new(10, 12);
+        let mut book = only(10, 12);
         book.reserve(10).unwrap();
         book.serve(10);
         assert_eq!((book.room(), book.reserve(3)), (2, Err(Stop::Spent)));
@@ -191,7 +318,7 @@ mod tests {
             steps,
             secret: Secret([lock; 32]),
         };
-        let mut book = Book::new(10, 10);
+        let mut book = only(10, 10);
         book.keep(&[token(1, 5)]);
         let first = book.loose();
         book.keep(&[token(1, 8), token(2, 3)]);

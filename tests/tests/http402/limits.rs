@@ -131,6 +131,53 @@ async fn a_server_that_takes_and_does_not_serve_gets_no_more_than_what_may_be_ah
     assert!(purse.handed <= 64, "{}", purse.handed);
 }
 
+/// Asks until the client's limits end it, and says how.
+async fn ask_to_the_end(paying: &PayingClient, url: &Url) -> PayError {
+    for _ in 0..100 {
+        match paying.get(url.clone()).await {
+            Err(PayError::Refused { .. }) => {}
+            Err(error) => return error,
+            Ok(paid) => panic!("{paid:?}"),
+        }
+    }
+    panic!("it pays without end")
+}
+
+/// A payee that ends its streams and asks for other units is not handed more for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_kept_over_all_streams_to_a_payee() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let payee = bob.wallet.public_key();
+    let small = Limits { budget: Amount(20), ..limits() };
+    // What ends it, and the most that is handed out: 64 steps of the largest unit, or the budget.
+    for (limits, most) in [(limits(), 64 * 4), (small, 20)] {
+        let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
+        let mut handed = 0;
+        for unit in [2, 2, 2, 1, 4, 4] {
+            let url = greedy(&stage, payee, Manner::Denies, |it, _| {
+                it.details.unit = Amount(unit);
+                it.amount = Amount(3 * unit);
+            })
+            .await;
+            let stopped = ask_to_the_end(&paying, &url).await;
+            let as_expected = match most {
+                20 => matches!(stopped, PayError::TooDear(_)),
+                _ => matches!(stopped, PayError::Exposure { served: 0, .. }),
+            };
+            assert!(as_expected, "unit {unit}: {stopped:?}");
+            for purse in paying.purses().await {
+                if purse.unit == Amount(unit) {
+                    handed += purse.handed * unit;
+                    alice.wallet.end_stream(purse.key).await.unwrap();
+                }
+            }
+            assert!(handed <= most, "unit {unit}: {handed} of {most}");
+        }
+        assert!(handed > 0);
+    }
+}
+
 /// What a server that was not heard of again may have is shown again, not handed over anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_again_and_again_costs_no_more_than_once() {

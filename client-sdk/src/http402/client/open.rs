@@ -12,7 +12,7 @@ use crate::http402::challenge::{Challenge, Terms, base64};
 use crate::http402::credential::{Action, Credential, CredentialPayload, Handing, PaymentKey};
 use crate::http402::error::PayError;
 use crate::http402::price::{Price, STEPS_MAX};
-use crate::http402::purse::{Book, Reserved, Stop};
+use crate::http402::purse::{Book, Reserved, SharedSums, Stop, Sums};
 use crate::http402::session::SessionId;
 use crate::relay::StepToken;
 use crate::wallet::Way;
@@ -125,12 +125,11 @@ impl Purse {
     }
 
     pub(in crate::http402) fn stopped(&self, stop: Stop) -> PayError {
-        let (handed, served, _) = self.book().figures();
+        let (handed, served) = self.book().totals();
+        let steps = |amount: u64| amount.checked_div(self.unit.0).unwrap_or(0);
         match stop {
-            Stop::Ahead => PayError::Exposure { handed, served },
-            Stop::Spent => {
-                PayError::TooDear(format!("the budget is spent: {handed} steps of {}", self.unit))
-            }
+            Stop::Ahead => PayError::Exposure { handed: steps(handed), served: steps(served) },
+            Stop::Spent => PayError::TooDear(format!("the budget is spent: {handed} base units")),
         }
     }
 
@@ -227,19 +226,13 @@ impl ClientInner {
                 return Ok(purse.clone());
             }
         }
-        let before = purses.get(&name).map_or(0, |purse| purse.book().figures().0);
-        let purse = Arc::new(self.open(name, realm, before).await?);
+        let purse = Arc::new(self.open(name, realm).await?);
         purses.insert(name, purse.clone());
         Ok(purse)
     }
 
-    async fn open(
-        &self,
-        (payee, asset, unit): PurseName,
-        realm: &str,
-        handed: u64,
-    ) -> Result<Purse, PayError> {
-        let Limits { budget, lock_max, life_blocks, .. } = self.limits;
+    async fn open(&self, (payee, asset, unit): PurseName, realm: &str) -> Result<Purse, PayError> {
+        let Limits { lock_max, life_blocks, .. } = self.limits;
         let affordable = |amount: Amount| amount.0.checked_div(unit.0).unwrap_or(0);
         let steps = u32::try_from(affordable(lock_max)).unwrap_or(u32::MAX);
         let ahead = self.ahead();
@@ -256,9 +249,17 @@ impl ClientInner {
         let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
         let key = PaymentKey::of_payer(mine, &payee, &ledger);
         let key = key.map_err(|error| PayError::Demand(error.to_string()))?;
-        let most = affordable(budget).saturating_sub(handed);
-        let book = Mutex::new(Book::new(ahead.into(), most));
+        let book = Mutex::new(Book::new(ahead.into(), unit.0, self.sums(payee, asset)));
         Ok(Purse { stream, payer: self.wallet.public_key(), unit, key, book })
+    }
+
+    /// What a payee was handed so far, over whatever streams.
+    fn sums(&self, payee: PublicKey, asset: AssetId) -> SharedSums {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = self.limits.budget.0;
+        let begun =
+            sums.entry((payee, asset)).or_insert_with(|| Arc::new(Mutex::new(Sums::new(budget))));
+        begun.clone()
     }
 
     /// A stream of an earlier client's that goes on, or a new one.
