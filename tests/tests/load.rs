@@ -88,7 +88,7 @@ fn streams_are_redeemed_over_one_lock_after_the_other_and_nothing_of_them_is_los
     assert!(report.stream_locks > 60 && report.redemptions > 60, "{}", report.text());
     // The last of a lock's 300 steps are fewer than a hundred for none of its redemptions.
     let steps = report.steps_per_second / report.redemptions_per_second;
-    assert!((99.0..=100.0).contains(&steps), "{}", report.text());
+    assert!((99.0..100.5).contains(&steps), "{}", report.text());
     assert!(report.hub_cpu_us_per_payment > 0.0, "{}", report.text());
     let by_hub = report.redemptions_per_second_by_hub / report.redemptions_per_second;
     assert!((0.5..2.0).contains(&by_hub), "{}", report.text());
