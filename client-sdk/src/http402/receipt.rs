@@ -3,9 +3,10 @@
 //! A receipt is signed by the payee over everything in it: which resource, whose steps, how many of
 //! them this response cost so far, and how far the stream was by then. With the lock's anchor and
 //! the newest secret (which the payer has, and the payee shows when it redeems) it says all that an
-//! auditor needs: the chain proves what was paid, the receipt what for. `served` only grows along a
-//! stream, and never beyond `paid` but for the credit that the payee gives; two receipts of one
-//! session that contradict each other are proof against their signer.
+//! auditor needs: the chain proves what was paid, the receipt what for. While the payee runs, `served` only
+//! grows along a stream, and never beyond `paid` but for the credit that it gives. Two receipts that differ
+//! over one session prove nothing by themselves: the payer chooses the session, and may use it again
+//! once the payee has forgotten it.
 
 use serde::{Deserialize, Serialize};
 use settlement::crypto::{Signable, SigningKey, Tag, VerifyingKey, hash_many};
