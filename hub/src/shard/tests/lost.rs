@@ -56,20 +56,13 @@ fn passed_on_and_forgotten(shards: u16) -> World {
     world
 }
 
-fn come_back(world: &mut World, at: usize) {
-    world.connect(at);
-    world.run();
-    world.blocks(25);
-    world.idle();
-}
-
 #[test]
 fn two_legs_of_a_payment_find_each_other_in_either_order() {
     for shards in [1, 4] {
         for order in [[0, 1], [1, 0]] {
             let mut world = passed_on_and_forgotten(shards);
             world.wallets[1].manner = Manner::Reveals;
-            order.into_iter().for_each(|at| come_back(&mut world, at));
+            order.into_iter().for_each(|at| world.come_back(at));
             world.idle();
             world.idle();
             assert_eq!(world.wallets[0].secrets.len(), 1, "{shards} shards, {order:?}");
@@ -102,7 +95,7 @@ fn a_secret_that_was_forgotten_with_its_lock_still_reaches_the_payer() {
             world.set_online(1, false);
             world.journal.truncate(copy);
             world.restart();
-            order.into_iter().for_each(|at| come_back(&mut world, at));
+            order.into_iter().for_each(|at| world.come_back(at));
             world.idle();
             world.idle();
             assert_eq!(world.wallets[0].secrets.len(), 1, "{shards} shards, {order:?}");
@@ -116,7 +109,7 @@ fn a_secret_that_was_forgotten_with_its_lock_still_reaches_the_payer() {
 #[test]
 fn what_was_taken_back_is_neither_failed_nor_passed_on() {
     let mut world = passed_on_and_forgotten(1);
-    come_back(&mut world, 0);
+    world.come_back(0);
     assert_eq!(world.channel(0).incoming().locks.get(&1).unwrap().answer, Some(Answer::Held));
     assert_eq!(world.channel(1).outgoing().tip().locks, []);
     assert_eq!((world.wallets[0].failed.len(), world.not_completed), (0, 0));

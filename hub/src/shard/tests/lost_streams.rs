@@ -6,7 +6,7 @@ use settlement::reject::Code;
 use settlement::types::{Amount, Role};
 
 use super::streams::*;
-use super::world::{DEPOSIT, LIFE, World, config};
+use super::world::{DEPOSIT, World, config};
 use crate::shard::*;
 
 const FEE: u64 = 3;
@@ -93,20 +93,6 @@ fn forgotten(shards: u16, before: Before, copy: Copy) -> World {
     world
 }
 
-fn come_back(world: &mut World, at: usize) {
-    world.connect(at);
-    world.run();
-    world.blocks(25);
-    world.idle();
-}
-
-fn end(world: &mut World) {
-    for _ in 0..(LIFE + 60) / 10 {
-        world.blocks(10);
-        world.idle();
-    }
-}
-
 const CASES: [Before; 8] = [
     Before { both: 0, payee: 0, closes: false, payer: 0 },
     Before { both: 5, payee: 0, closes: false, payer: 0 },
@@ -131,7 +117,7 @@ fn a_hub_that_forgot_a_stream_collects_what_it_has_paid_on_it() {
                 for order in [[0, 1], [1, 0]] {
                     let context = format!("{shards} shards, {copy:?}, {before:?}, {order:?}");
                     let mut world = forgotten(shards, before, copy);
-                    order.into_iter().for_each(|at| come_back(&mut world, at));
+                    order.into_iter().for_each(|at| world.come_back(at));
                     let steps = before.payee.max(before.both);
                     let most = u64::from(steps.max(before.payer));
                     world.idle();
@@ -158,7 +144,7 @@ fn a_stream_that_was_forgotten_goes_on() {
             for order in [[0, 1], [1, 0]] {
                 let context = format!("{copy:?}, {before:?}, {order:?}");
                 let mut world = forgotten(1, before, copy);
-                order.into_iter().for_each(|at| come_back(&mut world, at));
+                order.into_iter().for_each(|at| world.come_back(at));
                 redeem(&mut world, 33);
                 tick(&mut world);
                 assert_eq!(known_in(&world), 33, "{context}");
@@ -183,7 +169,7 @@ fn what_is_redeemed_of_a_lock_that_belongs_to_nobody_is_collected_later() {
             let context = format!("{depth}, closes: {closes}, restarts: {restarts}");
             let before = Before { both: 5, payee: 20, closes: false, payer: 0 };
             let mut world = forgotten(1, before, Copy::Nothing);
-            come_back(&mut world, 1);
+            world.come_back(1);
             redeem(&mut world, depth);
             world.idle();
             world.idle();
@@ -198,7 +184,7 @@ fn what_is_redeemed_of_a_lock_that_belongs_to_nobody_is_collected_later() {
                 world.restart();
                 world.run();
             }
-            come_back(&mut world, 0);
+            world.come_back(0);
             world.idle();
             world.idle();
             assert_eq!(paid(&world), for_steps(depth.into()), "{context}");
@@ -216,27 +202,12 @@ fn a_hub_on_any_old_copy_takes_its_streams_back() {
         let start = world.journal.len();
         world.crash_at = end_at.map(|(at, _)| start + at);
         world.copy = end_at.map(|(_, copy)| copy);
-        streaming_in(&mut world);
-        for depth in [5, 6, 20, 33] {
-            redeem(&mut world, depth);
-            world.run();
-            if depth == 20 {
-                tick(&mut world);
-                world.idle();
-            }
-        }
-        if closes {
-            hurry(&mut world);
-            world.run();
-            give_up(&mut world);
-        }
-        world.idle();
-        end(&mut world);
+        streams_to_the_end(&mut world, closes);
         // A lock that vanished from a payer's proof, and was given up in what is forgotten, is waited
         // out; then the sides meet again.
         for at in 0..2 {
             world.wallets[at].showing = false;
-            come_back(&mut world, at);
+            world.come_back(at);
         }
         world.idle();
         (world, start)
@@ -293,7 +264,7 @@ fn two_payers_on_one_chain_are_not_confused() {
         world.set_online(1, false);
         world.journal.truncate(start);
         world.restart();
-        order.into_iter().for_each(|at| come_back(&mut world, at));
+        order.into_iter().for_each(|at| world.come_back(at));
         let said = world.with_now(1, |wallet, now| {
             let mut said = Vec::new();
             let step = wallet.channel.fail(2, Code::StreamClosed).unwrap();
@@ -315,7 +286,7 @@ fn two_payers_on_one_chain_are_not_confused() {
 fn looking_for_payers_is_bounded() {
     let before = Before { both: 5, payee: 20, closes: false, payer: 0 };
     let mut world = forgotten(1, before, Copy::Nothing);
-    come_back(&mut world, 1);
+    world.come_back(1);
     world.shards[0].hashes_left = 0;
     world.connect(0);
     world.run();
@@ -334,7 +305,7 @@ fn looking_for_payers_is_bounded() {
         world.config.policy.expiry_delta += 1;
         world.restart();
         let left = |world: &World| world.shards[0].hashes_left;
-        come_back(&mut world, 1);
+        world.come_back(1);
         let all = left(&world);
         world.connect(0);
         world.run();

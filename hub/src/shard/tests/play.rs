@@ -91,6 +91,15 @@ impl World {
         }
     }
 
+    /// A wallet that was away meets the hub, and so much time passes that what either has forgotten is
+    /// settled between them.
+    pub(super) fn come_back(&mut self, at: usize) {
+        self.connect(at);
+        self.run();
+        self.blocks(25);
+        self.idle();
+    }
+
     pub(super) fn blocks(&mut self, count: u64) {
         for _ in 0..count {
             self.block(Vec::new());

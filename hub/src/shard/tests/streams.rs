@@ -287,6 +287,34 @@ fn a_stream_that_is_closed_ends_without_waiting() {
     assert_eq!(paid(&world), (20 * (UNIT + FEE), 20 * UNIT));
 }
 
+/// So many blocks pass that every lock has ended.
+pub(super) fn end(world: &mut World) {
+    for _ in 0..(LIFE + 60) / 10 {
+        world.blocks(10);
+        world.idle();
+    }
+}
+
+/// A stream of 33 steps, redeemed four times, until its lock has ended or the payee has given it up.
+pub(super) fn streams_to_the_end(world: &mut World, closes: bool) {
+    streaming_in(world);
+    for depth in [5, 6, 20, 33] {
+        redeem(world, depth);
+        world.run();
+        if depth == 20 {
+            tick(world);
+            world.idle();
+        }
+    }
+    if closes {
+        hurry(world);
+        world.run();
+        give_up(world);
+    }
+    world.idle();
+    end(world);
+}
+
 /// The process ends after any record, and starts again: nothing is lost, and nobody pays twice.
 #[test]
 fn a_hub_that_ends_at_any_record_of_a_stream_loses_nothing() {
@@ -294,25 +322,7 @@ fn a_hub_that_ends_at_any_record_of_a_stream_loses_nothing() {
         let mut world = World::with(config(), 2, 2);
         let start = world.journal.len();
         world.crash_at = crash_at.map(|at| start + at);
-        streaming_in(&mut world);
-        for depth in [5, 6, 20, 33] {
-            redeem(&mut world, depth);
-            world.run();
-            if depth == 20 {
-                tick(&mut world);
-                world.idle();
-            }
-        }
-        if closes {
-            hurry(&mut world);
-            world.run();
-            give_up(&mut world);
-        }
-        world.idle();
-        for _ in 0..(LIFE + 60) / 10 {
-            world.blocks(10);
-            world.idle();
-        }
+        streams_to_the_end(&mut world, closes);
         (world, start)
     };
     for closes in [true, false] {
