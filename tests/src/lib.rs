@@ -11,6 +11,7 @@ pub mod closes;
 pub mod load;
 pub mod long_ledger;
 pub mod named;
+pub mod orders;
 pub mod process;
 pub mod shop;
 pub mod slow_disk;

@@ -1,7 +1,6 @@
 //! One wallet in a process of its own that takes orders as lines of JSON and says what happens in
 //! lines of JSON: what a test starts a thousand payments with, and kills in their middle.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use client_sdk::client::{Client, ClientConfig, ClientError, WalletHandle};
+use client_sdk::client::{ClientError, WalletHandle};
 use client_sdk::wallet::{Event, Payment, Way};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use settlement::api::ChannelPhase;
-use settlement::crypto::SigningKey;
 use settlement::reject::Code;
 use settlement::types::{Amount, AssetId, PublicKey};
+use tests::orders::{say, wallet};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// How long a payment waits that is tried again.
@@ -70,23 +69,12 @@ enum What {
     Pay(Vec<String>),
 }
 
-fn say(line: &Value) {
-    // A test that has ended reads no more.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
 fn main() -> Result<()> {
-    let args = Args::parse();
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
-    let _ = log.with_max_level(tracing::Level::INFO).try_init();
-    tokio::runtime::Runtime::new()?.block_on(run(args))
+    tests::orders::run(run(Args::parse()))
 }
 
 async fn run(args: Args) -> Result<()> {
-    let key = || SigningKey::from_bytes([args.key; 32]).context("a key");
-    let config = ClientConfig::new(args.hub, args.store);
-    let client = Client::open(config, vec![Arc::new(key()?)]).await?;
-    let wallet = client.add_wallet(key()?).await?;
+    let (client, wallet) = wallet(args.hub, args.store, args.key).await?;
     let mut events = wallet.events().context("events")?;
     tokio::spawn(async move {
         while let Some(event) = events.next().await {

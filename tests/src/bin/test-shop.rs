@@ -1,19 +1,18 @@
 //! A server that charges for what it answers, in a process of its own: what a test kills in the middle
 //! of an answer. It takes orders as lines of JSON and answers in lines of JSON.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use client_sdk::client::{Client, ClientConfig, WalletHandle};
+use client_sdk::client::WalletHandle;
 use client_sdk::http402::Till;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use settlement::crypto::SigningKey;
 use settlement::types::{Amount, AssetId};
+use tests::orders::{say, wallet};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 
@@ -47,23 +46,12 @@ enum Order {
     Close,
 }
 
-fn say(line: &Value) {
-    // A test that has ended reads no more.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
 fn main() -> Result<()> {
-    let args = Args::parse();
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
-    let _ = log.with_max_level(tracing::Level::INFO).try_init();
-    tokio::runtime::Runtime::new()?.block_on(run(args))
+    tests::orders::run(run(Args::parse()))
 }
 
 async fn run(args: Args) -> Result<()> {
-    let key = || SigningKey::from_bytes([args.key; 32]).context("a key");
-    let config = ClientConfig::new(args.hub, args.store);
-    let client = Client::open(config, vec![Arc::new(key()?)]).await?;
-    let wallet = client.add_wallet(key()?).await?;
+    let (client, wallet) = wallet(args.hub, args.store, args.key).await?;
     if wallet.status().await?.channels.is_empty() {
         wallet.open_channel(AssetId(0), Amount(args.deposit)).await?;
     }
