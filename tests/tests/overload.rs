@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tests::load::run_as;
 
-/// By how much an answer may take longer than at half of the load, and milliseconds on top of that, for
+/// By how much an answer may take longer than of a hub that carries what it can, and milliseconds on top of that, for
 /// a machine that does other things.
 const SLOWER: (f64, f64) = (8.0, 400.0);
 

@@ -11,7 +11,7 @@ const WALLETS: u8 = 90;
 const UPDATES: u64 = 500;
 const ROUNDS: usize = 11;
 
-/// An update with a payment, signed on its own.
+/// An update, signed on its own. What it asks for is not the workers' business.
 fn update(wallet: u8, channel: ChannelId, seq: u64) -> Bytes {
     let value = BalanceProof {
         channel,
