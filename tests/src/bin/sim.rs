@@ -1,11 +1,11 @@
-//! Runs seeded worlds: `cargo run --release -p tests --bin world -- --seeds 10000`.
+//! Runs seeded worlds: `cargo run --release -p tests --bin sim -- --seeds 10000`.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use tests::world::{Plan, Report, run};
+use tests::sim::{Plan, Report, run};
 
 /// Random payments, disconnections and crashes at every write, until every unit is where the rules
 /// say; a seed that fails prints its story.

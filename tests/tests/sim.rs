@@ -1,7 +1,7 @@
 //! Seeded worlds, in the short form that every change is tested with. The long form is
-//! `cargo run --release -p tests --bin world -- --seeds 10000`.
+//! `cargo run --release -p tests --bin sim -- --seeds 10000`.
 
-use tests::world::{Plan, Report, run};
+use tests::sim::{Plan, Report, run};
 
 fn add(sum: &mut Report, report: Report) {
     sum.settled += report.settled;
