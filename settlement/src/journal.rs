@@ -51,6 +51,7 @@ mod memory;
 mod past;
 mod read;
 mod recover;
+mod storage;
 
 pub use error::{JournalError, abort_on};
 pub use file::{FileJournal, JournalConfig, JournalStats};
@@ -58,6 +59,7 @@ pub use format::{FORMAT_VERSION, Kind, MAX_RECORD_BYTES};
 pub use memory::{CrashPoint, Disk, MemoryJournal};
 pub use past::read_segment;
 pub use read::{JournalReader, Records, TornTail};
+pub use storage::{Access, OsStorage, Storage, StorageFile};
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,20 +1,18 @@
 //! The journal in files: one directory, one process, one fdatasync per group.
 
-use std::collections::hash_map::RandomState;
-use std::fs::{File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive;
-use super::files::{create_segment, lock_dir, segment_path};
+use super::files::{create_segment, segment_path};
 use super::format::{
     GROUP_HEADER_BYTES, Kind, MAX_RECORD_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, group_header,
     put_record,
 };
 use super::past::FilePast;
 use super::recover::{Recovered, Segment, recover};
+use super::storage::{Access, OsStorage, Storage, StorageFile};
 use super::{Journal, JournalError, Lsn, MAX_GROUP_BYTES, Past, Visitor, replay_past};
 
 /// A group buffer that grew beyond this is given back after its sync.
@@ -53,33 +51,12 @@ pub struct JournalStats {
     pub segments: u64,
 }
 
-/// The file a group goes to; a trait so that tests can make it fail.
-pub(super) trait SegmentFile: Send {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    fn sync_data(&mut self) -> io::Result<()>;
-}
-
-impl SegmentFile for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match Write::write(self, bytes) {
-                // A signal arrived before the first byte: nothing was written.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        }
-    }
-
-    fn sync_data(&mut self) -> io::Result<()> {
-        File::sync_data(self)
-    }
-}
-
 /// The journal in a directory that this process holds locked until the value is dropped.
 pub struct FileJournal {
+    storage: Arc<dyn Storage>,
     dir: PathBuf,
     config: JournalConfig,
-    pub(super) file: Box<dyn SegmentFile>,
+    pub(super) file: Box<dyn StorageFile>,
     /// Live segments, ascending and never empty; the last is the one written to.
     segments: Vec<Segment>,
     salt: u64,
@@ -95,7 +72,7 @@ pub struct FileJournal {
     stats: JournalStats,
     /// What readers go by; told of everything after it is durable.
     past: Arc<FilePast>,
-    _lock: File,
+    _lock: Box<dyn Send + Sync>,
 }
 
 impl FileJournal {
@@ -110,22 +87,35 @@ impl FileJournal {
         dir: impl Into<PathBuf>,
         config: JournalConfig,
     ) -> Result<FileJournal, JournalError> {
+        FileJournal::open_on(Arc::new(OsStorage), dir, config)
+    }
+
+    /// As [`FileJournal::open`], in files of another kind.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_on(
+        storage: Arc<dyn Storage>,
+        dir: impl Into<PathBuf>,
+        config: JournalConfig,
+    ) -> Result<FileJournal, JournalError> {
         let dir = dir.into();
-        let lock = lock_dir(&dir)?;
-        let (found, file) = match recover(&dir, config.kind)? {
+        let lock = storage.lock(&dir)?;
+        let (found, file) = match recover(storage.as_ref(), &dir, config.kind)? {
             Some(found) => {
-                let file = reopen(&dir, &found)?;
+                let file = reopen(storage.as_ref(), &dir, &found)?;
                 (found, file)
             }
-            None => create_first(&dir, config.kind)?,
+            None => create_first(storage.as_ref(), &dir, config.kind)?,
         };
-        let past = FilePast::new(&dir, config.kind);
+        let past = FilePast::new(storage.clone(), &dir, config.kind);
         past.segments_are(&found.segments)?;
         past.durable_is(found.last, found.segments.last());
         Ok(FileJournal {
+            storage,
             dir,
             config,
-            file: Box::new(file),
+            file,
             segments: found.segments,
             salt: found.salt,
             group: Vec::new(),
@@ -152,7 +142,7 @@ impl FileJournal {
     /// # Errors
     /// [`JournalError::Io`] when the archive cannot be listed.
     pub fn archived(&self) -> Result<Vec<PathBuf>, JournalError> {
-        archive::paths(&self.dir)
+        archive::paths(self.storage.as_ref(), &self.dir)
     }
 
     /// First record of the oldest live segment.
@@ -181,7 +171,7 @@ impl FileJournal {
         let header = group_header(self.salt, self.durable.saturating_add(1), self.durable_running);
         self.group.iter_mut().zip(header).for_each(|(place, byte)| *place = byte);
         let written =
-            self.file.write(&self.group).map_err(|error| ("the journal's write failed", error))?;
+            self.file.append(&self.group).map_err(|error| ("the journal's write failed", error))?;
         if written != self.group.len() {
             return Err(("the journal's write was short", io::ErrorKind::WriteZero.into()));
         }
@@ -200,11 +190,11 @@ impl FileJournal {
     fn roll(&mut self) -> io::Result<()> {
         let header = SegmentHeader {
             kind: self.config.kind,
-            salt: new_salt(),
+            salt: self.storage.salt(),
             first: self.durable.saturating_add(1),
             running: self.durable_running,
         };
-        self.file = Box::new(create_segment(&self.dir, &header)?);
+        self.file = create_segment(self.storage.as_ref(), &self.dir, &header)?;
         self.salt = header.salt;
         self.segments.push(Segment { first: header.first, bytes: SEGMENT_HEADER_BYTES as u64 });
         self.past.segment_begins(header.first);
@@ -269,9 +259,10 @@ impl Journal for FileJournal {
 
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
         self.check()?;
-        archive::move_before(&self.dir, &mut self.segments, lsn.min(self.durable))?;
+        let storage = self.storage.as_ref();
+        archive::move_before(storage, &self.dir, &mut self.segments, lsn.min(self.durable))?;
         if let Some(limit) = self.config.archive_bytes {
-            archive::drop_above(&self.dir, limit)?;
+            archive::drop_above(storage, &self.dir, limit)?;
             self.past.segments_are(&self.segments)?;
         }
         Ok(())
@@ -282,27 +273,30 @@ impl Journal for FileJournal {
     }
 }
 
-fn reopen(dir: &Path, found: &Recovered) -> Result<File, JournalError> {
+fn reopen(
+    storage: &dyn Storage,
+    dir: &Path,
+    found: &Recovered,
+) -> Result<Box<dyn StorageFile>, JournalError> {
     let first = found.segments.last().map_or(1, |segment| segment.first);
     let path = segment_path(dir, first);
-    OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))
+    storage.open(&path, Access::Append).map_err(JournalError::io("open", &path))
 }
 
 /// Starts a journal, unless segments in the archive show that one was here.
-fn create_first(dir: &Path, kind: Kind) -> Result<(Recovered, File), JournalError> {
-    if let Some(file) = archive::paths(dir)?.pop() {
+fn create_first(
+    storage: &dyn Storage,
+    dir: &Path,
+    kind: Kind,
+) -> Result<(Recovered, Box<dyn StorageFile>), JournalError> {
+    if let Some(file) = archive::paths(storage, dir)?.pop() {
         return Err(JournalError::LiveMissing { archived: file });
     }
-    let salt = new_salt();
+    let salt = storage.salt();
     // The hash starts from the salt, so that no two journals share a chain.
     let header = SegmentHeader { kind, salt, first: 1, running: salt };
-    let file =
-        create_segment(dir, &header).map_err(JournalError::io("create a segment in", dir))?;
+    let file = create_segment(storage, dir, &header)
+        .map_err(JournalError::io("create a segment in", dir))?;
     let segments = vec![Segment { first: 1, bytes: SEGMENT_HEADER_BYTES as u64 }];
     Ok((Recovered { segments, salt, last: 0, running: salt }, file))
-}
-
-/// Unpredictable to whoever only sends payments: the standard library seeds it from the system.
-fn new_salt() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

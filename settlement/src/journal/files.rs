@@ -1,10 +1,11 @@
 //! Directories, locks and the files in them: what the standard library leaves to its callers.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::format::SegmentHeader;
+use super::storage::{Storage, StorageFile};
 use super::{JournalError, Lsn};
 
 /// Takes the exclusive lock of `dir`, creating both; it is held until the file is dropped.
@@ -47,16 +48,13 @@ pub(super) fn segment_path(dir: &Path, first: Lsn) -> PathBuf {
 }
 
 /// The first records of the segments in a directory, ascending; other files are not looked at.
-pub(super) fn list_segments(dir: &Path) -> Result<Vec<Lsn>, JournalError> {
-    let entries = match fs::read_dir(dir) {
+pub(super) fn list_segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<Lsn>, JournalError> {
+    let names = match storage.names(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(JournalError::io("list", dir))?,
     };
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(JournalError::io("list", dir))?.file_name();
-        found.extend(name.to_str().and_then(first_of));
-    }
+    let firsts = names.iter().filter_map(|name| name.to_str().and_then(first_of));
+    let mut found: Vec<Lsn> = firsts.collect();
     found.sort_unstable();
     Ok(found)
 }
@@ -67,11 +65,17 @@ fn first_of(name: &str) -> Option<Lsn> {
 }
 
 /// Creates a segment with its header; both its bytes and its name are durable on return.
-pub(super) fn create_segment(dir: &Path, header: &SegmentHeader) -> io::Result<File> {
-    let path = segment_path(dir, header.first);
-    let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
-    file.write_all(&header.encode())?;
+pub(super) fn create_segment(
+    storage: &dyn Storage,
+    dir: &Path,
+    header: &SegmentHeader,
+) -> io::Result<Box<dyn StorageFile>> {
+    let mut file = storage.create(&segment_path(dir, header.first))?;
+    let bytes = header.encode();
+    if file.append(&bytes)? != bytes.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
     file.sync_all()?;
-    sync_dir(dir)?;
+    storage.sync_dir(dir)?;
     Ok(file)
 }

@@ -14,12 +14,13 @@ mod segment;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::archive::archive_dir;
 use super::files::{list_segments, segment_path};
 use super::format::{Broken, Kind};
 use super::recover::{Segment, damaged};
+use super::storage::{OsStorage, Storage};
 use super::{JournalError, Lsn, Past, Reader, Visitor};
 use segment::SegmentReader;
 
@@ -35,14 +36,15 @@ struct Known {
 
 /// The readers' side of a [`super::FileJournal`].
 pub(super) struct FilePast {
+    storage: Arc<dyn Storage>,
     dir: PathBuf,
     kind: Kind,
     known: Mutex<Known>,
 }
 
 impl FilePast {
-    pub(super) fn new(dir: &Path, kind: Kind) -> FilePast {
-        FilePast { dir: dir.to_path_buf(), kind, known: Mutex::default() }
+    pub(super) fn new(storage: Arc<dyn Storage>, dir: &Path, kind: Kind) -> FilePast {
+        FilePast { storage, dir: dir.to_path_buf(), kind, known: Mutex::default() }
     }
 
     /// Nothing panics while it is held, and each change is whole.
@@ -53,7 +55,7 @@ impl FilePast {
     /// These are live, and what the archive holds is before them.
     pub(super) fn segments_are(&self, live: &[Segment]) -> Result<(), JournalError> {
         let oldest_live = live.first().map_or(Lsn::MAX, |segment| segment.first);
-        let mut firsts = list_segments(&archive_dir(&self.dir))?;
+        let mut firsts = list_segments(self.storage.as_ref(), &archive_dir(&self.dir))?;
         firsts.retain(|first| *first < oldest_live);
         firsts.extend(live.iter().map(|segment| segment.first));
         self.known().firsts = firsts;
@@ -95,10 +97,11 @@ impl FilePast {
     /// A segment, wherever it is by now.
     fn open(&self, first: Lsn, bytes: Option<u64>) -> Result<SegmentReader, JournalError> {
         let live = segment_path(&self.dir, first);
-        match SegmentReader::open(live, self.kind, first, bytes) {
+        let storage = self.storage.as_ref();
+        match SegmentReader::open(storage, live, self.kind, first, bytes) {
             Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let archived = segment_path(&archive_dir(&self.dir), first);
-                SegmentReader::open(archived, self.kind, first, bytes)
+                SegmentReader::open(storage, archived, self.kind, first, bytes)
             }
             other => other,
         }
@@ -149,7 +152,7 @@ pub fn read_segment(path: &Path, kind: Kind, visit: Visitor<'_>) -> Result<(), J
         let reason = "the file's name is not the number of its first record";
         return Err(damaged(path, Broken { offset: 0, reason }));
     };
-    let mut segment = SegmentReader::open(path.to_path_buf(), kind, first, None)?;
+    let mut segment = SegmentReader::open(&OsStorage, path.to_path_buf(), kind, first, None)?;
     let visit: Reader<'_> = &mut |lsn, record: &[u8]| visit(lsn, record).map(ControlFlow::Continue);
     segment.visit(first, Lsn::MAX, visit).map(|_| ())
 }

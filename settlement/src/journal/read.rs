@@ -1,7 +1,6 @@
 //! Reading a whole journal from beside it: no lock is taken and not a byte changed, so that an
 //! audit can run while the owner goes on appending.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::format::{
     Broken, Cursor, HeaderFault, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, group_follows,
 };
 use super::recover::{damaged, read_header};
+use super::storage::{OsStorage, Storage};
 use super::{Journal, JournalError, Lsn, Visitor};
 
 /// How a journal ends that does not end with a whole record: a crash tore it, its last group was
@@ -58,8 +58,8 @@ impl JournalReader {
     /// both lists, and never in none.
     fn segments(&self) -> Result<Vec<Lsn>, JournalError> {
         let archive = archive_dir(&self.dir);
-        let live = list_segments(&self.dir)?;
-        let mut firsts = list_segments(&archive)?;
+        let live = list_segments(&OsStorage, &self.dir)?;
+        let mut firsts = list_segments(&OsStorage, &archive)?;
         if let (true, Some(newest)) = (live.is_empty(), firsts.last()) {
             return Err(JournalError::LiveMissing { archived: segment_path(&archive, *newest) });
         }
@@ -75,11 +75,12 @@ impl JournalReader {
     /// A segment's path and bytes, wherever it is by now.
     fn bytes(&self, first: Lsn) -> Result<(PathBuf, Vec<u8>), JournalError> {
         let live = segment_path(&self.dir, first);
-        match fs::read(&live) {
+        match OsStorage.read(&live) {
             Ok(bytes) => Ok((live, bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let archived = segment_path(&archive_dir(&self.dir), first);
-                let bytes = fs::read(&archived).map_err(JournalError::io("read", &archived))?;
+                let bytes =
+                    OsStorage.read(&archived).map_err(JournalError::io("read", &archived))?;
                 Ok((archived, bytes))
             }
             Err(error) => Err(JournalError::io("read", &live)(error)),

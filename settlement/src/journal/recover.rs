@@ -1,14 +1,13 @@
 //! Opening after a crash: walk every live segment, cut a torn tail, refuse a hole.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::files::{list_segments, segment_path, sync_dir};
+use super::files::{list_segments, segment_path};
 use super::format::{
     Broken, Cursor, FORMAT_VERSION, HeaderFault, Kind, SEGMENT_HEADER_BYTES, SegmentHeader,
     group_follows,
 };
+use super::storage::{Access, Storage};
 use super::{JournalError, Lsn};
 
 /// Where a segment starts and how many bytes of it are valid.
@@ -37,28 +36,32 @@ struct Walked {
 }
 
 /// Walks the live segments of `dir`; `None` when there is none.
-pub(super) fn recover(dir: &Path, kind: Kind) -> Result<Option<Recovered>, JournalError> {
-    let firsts = list_segments(dir)?;
+pub(super) fn recover(
+    storage: &dyn Storage,
+    dir: &Path,
+    kind: Kind,
+) -> Result<Option<Recovered>, JournalError> {
+    let firsts = list_segments(storage, dir)?;
     let mut recovered: Option<Recovered> = None;
     for (index, first) in firsts.iter().enumerate() {
         let is_last = index.saturating_add(1) == firsts.len();
         let path = segment_path(dir, *first);
-        let bytes = fs::read(&path).map_err(JournalError::io("read", &path))?;
+        let bytes = storage.read(&path).map_err(JournalError::io("read", &path))?;
         if is_last && never_used(&bytes, *first, recovered.as_ref()) {
-            discard(dir, &path)?;
+            discard(storage, dir, &path)?;
             break;
         }
         let expected = recovered.as_ref().map(|so_far| (next(so_far.last), so_far.running));
         let walked = walk(&path, &bytes, kind, *first, expected)?;
         if is_last {
-            settle_tail(&path, &bytes, &walked)?;
+            settle_tail(storage, &path, &bytes, &walked)?;
         } else if let Some(broken) = walked.broken {
             return Err(damaged(&path, broken));
         }
         let segments = recovered.take().map(|so_far| so_far.segments).unwrap_or_default();
         recovered = Some(extend(segments, &walked));
     }
-    sync_dir(dir).map_err(JournalError::io("sync", dir))?;
+    storage.sync_dir(dir).map_err(JournalError::io("sync", dir))?;
     Ok(recovered)
 }
 
@@ -81,10 +84,10 @@ fn never_used(bytes: &[u8], first: Lsn, before: Option<&Recovered>) -> bool {
         && matches!(SegmentHeader::decode(bytes), Err(HeaderFault::Invalid(_)))
 }
 
-fn discard(dir: &Path, path: &Path) -> Result<(), JournalError> {
+fn discard(storage: &dyn Storage, dir: &Path, path: &Path) -> Result<(), JournalError> {
     tracing::warn!(file = %path.display(), "a segment was created but never used; removed");
-    fs::remove_file(path).map_err(JournalError::io("remove", path))?;
-    sync_dir(dir).map_err(JournalError::io("sync", dir))
+    storage.remove(path).map_err(JournalError::io("remove", path))?;
+    storage.sync_dir(dir).map_err(JournalError::io("sync", dir))
 }
 
 fn walk(
@@ -158,7 +161,12 @@ pub(super) fn damaged(path: &Path, broken: Broken) -> JournalError {
 
 /// Cuts what a crash left behind the last whole record. A group behind the damage means that the
 /// damaged bytes were durable once: then nothing is touched.
-fn settle_tail(path: &Path, bytes: &[u8], walked: &Walked) -> Result<(), JournalError> {
+fn settle_tail(
+    storage: &dyn Storage,
+    path: &Path,
+    bytes: &[u8],
+    walked: &Walked,
+) -> Result<(), JournalError> {
     if let Some(broken) = walked.broken {
         if group_follows(bytes, broken.offset, walked.header.salt) {
             return Err(damaged(path, broken));
@@ -168,18 +176,22 @@ fn settle_tail(path: &Path, bytes: &[u8], walked: &Walked) -> Result<(), Journal
             cut_bytes = bytes.len().saturating_sub(walked.end), "the journal's tail was torn; cut"
         );
     }
-    rewrite_last_group(path, bytes, walked).map_err(JournalError::io("restore", path))
+    rewrite_last_group(storage, path, bytes, walked).map_err(JournalError::io("restore", path))
 }
 
 /// Cuts the file, and writes its last group once more so that the next sync really covers it.
-fn rewrite_last_group(path: &Path, bytes: &[u8], walked: &Walked) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+fn rewrite_last_group(
+    storage: &dyn Storage,
+    path: &Path,
+    bytes: &[u8],
+    walked: &Walked,
+) -> std::io::Result<()> {
+    let mut file = storage.open(path, Access::Repair)?;
     if walked.end < bytes.len() {
         file.set_len(length(walked.end))?;
     }
     let start = walked.last_group.unwrap_or(0);
-    file.seek(SeekFrom::Start(length(start)))?;
-    file.write_all(bytes.get(start..walked.end).unwrap_or_default())?;
+    file.write_at(bytes.get(start..walked.end).unwrap_or_default(), length(start))?;
     file.sync_all()
 }
 

@@ -7,7 +7,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::file::SegmentFile;
 use super::files::segment_path;
 use super::*;
 
@@ -15,6 +14,10 @@ const KIND: Kind = Kind::new("hub");
 
 fn small() -> JournalConfig {
     JournalConfig { kind: KIND, segment_bytes: 600, archive_bytes: None }
+}
+
+fn list_segments(dir: &Path) -> Result<Vec<Lsn>, JournalError> {
+    files::list_segments(&OsStorage, dir)
 }
 
 fn open(dir: &Path) -> FileJournal {
@@ -57,7 +60,7 @@ fn records_come_back_in_order_across_segments_and_reopening() {
         append_group(&mut journal, 4);
     }
     let journal = open(dir.path());
-    assert!(files::list_segments(dir.path()).unwrap().len() > 3);
+    assert!(list_segments(dir.path()).unwrap().len() > 3);
     for from in [0, 1, 35, 69, 70] {
         assert_eq!(records(&journal, from).unwrap(), expected(from, 70));
     }
@@ -137,8 +140,8 @@ enum Fault {
 
 struct Faulty(Fault);
 
-impl SegmentFile for Faulty {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl StorageFile for Faulty {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0 {
             Fault::Write => Err(io::ErrorKind::StorageFull.into()),
             Fault::ShortWrite => Ok(bytes.len() - 1),
@@ -148,6 +151,26 @@ impl SegmentFile for Faulty {
 
     fn sync_data(&mut self) -> io::Result<()> {
         Err(io::Error::other("EIO"))
+    }
+
+    fn sync_all(&mut self) -> io::Result<()> {
+        unreachable!("a group is synced as data")
+    }
+
+    fn set_len(&mut self, _bytes: u64) -> io::Result<()> {
+        unreachable!("a group is never cut")
+    }
+
+    fn write_at(&mut self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        unreachable!("a group is appended")
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        unreachable!("what is written is not read here")
+    }
+
+    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<()> {
+        unreachable!("what is written is not read here")
     }
 }
 
@@ -214,7 +237,7 @@ fn a_journal_whose_live_segments_are_gone_is_not_started_anew() {
     (0..20).for_each(|_| append_group(&mut journal, 4));
     journal.archive_before(40).unwrap();
     drop(journal);
-    for first in files::list_segments(dir.path()).unwrap() {
+    for first in list_segments(dir.path()).unwrap() {
         fs::remove_file(segment_path(dir.path(), first)).unwrap();
     }
     let error = FileJournal::open(dir.path(), small()).err().unwrap();
@@ -236,7 +259,7 @@ fn a_visitor_that_refuses_ends_the_replay() {
 fn version_1_stays_readable() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/journal-v1");
     let dir = tempfile::tempdir().unwrap();
-    for first in files::list_segments(&source).unwrap() {
+    for first in list_segments(&source).unwrap() {
         fs::copy(segment_path(&source, first), segment_path(dir.path(), first)).unwrap();
     }
     let mut journal = open(dir.path());
@@ -254,7 +277,7 @@ fn write_fixture() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path());
     (0..10).for_each(|_| append_group(&mut journal, 3));
-    for first in files::list_segments(dir.path()).unwrap() {
+    for first in list_segments(dir.path()).unwrap() {
         fs::copy(segment_path(dir.path(), first), segment_path(&target, first)).unwrap();
     }
 }

@@ -1,9 +1,7 @@
 //! One segment file, read in short pieces.
 
-use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::super::format::{
@@ -11,6 +9,7 @@ use super::super::format::{
     SEGMENT_HEADER_BYTES, frame_bytes, next_group,
 };
 use super::super::recover::{damaged, read_header};
+use super::super::storage::{Access, Storage, StorageFile};
 use super::super::{JournalError, Lsn, Reader};
 
 /// How much is read at a time. A search ends when what is left takes no more than this.
@@ -22,7 +21,7 @@ const LOOK_BYTES: u64 = 2 << 10;
 /// Reads the records of a segment. See the module.
 pub(super) struct SegmentReader {
     path: PathBuf,
-    file: File,
+    file: Box<dyn StorageFile>,
     /// How many bytes of the file count.
     end: u64,
     /// Where in the file the bytes after `ahead` are.
@@ -35,16 +34,17 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     pub(super) fn open(
+        storage: &dyn Storage,
         path: PathBuf,
         kind: Kind,
         first: Lsn,
         bytes: Option<u64>,
     ) -> Result<SegmentReader, JournalError> {
         let read = || {
-            let file = File::open(&path)?;
-            let length = file.metadata()?.len();
+            let file = storage.open(&path, Access::Read)?;
+            let length = file.length()?;
             let end = bytes.map_or(length, |bytes| bytes.min(length));
-            let head = read_at(&file, 0, end.min(SEGMENT_HEADER_BYTES as u64))?;
+            let head = read_at(file.as_ref(), 0, end.min(SEGMENT_HEADER_BYTES as u64))?;
             Ok((file, end, head))
         };
         let (file, end, head) = read().map_err(JournalError::io("read", &path))?;
@@ -108,7 +108,7 @@ impl SegmentReader {
         let last = to.saturating_add(GROUP_HEADER_BYTES as u64).min(self.end);
         let (mut from, mut length) = (from, LOOK_BYTES);
         while from < to {
-            let bytes = read_at(&self.file, from, length.min(last.saturating_sub(from)))?;
+            let bytes = read_at(self.file.as_ref(), from, length.min(last.saturating_sub(from)))?;
             if let Some(group) = next_group(&bytes, 0, self.progress.salt) {
                 let offset = from.saturating_add(group.offset as u64);
                 return Ok((offset < to).then_some((offset, group)));
@@ -180,7 +180,8 @@ impl SegmentReader {
         self.ahead.drain(..self.used);
         self.used = 0;
         let left = self.end.saturating_sub(self.offset);
-        let piece = read_at(&self.file, self.offset, left.min(PIECE_BYTES.max(missing as u64)));
+        let piece =
+            read_at(self.file.as_ref(), self.offset, left.min(PIECE_BYTES.max(missing as u64)));
         let piece = piece.map_err(JournalError::io("read", &self.path))?;
         self.offset = self.offset.saturating_add(piece.len() as u64);
         self.ahead.extend_from_slice(&piece);
@@ -196,8 +197,8 @@ impl SegmentReader {
     }
 }
 
-fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+fn read_at(file: &dyn StorageFile, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    file.read_exact_at(&mut bytes, offset)?;
+    file.read_at(&mut bytes, offset)?;
     Ok(bytes)
 }

@@ -60,7 +60,7 @@ fn any_record_is_found_whatever_is_around_it() {
         }
     }
     let last = journal.durable();
-    assert!(list_segments(dir.path()).unwrap().len() > 2);
+    assert!(list_segments(&OsStorage, dir.path()).unwrap().len() > 2);
     for reopened in [false, true] {
         if reopened {
             drop(journal);

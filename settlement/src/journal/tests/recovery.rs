@@ -18,20 +18,20 @@ fn image() -> Image {
         let before = journal.last();
         let bytes = total(dir.path());
         append_group(&mut journal, count);
-        let firsts = files::list_segments(dir.path()).unwrap();
+        let firsts = list_segments(dir.path()).unwrap();
         let index = firsts.len() - 1;
         let rolled = firsts[index] == before + 1 && before > 0;
         let start = if rolled { 48 } else { bytes[index] };
         groups.push((index, start, before));
     }
-    let firsts = files::list_segments(dir.path()).unwrap();
+    let firsts = list_segments(dir.path()).unwrap();
     let segments =
         firsts.iter().map(|first| (*first, fs::read(segment_path(dir.path(), *first)).unwrap()));
     Image { segments: segments.collect(), groups, last: journal.last() }
 }
 
 fn total(dir: &Path) -> Vec<usize> {
-    let firsts = files::list_segments(dir).unwrap();
+    let firsts = list_segments(dir).unwrap();
     firsts.iter().map(|first| fs::read(segment_path(dir, *first)).unwrap().len()).collect()
 }
 
@@ -157,8 +157,7 @@ fn a_recovery_that_crashes_is_recovered_from_again() {
         let mut journal = open(dir.path());
         append_group(&mut journal, 3);
         drop(journal);
-        let path =
-            segment_path(dir.path(), files::list_segments(dir.path()).unwrap().pop().unwrap());
+        let path = segment_path(dir.path(), list_segments(dir.path()).unwrap().pop().unwrap());
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
         let twice = outcome(dir.path()).unwrap();
