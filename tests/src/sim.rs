@@ -14,14 +14,19 @@
 //! ever took, and claims with every secret that it ever had.
 
 mod actions;
+mod breakage;
 mod check;
 mod config;
+mod counts;
+mod disk;
 mod ending;
+mod happening;
 mod hub_node;
 mod ledger_node;
 mod loss;
 mod net;
 mod node;
+mod shrink;
 mod thief;
 mod wallet_node;
 
@@ -32,17 +37,18 @@ use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use settlement::crypto::SigningKey;
-use settlement::journal::CrashPoint;
 use settlement::params::{Genesis, Policy};
 use settlement::proof::CooperativeClose;
-use settlement::types::{Amount, AssetId, ChannelId, PublicKey, Signature};
+use settlement::types::{Amount, AssetId, ChannelId, Signature};
 
-use check::Facts;
-use check::Story;
+use check::{Facts, Story};
+pub use counts::{Counts, Kind};
+use disk::End;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
 use loss::Loss;
 use net::Net;
+pub use shrink::shrink;
 use thief::Thief;
 use wallet_node::WalletNode;
 
@@ -56,17 +62,29 @@ pub const DEPOSIT: Amount = Amount(100_000);
 pub const HUB_FUNDS: Amount = Amount(10_000_000);
 
 /// What a run shall do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Fixes everything that happens.
     pub seed: u64,
     /// How many random things happen before the world heals.
     pub events: u32,
-    /// Kills the process (0 hub, 1 and 2 the wallets) at its write with this number, on top of
-    /// what happens at random.
-    pub crash_at_write: Option<(usize, u64)>,
-    /// Whether anything breaks at random.
+    /// Which of them, if not all: each has dice of its own, so that one can be left out and the
+    /// others stay what they are.
+    pub only: Option<Vec<u32>>,
+    /// Ends the process (0 hub, 1 and 2 the wallets) at the operation of its disk with this number,
+    /// by a power cut if that is so, on top of what happens at random.
+    pub end_at: Option<(usize, u64, bool)>,
+    /// Whether anything breaks at random, and anybody lies.
     pub faults: bool,
+    /// Whether to tell what happens.
+    pub told: bool,
+}
+
+impl Plan {
+    /// Everything that can happen in a world of this length.
+    pub fn of(seed: u64, events: u32) -> Plan {
+        Plan { seed, events, only: None, end_at: None, faults: true, told: false }
+    }
 }
 
 /// What a run did.
@@ -76,19 +94,36 @@ pub struct Report {
     pub settled: u64,
     /// Payments that failed.
     pub failed: u64,
-    /// Processes killed.
+    /// Processes that ended before they were done.
     pub crashes: u64,
-    /// Connections broken.
-    pub disconnects: u64,
-    /// Thieves that struck.
-    pub thefts: u64,
-    /// Old copies that were put in the place of a disk.
-    pub restored: u64,
+    /// How often each kind of fault and lie was met.
+    pub counts: Counts,
     /// Wallets that were not held to the unit, because a channel was closed before those who had
     /// forgotten something about it could learn of it.
     pub blurred: u64,
     /// Payments that the payee has and the payer has not paid, because the hub had forgotten them.
     pub forgotten: u64,
+}
+
+impl Report {
+    /// Both together.
+    pub fn add(&mut self, other: &Report) {
+        self.settled += other.settled;
+        self.failed += other.failed;
+        self.crashes += other.crashes;
+        self.counts.add(&other.counts);
+        self.blurred += other.blurred;
+        self.forgotten += other.forgotten;
+    }
+}
+
+/// What is wrong with a world, and the story that led there, if it was told.
+#[derive(Clone, Debug)]
+pub struct Wrong {
+    /// What a checker said.
+    pub what: String,
+    /// What happened, line by line.
+    pub story: String,
 }
 
 /// The world. See the module.
@@ -121,13 +156,25 @@ pub struct World {
 /// Runs one world.
 ///
 /// # Errors
-/// What is wrong, and the story that led there.
-pub fn run(plan: Plan) -> Result<Report, String> {
+/// What is wrong, and the story that led there if the plan has it told.
+pub fn run(plan: &Plan) -> Result<Report, Wrong> {
     let mut world = World::new(plan);
-    let result = world.live(plan);
-    result.map_err(|wrong| format!("seed {}: {wrong}\n{}", plan.seed, world.story))?;
-    Ok(world.report)
+    match world.live(plan) {
+        Ok(()) => Ok(world.report),
+        Err(what) => Err(Wrong { what, story: world.story.to_string() }),
+    }
 }
+
+/// The dice of one event. Those of the beginning and the end have numbers that no event has.
+fn dice(seed: u64, event: u32) -> ChaCha8Rng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..12].copy_from_slice(&event.to_le_bytes());
+    ChaCha8Rng::from_seed(bytes)
+}
+
+const BEGINNING: u32 = u32::MAX;
+const END: u32 = u32::MAX - 1;
 
 fn key(rng: &mut ChaCha8Rng) -> Arc<SigningKey> {
     loop {
@@ -138,8 +185,8 @@ fn key(rng: &mut ChaCha8Rng) -> Arc<SigningKey> {
 }
 
 impl World {
-    fn new(plan: Plan) -> World {
-        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+    fn new(plan: &Plan) -> World {
+        let mut rng = dice(plan.seed, BEGINNING);
         let (ledger_key, hub_key) = (key(&mut rng), key(&mut rng));
         let wallet_keys = [key(&mut rng), key(&mut rng)];
         let mut genesis = Genesis::development("world", ledger_key.public(), plan.seed);
@@ -152,12 +199,13 @@ impl World {
         let mut world = World {
             now_ms: 1_000_000,
             ledger: LedgerNode::new(genesis.clone(), ledger_key),
-            hub: HubNode::new(hub_key.clone(), genesis.clone(), policy),
-            wallets: wallet_keys
-                .map(|key| WalletNode::new(key, genesis.clone(), hub_key.public(), policy)),
+            hub: HubNode::new(hub_key.clone(), genesis.clone(), policy, rng.random()),
+            wallets: wallet_keys.map(|key| {
+                WalletNode::new(key, genesis.clone(), hub_key.public(), policy, rng.random())
+            }),
             net: Net::default(),
             facts: Facts::default(),
-            story: Story::default(),
+            story: Story::new(plan.told),
             report: Report::default(),
             invoices: Default::default(),
             introduced: BTreeSet::new(),
@@ -175,7 +223,7 @@ impl World {
     }
 
     /// Faucet, openings, the hub's deposits, first meeting.
-    fn set_up(&mut self, plan: Plan) {
+    fn set_up(&mut self, plan: &Plan) {
         for wallet in &self.wallets {
             self.ledger.mint(wallet.public(), MINTED);
         }
@@ -189,21 +237,22 @@ impl World {
             self.settle_down();
             self.block();
         }
-        if let Some((who, nth)) = plan.crash_at_write {
-            let disk = match who {
-                0 => self.hub.disk(),
-                other => self.wallets[other - 1].disk(),
-            };
-            disk.crash_at(CrashPoint::Append { nth: disk.appends() + nth });
+        if let Some((who, nth, power)) = plan.end_at {
+            let disk = self.disk(who);
+            let end = if power { End::PowerCut } else { End::Kill };
+            disk.end_at(disk.operations() + nth, end);
         }
     }
 
-    fn live(&mut self, plan: Plan) -> Result<(), String> {
-        for _ in 0..plan.events {
+    fn live(&mut self, plan: &Plan) -> Result<(), String> {
+        let all = || (0..plan.events).collect();
+        for event in plan.only.clone().unwrap_or_else(all) {
+            self.rng = dice(plan.seed, event);
             self.lose_state();
             self.something_happens(plan.faults);
             self.nothing_wrong()?;
         }
+        self.rng = dice(plan.seed, END);
         self.heal()?;
         self.nothing_wrong()?;
         self.close_all()?;
@@ -213,144 +262,5 @@ impl World {
 
     fn nothing_wrong(&mut self) -> Result<(), String> {
         self.wrong.take().map_or(Ok(()), Err)
-    }
-
-    fn something_happens(&mut self, faults: bool) {
-        let dice = self.rng.random_range(0..1000);
-        match dice {
-            0..400 => self.deliver_one(),
-            400..560 => self.commit_one(),
-            560..700 => self.pay_somebody(),
-            700..780 => self.block(),
-            780..840 => self.tick(),
-            840..920 => self.settle_down(),
-            920..930 if faults => self.disconnect_one(),
-            930..937 if faults => self.crash_one(),
-            937..945 if faults => self.plan_crash(),
-            945..947 if faults => self.night(),
-            947..958 if faults => self.steal(),
-            _ => self.revive(),
-        }
-    }
-
-    fn pay_somebody(&mut self) {
-        let payer = self.rng.random_range(0..2);
-        let amount = Amount(match self.rng.random_range(0..10) {
-            0 => DEPOSIT.0 * 2,
-            1 => DEPOSIT.0 / 2,
-            _ => self.rng.random_range(1..500),
-        });
-        if self.rng.random_bool(0.5) {
-            self.pay_by_invoice(payer, amount);
-        } else {
-            self.send(payer, amount);
-        }
-    }
-
-    fn tick(&mut self) {
-        self.now_ms += self.rng.random_range(1..600);
-        for who in 0..2 {
-            self.wallet_input(who, client_sdk::wallet::Input::Tick);
-        }
-        self.hub_input(hub::shard::Input::Tick);
-    }
-
-    fn disconnect_one(&mut self) {
-        let who = self.rng.random_range(0..2);
-        self.story.tell(self.now_ms, || format!("wallet {who} loses its connection"));
-        self.report.disconnects += 1;
-        self.disconnect(who);
-    }
-
-    /// A wallet is out of the hub's reach for long. All go on following the ledger: whoever sleeps
-    /// through its deadlines may lose.
-    fn night(&mut self) {
-        let who = self.rng.random_range(0..2);
-        let blocks = self.rng.random_range(20..280);
-        self.story
-            .tell(self.now_ms, || format!("wallet {who} is out of reach for {blocks} blocks"));
-        self.disconnect(who);
-        for _ in 0..blocks {
-            self.everybody_up(Some(who));
-            self.beat();
-        }
-    }
-
-    fn crash_one(&mut self) {
-        let who = self.rng.random_range(0..3);
-        let kept = self.rng.random_range(0..4);
-        self.story.tell(self.now_ms, || format!("process {who} is killed, {kept} records survive"));
-        match who {
-            0 => self.hub.crash(kept),
-            other => self.wallets[other - 1].crash(kept),
-        }
-        self.notice_deaths();
-    }
-
-    /// Lets a process die at one of its next writes.
-    fn plan_crash(&mut self) {
-        let who = self.rng.random_range(0..3);
-        let disk = match who {
-            0 => self.hub.disk(),
-            other => self.wallets[other - 1].disk(),
-        };
-        let ahead = self.rng.random_range(1..6);
-        let kept = self.rng.random_range(0..4);
-        disk.crash_at(if self.rng.random_bool(0.5) {
-            CrashPoint::Append { nth: disk.appends() + ahead }
-        } else {
-            CrashPoint::Sync { nth: disk.syncs() + ahead, kept }
-        });
-    }
-
-    /// Starts what is down, or connects what is up.
-    fn revive(&mut self) {
-        if !self.hub.is_up() {
-            self.start_hub();
-            return;
-        }
-        let who = self.rng.random_range(0..2);
-        if !self.wallets[who].is_up() {
-            self.start_wallet(who);
-        } else if !self.net.is_connected(who) {
-            self.connect(who);
-        }
-    }
-
-    /// Everything that is on its way arrives, and what follows from it, until nothing moves.
-    fn settle_down(&mut self) {
-        for _ in 0..200 {
-            let before = self.net.delivered;
-            for who in 0..3 {
-                self.commit(who);
-            }
-            for who in 0..2 {
-                while self.deliver(who, true) || self.deliver(who, false) {}
-            }
-            if self.net.delivered == before && self.is_quiet() {
-                return;
-            }
-        }
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.hub.is_quiet() && self.wallets.iter().all(WalletNode::is_quiet) && self.net.is_empty()
-    }
-
-    fn commit_one(&mut self) {
-        let who = self.rng.random_range(0..3);
-        self.commit(who);
-    }
-
-    fn deliver_one(&mut self) {
-        let who = self.rng.random_range(0..2);
-        let up = self.rng.random_bool(0.5);
-        if !self.deliver(who, up) {
-            self.deliver(who, !up);
-        }
-    }
-
-    fn public(&self, who: usize) -> PublicKey {
-        self.wallets[who].public()
     }
 }

@@ -1,86 +1,126 @@
-//! Runs seeded worlds: `cargo run --release -p tests --bin sim -- --seeds 10000`.
+//! Runs the simulator: `cargo run --release -p tests --bin sim -- --seeds 10000`, or for a time:
+//! `--minutes 120`.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use tests::sim::{Plan, Report, run};
+use tests::sim::{Plan, Report, run, shrink};
 
-/// Random payments, disconnections and crashes at every write, until every unit is where the rules
-/// say; a seed that fails prints its story.
+/// A hub, wallets and a ledger in one thread, on a network and on disks that fail, with liars among
+/// them, until every unit is where the rules say. A seed that fails prints the shortest story that
+/// was found to fail in the same way.
 #[derive(Parser)]
 struct Args {
-    /// How many seeds.
-    #[arg(long, default_value_t = 1_000)]
-    seeds: u64,
+    /// How many seeds; with `--minutes`, at most so many.
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// For how long to start new seeds.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// How many random things happen in each world before it heals.
     #[arg(long, default_value_t = 150)]
     events: u32,
     /// Worlds at the same time; 0 takes as many as there are cores.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// How many failures are made short.
+    #[arg(long, default_value_t = 3)]
+    stories: u64,
 }
 
 #[derive(Default)]
 struct Sum {
     report: Report,
+    seeds: u64,
     failed: u64,
+}
+
+impl Args {
+    fn seeds(&self) -> u64 {
+        self.seeds.unwrap_or(if self.minutes.is_some() { u64::MAX } else { 1_000 })
+    }
+
+    fn until(&self) -> Option<Instant> {
+        let minutes = self.minutes?;
+        Instant::now().checked_add(Duration::from_secs_f64(minutes * 60.0))
+    }
+
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        if self.threads == 0 { cores } else { self.threads }
+    }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let threads = if args.threads == 0 { cores } else { args.threads };
-    let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum::default()));
+    tell_of_panics();
+    let (next, sum, until) = (AtomicU64::new(0), Mutex::new(Sum::default()), args.until());
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..args.threads() {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= args.seeds {
+                    let over = until.is_some_and(|until| Instant::now() >= until);
+                    if at >= args.seeds() || over {
                         return;
                     }
-                    one(args.seed + at, args.events, &sum);
+                    one(&Plan::of(args.seed + at, args.events), args.stories, &sum);
                 }
             });
         }
     });
-    let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
-    let Report { settled, failed, crashes, disconnects, thefts, restored, forgotten, blurred } =
-        sum.report;
+    let Ok(Sum { report, seeds, failed }) = sum.into_inner() else { return ExitCode::FAILURE };
+    eprint!("{}", report.counts);
+    eprintln!("{:>12}  payments settled, {} failed", report.settled, report.failed);
     eprintln!(
-        "payments settled {settled}, failed {failed}; connections broken {disconnects}, thefts {thefts}"
+        "{:>12}  payments whose payer a hub forgot; wallets not held to the unit {}",
+        report.forgotten, report.blurred
     );
-    eprintln!(
-        "old copies restored {restored}; payments whose payer a hub forgot {forgotten}, \
-         wallets not held to the unit {blurred}"
-    );
-    eprintln!("seeds {}, failed {}, payments {settled}, crashes {crashes}", args.seeds, sum.failed);
-    if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let payments = report.settled + report.failed;
+    eprintln!("seeds {seeds}, failed {failed}, payments {payments}, crashes {}", report.crashes);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, events: u32, sum: &Mutex<Sum>) {
-    let plan = Plan { seed, events, crash_at_write: None, faults: true };
+/// A program that stops itself is a failure like any other; which seed it was is all that can be
+/// told where a panic ends the process.
+fn tell_of_panics() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let seed = SEED.with(std::cell::Cell::get);
+        eprintln!("seed {seed}: a part of the world stopped itself");
+        told(panic);
+    }));
+}
+
+thread_local! {
+    static SEED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+fn one(plan: &Plan, stories: u64, sum: &Mutex<Sum>) {
+    SEED.with(|seed| seed.set(plan.seed));
     let result = run(plan);
-    let Ok(mut sum) = sum.lock() else { return };
+    let Ok(mut held) = sum.lock() else { return };
+    held.seeds += 1;
     match result {
-        Ok(report) => {
-            sum.report.settled += report.settled;
-            sum.report.failed += report.failed;
-            sum.report.crashes += report.crashes;
-            sum.report.disconnects += report.disconnects;
-            sum.report.thefts += report.thefts;
-            sum.report.restored += report.restored;
-            sum.report.forgotten += report.forgotten;
-            sum.report.blurred += report.blurred;
-        }
-        Err(story) => {
-            sum.failed += 1;
-            eprintln!("{story}");
+        Ok(report) => held.report.add(&report),
+        Err(wrong) => {
+            held.failed += 1;
+            let tell = held.failed <= stories;
+            drop(held);
+            eprintln!("seed {}: {}", plan.seed, wrong.what);
+            if tell && let Some((shorter, wrong)) = shrink(plan) {
+                let events = shorter.only.as_ref().map_or(0, Vec::len);
+                eprintln!(
+                    "seed {}, {events} of {} events: {}\n{}",
+                    plan.seed, plan.events, wrong.what, wrong.story
+                );
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ impl World {
 
     /// A process that is down has no connections.
     pub(super) fn notice_deaths(&mut self) {
+        self.count_endings();
         for who in 0..2 {
             let dead = !self.hub.is_up() || !self.wallets[who].is_up();
             if dead && self.net.is_connected(who) {
@@ -75,16 +76,11 @@ impl World {
     }
 
     pub(super) fn start_hub(&mut self) {
-        self.story.tell(self.now_ms, || "the hub starts".to_owned());
-        self.hub.start(&Book::default(), self.now_ms);
-        self.notice_deaths();
-        self.catch_up();
+        self.start(0);
     }
 
     pub(super) fn start_wallet(&mut self, who: usize) {
-        self.story.tell(self.now_ms, || format!("wallet {who} starts"));
-        self.wallets[who].start();
-        self.catch_up();
+        self.start(who + 1);
     }
 
     /// A block, if enough time has passed, and everybody who is up hears of it.

@@ -164,20 +164,23 @@ pub(super) fn account(name: &str, has: Amount, should: i128) -> Result<(), Strin
     Err(format!("{name} has {has} on the ledger, and should have {should}"))
 }
 
-/// What happened, newest last; bounded, so that a long run stays small.
+/// What happened, for whoever wants to read it.
 #[derive(Default)]
 pub(super) struct Story {
-    lines: std::collections::VecDeque<String>,
+    told: bool,
+    lines: Vec<String>,
 }
 
-const STORY_LINES: usize = 400;
-
 impl Story {
+    /// One that nobody will read costs nothing.
+    pub(super) fn new(told: bool) -> Story {
+        Story { told, lines: Vec::new() }
+    }
+
     pub(super) fn tell(&mut self, now_ms: u64, line: impl FnOnce() -> String) {
-        if self.lines.len() == STORY_LINES {
-            self.lines.pop_front();
+        if self.told {
+            self.lines.push(format!("{now_ms:>9} {}", line()));
         }
-        self.lines.push_back(format!("{now_ms:>9} {}", line()));
     }
 }
 

@@ -19,6 +19,7 @@ impl World {
     pub(super) fn heal(&mut self) -> Result<(), String> {
         self.story.tell(self.now_ms, || "faults stop".to_owned());
         self.faults_over = true;
+        self.mend_all();
         if !self.loss.happened() {
             self.only_liars_are_suspended()?;
         }
@@ -62,6 +63,8 @@ impl World {
 
     /// Starts who is down, and connects all wallets except one.
     pub(super) fn everybody_up(&mut self, away: Option<usize>) {
+        // Who is down for as long as a night lasts may lose, whatever the reason.
+        (0..3).filter(|who| !self.is_up(*who)).for_each(|who| self.disk(who).mend());
         if !self.hub.is_up() {
             self.start_hub();
         }
@@ -202,7 +205,7 @@ impl World {
         if !self.ledger.is_conserved() {
             return Err("the ledger is not conserved".to_owned());
         }
-        self.count(&payments);
+        self.count_payments(&payments);
         Ok(())
     }
 
@@ -226,12 +229,12 @@ impl World {
         if !self.ledger.is_conserved() {
             return Err("the ledger is not conserved".to_owned());
         }
-        self.report.thefts += u64::from(self.thief.as_ref().is_some_and(Thief::has_struck));
-        self.count(payments);
+
+        self.count_payments(payments);
         Ok(())
     }
 
-    fn count(&mut self, payments: &[Vec<Payment>; 2]) {
+    fn count_payments(&mut self, payments: &[Vec<Payment>; 2]) {
         let out = payments.iter().flatten().filter(|p| p.way == client_sdk::wallet::Way::Out);
         for payment in out {
             match payment.state {
@@ -239,8 +242,6 @@ impl World {
                 _ => self.report.failed += 1,
             }
         }
-        let wallets = self.wallets.iter().map(|wallet| wallet.crashes()).sum::<u64>();
-        self.report.crashes = wallets + self.hub.crashes();
     }
 }
 

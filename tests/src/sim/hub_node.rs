@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use hub::shard::{Action, Directory, Input, Output, Record, Shard};
 use settlement::crypto::{Signable, Signed, SigningKey, sign_batch};
-use settlement::journal::{Disk, Lsn};
+use settlement::journal::{JournalError, Lsn};
 use settlement::params::{Genesis, Policy};
 use settlement::proof::BalanceProof;
 use settlement::types::{AssetId, ChannelId, Height, PublicKey, Salt};
 
-use super::node::{Core, Made, Node};
+use super::disk::{End, Ending, SimDisk};
+use super::node::{Core, Made, Node, Started};
 
 impl Core for Shard {
     type Record = Record;
@@ -43,19 +44,25 @@ pub(super) struct HubNode {
 }
 
 impl HubNode {
-    pub(super) fn new(key: Arc<SigningKey>, genesis: Genesis, policy: Policy) -> HubNode {
-        let mut hub = HubNode { key, genesis, policy, node: Node::default() };
-        hub.start(&Book::default(), 0);
+    pub(super) fn new(
+        key: Arc<SigningKey>,
+        genesis: Genesis,
+        policy: Policy,
+        seed: u64,
+    ) -> HubNode {
+        let mut hub = HubNode { key, genesis, policy, node: Node::new(seed) };
+        hub.start(0);
         hub
     }
 
-    pub(super) fn start(&mut self, book: &Book, now_ms: u64) {
+    pub(super) fn start(&mut self, now_ms: u64) -> Started {
         let shard = Shard::new(super::config::shard(&self.genesis, self.policy, self.public()));
-        self.node.start(shard);
-        self.work(book, now_ms, |shard, now_ms, _, output| {
+        let started = self.node.start(shard);
+        self.work(&Book::default(), now_ms, |shard, now_ms, _, output| {
             let pairs = shard.pairs();
             shard.recovered(&pairs, now_ms, output);
         });
+        started
     }
 
     fn work(
@@ -86,12 +93,20 @@ impl HubNode {
         self.node.commit()
     }
 
-    pub(super) fn crash(&mut self, kept: usize) {
-        self.node.crash(kept);
+    pub(super) fn end(&mut self, end: End) {
+        self.node.end(end);
     }
 
-    pub(super) fn restore(&mut self, to: Lsn) {
-        self.node.restore(to);
+    pub(super) fn endings(&mut self) -> Vec<Ending> {
+        self.node.endings()
+    }
+
+    pub(super) fn archive(&mut self) -> Option<()> {
+        self.node.archive()
+    }
+
+    pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
+        self.node.restore(to, seed)
     }
 
     pub(super) fn core(&self) -> Option<&Shard> {
@@ -106,12 +121,12 @@ impl HubNode {
         self.node.is_quiet()
     }
 
-    pub(super) fn crashes(&self) -> u64 {
-        self.node.crashes
+    pub(super) fn disk(&self) -> &SimDisk {
+        self.node.disk()
     }
 
-    pub(super) fn disk(&self) -> &Disk {
-        self.node.disk()
+    pub(super) fn durable(&self) -> Lsn {
+        self.node.durable()
     }
 
     /// The height whose block it needs next.

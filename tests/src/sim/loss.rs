@@ -6,7 +6,9 @@
 use client_sdk::wallet::{Payment, PaymentState, Way};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use settlement::journal::JournalError;
 
+use super::counts::Kind;
 use super::{Plan, World, check};
 
 /// Who is restored from old copies.
@@ -17,17 +19,16 @@ enum Whose {
     Wallets([bool; 2]),
 }
 
-/// What is lost in a world, told by dice of its own: a world without loss stays what it was.
+/// What is lost in a world.
 #[derive(Default)]
 pub(super) struct Loss {
     whose: Option<Whose>,
-    dice: Option<ChaCha8Rng>,
     happened: bool,
 }
 
 impl Loss {
     /// A hub that has forgotten something can be cheated by a thief; a wallet can't.
-    pub(super) fn plan(plan: Plan, thief: bool) -> Loss {
+    pub(super) fn plan(plan: &Plan, thief: bool) -> Loss {
         let mut dice = ChaCha8Rng::seed_from_u64(!plan.seed);
         let whose = match dice.random_range(0..4) {
             _ if !plan.faults => None,
@@ -35,7 +36,7 @@ impl Loss {
             1 => Some(Whose::Wallets([true, !thief])),
             _ => None,
         };
-        Loss { whose, dice: Some(dice), happened: false }
+        Loss { whose, happened: false }
     }
 
     pub(super) fn happened(&self) -> bool {
@@ -54,29 +55,33 @@ impl Loss {
 impl World {
     /// Now and then.
     pub(super) fn lose_state(&mut self) {
-        let (Some(whose), Some(dice)) = (self.loss.whose, self.loss.dice.as_mut()) else { return };
+        let Some(whose) = self.loss.whose else { return };
+        let dice = &mut self.rng;
         if !dice.random_bool(0.012) {
             return;
         }
         let (who, recent) = (dice.random_range(0..2), dice.random_bool(0.6));
         let (back, permille) = (dice.random_range(0..60), dice.random_range(0..=1000));
+        let seed = dice.random();
         let at = |durable: u64| {
             // Most often of a moment ago, sometimes of any time since the beginning.
             if recent { durable.saturating_sub(back) } else { durable * permille / 1000 }
         };
         match whose {
             Whose::Hub => {
-                let to = at(self.hub.disk().durable());
+                let to = at(self.hub.durable());
                 self.story.tell(self.now_ms, || format!("the hub is restored to record {to}"));
-                self.hub.restore(to);
+                let copied = self.hub.restore(to, seed);
+                self.copied(copied);
                 self.notice_deaths();
                 self.start_hub();
             }
             Whose::Wallets(these) if these[who] => {
-                let to = at(self.wallets[who].disk().durable());
+                let to = at(self.wallets[who].durable());
                 self.story.tell(self.now_ms, || format!("wallet {who} is restored to record {to}"));
                 self.payments(who).iter().for_each(|payment| self.facts.note(who, payment));
-                self.wallets[who].restore(to);
+                let copied = self.wallets[who].restore(to, seed);
+                self.copied(copied);
                 self.facts.forget(who);
                 self.notice_deaths();
                 self.start_wallet(who);
@@ -84,7 +89,13 @@ impl World {
             Whose::Wallets(_) => return,
         }
         self.loss.happened = true;
-        self.report.restored += 1;
+        self.count(Kind::OldCopy);
+    }
+
+    fn copied(&mut self, copied: Result<(), JournalError>) {
+        if let Err(error) = copied {
+            self.wrong(format!("a journal can't be copied: {error}"));
+        }
     }
 
     /// A wallet that died before it told of a payment has it in its records.

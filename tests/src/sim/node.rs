@@ -1,11 +1,22 @@
-//! A process of the simulated world: a pure core, its journal, and the actions that wait for the
-//! journal to be durable. The one rule of every shell is kept here: no action before its record.
+//! A process of the simulated world: a pure core, its journal in files, and the actions that wait
+//! for the journal to be durable. The one rule of every shell is kept here: no action before its
+//! record.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use settlement::journal::{Disk, Journal, Lsn, MemoryJournal};
+use settlement::journal::{FileJournal, Journal, JournalConfig, JournalError, Kind, Lsn};
+
+use super::disk::{End, Ending, SimDisk};
+
+/// Small ones, so that a short life has many.
+const LAYOUT: JournalConfig =
+    JournalConfig { segment_bytes: 8 << 10, ..JournalConfig::new(Kind::new("sim")) };
+
+/// Where the journal is on its disk.
+const DIR: &str = "journal";
 
 /// A core that can be brought back from its records.
 pub(super) trait Core {
@@ -26,29 +37,48 @@ pub(super) struct Made<C: Core> {
     pub(super) actions: Vec<C::Action>,
 }
 
+/// What came of starting a process.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// It runs.
+    Up,
+    /// It ended at an operation of its disk.
+    Ended,
+    /// It refuses what it found.
+    Refused(JournalError),
+    /// It runs on less than it said was durable.
+    Forgetful {
+        /// The last record that it had.
+        had: Lsn,
+        /// The last record that it has.
+        has: Lsn,
+    },
+}
+
 struct Running<C: Core> {
     core: C,
-    journal: MemoryJournal,
+    journal: FileJournal,
     waiting: VecDeque<(Lsn, C::Action)>,
 }
 
 /// A process and its disk. The disk outlives the process.
 pub(super) struct Node<C: Core> {
-    disk: Disk,
+    disk: SimDisk,
     running: Option<Running<C>>,
-    /// How often it has crashed.
-    pub(super) crashes: u64,
-}
-
-impl<C: Core> Default for Node<C> {
-    fn default() -> Self {
-        Node { disk: Disk::new(), running: None, crashes: 0 }
-    }
+    /// The last record that it knew to be durable.
+    durable: Lsn,
+    /// How it ended since this was asked last.
+    endings: Vec<Ending>,
 }
 
 impl<C: Core> Node<C> {
-    /// The disk, to plan crashes on it.
-    pub(super) fn disk(&self) -> &Disk {
+    /// Not started yet, on an empty disk.
+    pub(super) fn new(seed: u64) -> Node<C> {
+        Node { disk: SimDisk::new(seed), running: None, durable: 0, endings: Vec::new() }
+    }
+
+    /// The disk, to plan faults on it.
+    pub(super) fn disk(&self) -> &SimDisk {
         &self.disk
     }
 
@@ -57,44 +87,77 @@ impl<C: Core> Node<C> {
         self.running.as_ref().map(|running| &running.core)
     }
 
-    /// Starts the process: `fresh` is brought to where the journal ends.
-    ///
-    /// # Panics
-    /// When the journal can't be read: the world has a bug.
-    pub(super) fn start(&mut self, mut fresh: C) {
-        let journal = MemoryJournal::open(&self.disk).expect("the disk is free");
-        let replayed = journal.replay(0, &mut |_, bytes| {
-            let record = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
-            fresh.replay(&record);
-            Ok(())
-        });
-        replayed.expect("the journal can be read");
-        self.running = Some(Running { core: fresh, journal, waiting: VecDeque::new() });
+    /// Position of the last record that the process knew to be durable.
+    pub(super) fn durable(&self) -> Lsn {
+        self.durable
     }
 
-    /// Kills the process; the first `kept` records that were not synced survive.
-    pub(super) fn crash(&mut self, kept: usize) {
-        if self.running.take().is_some() {
-            self.disk.crash_keeping(kept);
-            self.crashes += 1;
+    /// How the process ended since this was asked last.
+    pub(super) fn endings(&mut self) -> Vec<Ending> {
+        std::mem::take(&mut self.endings)
+    }
+
+    /// Starts the process: `fresh` is brought to where the journal ends.
+    pub(super) fn start(&mut self, mut fresh: C) -> Started {
+        match open(&self.disk, &mut fresh) {
+            Ok(journal) => {
+                let (had, has) = (self.durable, journal.durable());
+                self.durable = has;
+                self.running = Some(Running { core: fresh, journal, waiting: VecDeque::new() });
+                if has < had { Started::Forgetful { had, has } } else { Started::Up }
+            }
+            Err(error) => {
+                let planned = self.disk.is_at_fault();
+                self.end(End::Kill);
+                if planned { Started::Ended } else { Started::Refused(error) }
+            }
         }
     }
 
-    /// Kills the process, if it runs, and puts an old copy of its disk in place.
-    pub(super) fn restore(&mut self, to: Lsn) {
+    /// Ends the process, if it runs or was starting.
+    pub(super) fn end(&mut self, end: End) {
         self.running = None;
-        self.disk.crash_and_restore(to);
+        self.endings.push(self.disk.process_ends(end));
     }
 
-    /// Gives the core something to do. `None` when the process is down, or went down at a write.
+    /// Kills the process, if it runs, and puts an old copy of its disk in place: what it held when
+    /// `to` was the last record. Whether the copy could be made.
+    pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
+        self.running = None;
+        self.disk.process_ends(End::Kill);
+        self.disk.mend();
+        self.disk.restore_rotten();
+        let copy = SimDisk::new(seed);
+        let from = FileJournal::open_on(Arc::new(self.disk.clone()), DIR, LAYOUT)?;
+        let mut into = FileJournal::open_on(Arc::new(copy.clone()), DIR, LAYOUT)?;
+        from.replay(0, &mut |lsn, record| {
+            if lsn > to {
+                return Ok(());
+            }
+            into.append(record).and_then(|_| into.sync()).map(drop).map_err(|e| e.to_string())
+        })?;
+        copy.process_ends(End::Kill);
+        (self.disk, self.durable) = (copy, to);
+        Ok(())
+    }
+
+    /// Moves cold segments into the archive. `None` when there is no process, or it went down.
+    pub(super) fn archive(&mut self) -> Option<()> {
+        let running = self.running.as_mut()?;
+        let durable = running.journal.durable();
+        if running.journal.archive_before(durable).is_err() {
+            return self.died();
+        }
+        Some(())
+    }
+
+    /// Gives the core something to do. `None` when the process is down.
     pub(super) fn work(&mut self, work: impl FnOnce(&mut C) -> Made<C>) -> Option<()> {
         let running = self.running.as_mut()?;
         let made = work(&mut running.core);
         for record in &made.records {
             let bytes = postcard::to_allocvec(record).expect("records can be encoded");
-            if running.journal.append(&bytes).is_err() {
-                return self.died();
-            }
+            running.journal.append(&bytes).expect("a record has room in its group");
         }
         let lsn = running.journal.last();
         running.waiting.extend(made.actions.into_iter().map(|action| (lsn, action)));
@@ -102,9 +165,7 @@ impl<C: Core> Node<C> {
     }
 
     fn died(&mut self) -> Option<()> {
-        self.running = None;
-        self.disk.crash();
-        self.crashes += 1;
+        self.end(End::Kill);
         None
     }
 
@@ -115,6 +176,7 @@ impl<C: Core> Node<C> {
             self.died();
             return Vec::new();
         };
+        self.durable = durable;
         let covered = running.waiting.iter().take_while(|(lsn, _)| *lsn <= durable).count();
         running.waiting.drain(..covered).map(|(_, action)| action).collect()
     }
@@ -123,4 +185,14 @@ impl<C: Core> Node<C> {
     pub(super) fn is_quiet(&self) -> bool {
         self.running.as_ref().is_none_or(|running| running.waiting.is_empty())
     }
+}
+
+fn open<C: Core>(disk: &SimDisk, fresh: &mut C) -> Result<FileJournal, JournalError> {
+    let journal = FileJournal::open_on(Arc::new(disk.clone()), DIR, LAYOUT)?;
+    journal.replay(0, &mut |_, bytes| {
+        let record = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+        fresh.replay(&record);
+        Ok(())
+    })?;
+    Ok(journal)
 }

@@ -17,6 +17,7 @@ use settlement::types::{Anchor, Role, Secret};
 use settlement::wire::Message;
 
 use super::World;
+use super::counts::Kind;
 
 /// Which of the wallets.
 pub(super) const THIEF: usize = 1;
@@ -31,10 +32,6 @@ pub(super) struct Thief {
 }
 
 impl Thief {
-    pub(super) fn has_struck(&self) -> bool {
-        self.struck
-    }
-
     /// Whether it has done anything by which it may have harmed itself.
     pub(super) fn has_cheated(&self) -> bool {
         self.struck || self.lied
@@ -140,6 +137,7 @@ impl World {
         self.story.tell(now_ms, || format!("the thief strikes, {back} proofs back: {answer:?}"));
         if let Some(thief) = self.thief.as_mut().filter(|_| answer.is_ok()) {
             thief.struck = true;
+            self.count(Kind::Theft);
         }
     }
 }

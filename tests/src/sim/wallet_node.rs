@@ -5,12 +5,13 @@ use std::sync::Arc;
 use client_sdk::api::FeePolicy;
 use client_sdk::wallet::{Action, Input, Record, Wallet, WalletConfig};
 use settlement::crypto::{Signed, SigningKey};
-use settlement::journal::{Disk, Lsn};
+use settlement::journal::{JournalError, Lsn};
 use settlement::params::{Genesis, Policy};
 use settlement::proof::BalanceProof;
 use settlement::types::{Height, PublicKey, Salt};
 
-use super::node::{Core, Made, Node};
+use super::disk::{End, Ending, SimDisk};
+use super::node::{Core, Made, Node, Started};
 
 /// What the world's hub takes.
 pub(super) const FEES: FeePolicy =
@@ -39,13 +40,14 @@ impl WalletNode {
         genesis: Genesis,
         hub: PublicKey,
         policy: Policy,
+        seed: u64,
     ) -> WalletNode {
-        let mut wallet = WalletNode { key, genesis, hub, policy, node: Node::default() };
+        let mut wallet = WalletNode { key, genesis, hub, policy, node: Node::new(seed) };
         wallet.start();
         wallet
     }
 
-    pub(super) fn start(&mut self) {
+    pub(super) fn start(&mut self) -> Started {
         let config = WalletConfig {
             key: self.key.clone(),
             genesis: self.genesis.clone(),
@@ -53,7 +55,7 @@ impl WalletNode {
             policy: self.policy,
             fees: FEES,
         };
-        self.node.start(Wallet::new(config));
+        self.node.start(Wallet::new(config))
     }
 
     pub(super) fn input(&mut self, input: Input, now_ms: u64) {
@@ -67,12 +69,20 @@ impl WalletNode {
         self.node.commit()
     }
 
-    pub(super) fn crash(&mut self, kept: usize) {
-        self.node.crash(kept);
+    pub(super) fn end(&mut self, end: End) {
+        self.node.end(end);
     }
 
-    pub(super) fn restore(&mut self, to: Lsn) {
-        self.node.restore(to);
+    pub(super) fn endings(&mut self) -> Vec<Ending> {
+        self.node.endings()
+    }
+
+    pub(super) fn archive(&mut self) -> Option<()> {
+        self.node.archive()
+    }
+
+    pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
+        self.node.restore(to, seed)
     }
 
     pub(super) fn core(&self) -> Option<&Wallet> {
@@ -87,12 +97,12 @@ impl WalletNode {
         self.node.is_quiet()
     }
 
-    pub(super) fn crashes(&self) -> u64 {
-        self.node.crashes
+    pub(super) fn disk(&self) -> &SimDisk {
+        self.node.disk()
     }
 
-    pub(super) fn disk(&self) -> &Disk {
-        self.node.disk()
+    pub(super) fn durable(&self) -> Lsn {
+        self.node.durable()
     }
 
     /// The height whose block it needs next.

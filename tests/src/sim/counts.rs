@@ -1,0 +1,109 @@
+//! How often each kind of fault and each kind of lie was met.
+
+use std::fmt;
+
+/// One kind of fault or lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Kind {
+    /// A process was killed between two operations of its disk, or at one.
+    Killed,
+    /// The power went, between two operations of a disk, or at one.
+    PowerCut,
+    /// A process ended while it was starting.
+    EndedInRecovery,
+    /// Writes that were not synced were gone after a power cut.
+    LostWrites,
+    /// Some of what was not synced was there after a power cut, and some was not.
+    TornWrites,
+    /// A write took a part only.
+    ShortWrite,
+    /// A write was refused: no room.
+    FullDisk,
+    /// A write failed.
+    WriteError,
+    /// A sync failed.
+    SyncError,
+    /// A bit of a cold segment changed; found and named at the next start.
+    BitRot,
+    /// Cold segments went to the archive.
+    Archived,
+    /// An old copy took the place of a disk.
+    OldCopy,
+    /// A connection broke.
+    Disconnected,
+    /// A wallet was out of the hub's reach for long.
+    Night,
+    /// A thief closed with a proof of its choice.
+    Theft,
+}
+
+const KINDS: usize = Kind::ALL.len();
+
+impl Kind {
+    /// All of them, in the order of the table.
+    pub const ALL: [Kind; 15] = [
+        Kind::Killed,
+        Kind::PowerCut,
+        Kind::EndedInRecovery,
+        Kind::LostWrites,
+        Kind::TornWrites,
+        Kind::ShortWrite,
+        Kind::FullDisk,
+        Kind::WriteError,
+        Kind::SyncError,
+        Kind::BitRot,
+        Kind::Archived,
+        Kind::OldCopy,
+        Kind::Disconnected,
+        Kind::Night,
+        Kind::Theft,
+    ];
+
+    fn told(self) -> &'static str {
+        match self {
+            Kind::Killed => "process killed",
+            Kind::PowerCut => "power cut",
+            Kind::EndedInRecovery => "ended while starting",
+            Kind::LostWrites => "unsynced writes lost",
+            Kind::TornWrites => "unsynced writes torn",
+            Kind::ShortWrite => "short write",
+            Kind::FullDisk => "disk full",
+            Kind::WriteError => "write failed",
+            Kind::SyncError => "sync failed",
+            Kind::BitRot => "bit rot in a cold segment, found",
+            Kind::Archived => "cold segments archived",
+            Kind::OldCopy => "old copy restored",
+            Kind::Disconnected => "connection broken",
+            Kind::Night => "wallet out of reach for long",
+            Kind::Theft => "closed with any old proof",
+        }
+    }
+}
+
+/// A number for each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([u64; KINDS]);
+
+impl Counts {
+    /// Once more.
+    pub fn count(&mut self, kind: Kind) {
+        self.0[kind as usize] += 1;
+    }
+
+    /// How often.
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Counts) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Kind::ALL.iter().try_for_each(|kind| writeln!(f, "{:>12}  {}", self.of(*kind), kind.told()))
+    }
+}
