@@ -42,6 +42,7 @@
 mod agree;
 mod blocks;
 mod capacity;
+mod closed;
 mod commit;
 mod config;
 mod deposit;

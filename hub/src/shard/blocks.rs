@@ -38,6 +38,7 @@ impl Shard {
         for id in touched {
             self.look_at(id, cx);
         }
+        self.let_go();
         self.leap_all(directory, cx);
     }
 
@@ -65,6 +66,7 @@ impl Shard {
         for step in slot.channel.follow(event, block) {
             self.commit(id, step, cx);
         }
+        self.note_closed(id);
         // On a lock of the hub's that it may have forgotten.
         if let LedgerEvent::ClaimShown { from: ME, id: own, secret, .. } = event {
             self.learn_again(id, *own, secret, cx);

@@ -77,6 +77,8 @@ impl Shard {
     pub fn recovered(&mut self, pairs: &[Pairing], now_ms: u64, out: &mut Output) {
         self.clock_ms = self.clock_ms.max(now_ms);
         self.meet_by_ms = now_ms.saturating_add(MEET_MS);
+        let seen = self.followed.values().map(|(height, _)| *height).max();
+        self.seen_before = seen.unwrap_or_default();
         self.merge_followed();
         let cx = &mut Cx { now_ms, out };
         for Pairing { incoming, outgoing, anchor } in pairs {
@@ -94,6 +96,7 @@ impl Shard {
             if self.slots.get(&id).is_some_and(|slot| !slot.is_closed()) {
                 self.mark_moved(id);
             }
+            self.note_closed(id);
             if self.channel(&id).is_some_and(Channel::is_recovering) {
                 self.recovering.insert(id);
             }

@@ -49,6 +49,10 @@ impl Shard {
         let mut ids: Vec<ChannelId> = dirty.map(|slot| slot.channel.id()).collect();
         ids.sort_unstable();
         let mut rows = Vec::new();
+        // First: one of them may have been opened again by a block that came again.
+        for (id, count) in std::mem::take(&mut self.let_go) {
+            rows.extend((0..count).map(|chunk| (channel_key(id, chunk), None)));
+        }
         for id in ids {
             if let Some(slot) = self.slots.get_mut(&id) {
                 write_channel(id, slot, &mut rows);

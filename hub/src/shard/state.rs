@@ -24,6 +24,10 @@ pub struct Shard {
     pub(super) lag: u64,
     pub(super) capacity: Capacity,
     pub(super) slots: ByChannel<Box<Slot>>,
+    /// Channels that are paid out, and of which something is still waited for.
+    pub(super) closed: BTreeSet<ChannelId>,
+    /// Those that were let go of since the last checkpoint, with how many rows they have in the index.
+    pub(super) let_go: Vec<(ChannelId, u16)>,
     /// How far each shard has followed the ledger, as records and rows say.
     pub(super) followed: BTreeMap<Slice, (Height, u64)>,
     /// Shards of an earlier count whose rows are to be removed.
@@ -55,6 +59,9 @@ pub struct Shard {
     /// The lease of this process, and whether a block has shown it: what comes after is its own.
     pub(super) lease: Option<Lease>,
     pub(super) leased: bool,
+    /// The height that the processes before this one have followed the ledger to, all their shards
+    /// together: until then blocks come again.
+    pub(super) seen_before: Height,
     /// The height of the first fresh view since the start.
     pub(super) fresh_from: Option<Height>,
     /// Until when, by the own clock, wallets may meet it before it closes on what it holds of old.
@@ -76,7 +83,7 @@ pub struct Shard {
 /// How much a shard holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Channels, closed ones included.
+    /// Channels, with those that are paid out and that something still waits for.
     pub channels: usize,
     /// Payers' locks that stand in their newest accepted proof.
     pub locks_in: u64,
@@ -112,6 +119,8 @@ impl Shard {
             lag,
             capacity,
             slots: ByChannel::default(),
+            closed: BTreeSet::new(),
+            let_go: Vec::new(),
             followed: BTreeMap::new(),
             left_slices: Vec::new(),
             tip: None,
@@ -128,6 +137,7 @@ impl Shard {
             lost: false,
             lease: None,
             leased: false,
+            seen_before: Height(0),
             fresh_from: None,
             meet_by_ms: 0,
             clock_ms: 0,
@@ -223,7 +233,8 @@ impl Shard {
         let (height, time_ms) = self.followed();
         let policy = &self.config.policy;
         let mut view = View::at(height, time_ms, now_ms, policy);
-        view.fresh &= self.signing;
+        // Blocks that come again open channels again that are paid out by now.
+        view.fresh &= self.signing && height >= self.seen_before;
         Now { view, policy, lag: self.lag }
     }
 

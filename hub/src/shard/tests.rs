@@ -1,6 +1,7 @@
 //! A hub's shards between scripted wallets that run the real engine with real keys.
 
 mod agreeing;
+mod closed;
 mod crash;
 mod deposits;
 mod forgotten;

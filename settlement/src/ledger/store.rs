@@ -53,7 +53,7 @@ pub struct StoreConfig {
     pub checkpoint_bytes: u64,
     /// The most blocks of which events are kept in memory.
     pub recent_blocks: usize,
-    /// The most bytes of them.
+    /// The most bytes of them, as they are in memory.
     pub recent_bytes: usize,
     /// Whether segments that no start needs leave the live journal, so that opening it stays fast.
     /// Only for a journal that still replays what it archived, as the one in files does.
@@ -205,7 +205,10 @@ impl Store {
         self.changes.extend(applied.rows);
         self.changes.extend(applied.closed.iter().map(closed_row));
         self.changes_bytes = self.changes_bytes.saturating_add(bytes.len() as u64);
-        let events = Arc::new(BlockEvents { header, events: record.events });
+        // They are kept for as long as somebody may ask for them, and grew one by one.
+        let mut events = record.events;
+        events.shrink_to_fit();
+        let events = Arc::new(BlockEvents { header, events });
         self.history.remember(Arc::clone(&events), bytes.len(), &self.config);
         Ok(events)
     }

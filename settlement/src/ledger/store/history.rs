@@ -10,8 +10,9 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Record, StoreConfig, StoreError, read_record};
-use crate::block::{Block, BlockEvents};
+use crate::block::{Block, BlockEvents, LedgerEvent};
 use crate::journal::{Lsn, Past};
+use crate::lock::Lock;
 use crate::types::Height;
 
 /// The most blocks in one answer about history.
@@ -126,12 +127,15 @@ impl History {
 #[derive(Default)]
 pub(super) struct Recent {
     blocks: VecDeque<Kept>,
-    bytes: usize,
+    memory: usize,
 }
 
 struct Kept {
     block: Arc<BlockEvents>,
+    /// What it takes in the journal.
     bytes: usize,
+    /// What its events take in memory: several times as much.
+    memory: usize,
 }
 
 impl Kept {
@@ -143,15 +147,28 @@ impl Kept {
 impl Recent {
     /// Keeps another, and drops the oldest as long as there are too many.
     pub(super) fn push(&mut self, block: Arc<BlockEvents>, bytes: usize, limits: &StoreConfig) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.blocks.push_back(Kept { block, bytes });
+        let memory = memory_of(&block);
+        self.memory = self.memory.saturating_add(memory);
+        self.blocks.push_back(Kept { block, bytes, memory });
         while self.blocks.len() > limits.recent_blocks.max(1)
-            || (self.bytes > limits.recent_bytes && self.blocks.len() > 1)
+            || (self.memory > limits.recent_bytes && self.blocks.len() > 1)
         {
-            let dropped = self.blocks.pop_front().map_or(0, |kept| kept.bytes);
-            self.bytes = self.bytes.saturating_sub(dropped);
+            let dropped = self.blocks.pop_front().map_or(0, |kept| kept.memory);
+            self.memory = self.memory.saturating_sub(dropped);
         }
     }
+}
+
+/// What a block's events take in memory.
+fn memory_of(block: &BlockEvents) -> usize {
+    let locks = |event: &LedgerEvent| match event {
+        LedgerEvent::ProofRecorded { locks, .. } => locks.capacity(),
+        _ => 0,
+    };
+    let locks: usize = block.events.iter().map(locks).sum();
+    let events = block.events.capacity().saturating_mul(size_of::<LedgerEvent>());
+    let locks = locks.saturating_mul(size_of::<Lock>());
+    size_of::<BlockEvents>().saturating_add(events).saturating_add(locks)
 }
 
 /// Blocks for one answer.
@@ -172,5 +189,44 @@ impl Page {
         self.blocks.push(block);
         self.bytes = self.bytes.saturating_add(bytes);
         self.blocks.len() < self.max && self.bytes < HISTORY_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{Header, SignedHeader};
+    use crate::types::{Amount, ChannelId, Hash, LedgerId, Signature};
+
+    fn block(height: u64, events: usize) -> Arc<BlockEvents> {
+        let header = Header {
+            ledger: LedgerId([0; 32]),
+            height: Height(height),
+            parent: Hash::ZERO,
+            time_ms: 0,
+            tx_root: Hash::ZERO,
+            tx_count: 0,
+            writes: Hash::ZERO,
+            state_root: Hash::ZERO,
+        };
+        let header = SignedHeader { header, signature: Signature([0; 64]) };
+        let channel = ChannelId([1; 32]);
+        let event = LedgerEvent::Anchored { channel, hub_transferred: Amount(1) };
+        Arc::new(BlockEvents { header, events: vec![event; events] })
+    }
+
+    /// An event of a few bytes takes as much memory as the largest.
+    #[test]
+    fn what_is_kept_is_bounded_by_what_it_takes_in_memory() {
+        let limits = StoreConfig { recent_bytes: 1 << 20, ..StoreConfig::default() };
+        let mut recent = Recent::default();
+        for height in 1..=1_000 {
+            recent.push(block(height, 100), 4_000, &limits);
+            let events: usize = recent.blocks.iter().map(|kept| kept.block.events.len()).sum();
+            assert!(events * size_of::<LedgerEvent>() <= limits.recent_bytes, "{events} events");
+        }
+        assert!(recent.blocks.len() > 10, "{} blocks", recent.blocks.len());
+        recent.push(block(1_001, 100_000), 4_000_000, &limits);
+        assert_eq!(recent.blocks.len(), 1, "the newest is always there");
     }
 }
