@@ -159,8 +159,8 @@ fn nothing_is_released_before_its_sync_has_returned() {
     let counters = Arc::new(Counters::default());
     log.append(&mut records(&["update"]), &mut vec!["ack"]);
     let thread = start(journal, log.clone(), outbox, counters).unwrap();
-    log.wait_durable(1);
     log.close();
     let journal = thread.join().unwrap();
+    assert_eq!((journal.durable(), log.durable.load(Relaxed)), (1, 1));
     assert_eq!(journal.released.try_recv(), Ok(vec!["ack"]));
 }
