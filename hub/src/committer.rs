@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
+use settlement::bugs::{Bug, planted};
 use settlement::journal::{Journal, JournalError, Lsn, abort_on, append_to};
 
 use crate::counters::{Counters, add};
@@ -218,6 +219,9 @@ fn run<J: Journal, R>(
 ) -> J {
     let (mut records, mut releases, mut archive) = (Records::default(), Vec::new(), None);
     while log.take(&mut records, &mut releases, &mut archive) {
+        if planted(Bug::ReleaseBeforeSync) {
+            let _ = outbox.send(std::mem::take(&mut releases));
+        }
         if !records.is_empty() {
             let began = Instant::now();
             match commit(&mut journal, &records) {

@@ -17,6 +17,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::{Builder, JoinHandle};
 
 use foldhash::{HashMap, HashMapExt};
+use settlement::bugs::{Bug, planted};
 use settlement::channel::Taken;
 use settlement::crypto::{BATCH_MAX, MerklePath, Signable, Signed, SigningKey, sign_batch};
 use settlement::liabilities::Liabilities;
@@ -104,7 +105,7 @@ impl Outbox {
 
     fn perform(&mut self, releases: Vec<Release>) {
         let mut touched: Vec<Arc<Peer>> = Vec::new();
-        let may_sign = self.authority.may_sign();
+        let may_sign = self.authority.may_sign() || planted(Bug::SignsUnleased);
         if may_sign && !self.held_back.is_empty() {
             self.let_out(&mut touched);
         }

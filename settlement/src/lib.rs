@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod block;
+pub mod bugs;
 pub mod channel;
 pub mod crypto;
 pub mod encoding;

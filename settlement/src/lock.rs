@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use by_lock::ByLock;
 
+use crate::bugs::{Bug, nudged};
 use crate::crypto::{Tag, chain_step, digest};
 use crate::types::{Amount, Anchor, Hash, Height, Secret};
 
@@ -97,7 +98,7 @@ impl Lock {
 
     /// Whether a claim in a block of this height comes too late.
     pub fn expired_at(&self, height: Height) -> bool {
-        height >= self.expiry
+        height >= nudged(self.expiry, Bug::SideExpiresEarly, Bug::SideExpiresLate)
     }
 
     /// Whether the steps are in range, the unit is not zero and the value does not overflow.

@@ -37,13 +37,12 @@ const CLOSE: &str = "client-sdk/src/wallet/tests/close.rs";
 
 /// The question, whose it is, and the test that asks it around its deadline.
 #[rustfmt::skip]
-const TABLE: [(&str, Of, &str, &str); 35] = [
+const TABLE: [(&str, Of, &str, &str); 34] = [
     ("does a claim count", Boundary("claim_counts"), CLAIMS, "claims_count_below_the_expiry_of_their_lock"),
-    ("has a lock expired, for the ledger", Boundary("lock_expired"), CLAIMS, "payout_waits_for_the_window_and_for_every_lock"),
+    ("has a lock expired, for the ledger", Boundary("lock_expired_from"), CLAIMS, "payout_waits_for_the_window_and_for_every_lock"),
     ("until when do proofs count", Boundary("proofs_until"), DISPUTE, "a_close_is_announced_with_the_end_of_its_window"),
     ("does a proof count", Boundary("proof_counts"), DISPUTE, "proofs_count_up_to_and_with_the_end_of_the_window"),
     ("does an anchor's entry count", Boundary("proof_counts"), ANCHOR, "entries_count_up_to_and_with_the_end_of_the_window"),
-    ("is the window over", Boundary("window_over"), BOUNDARIES, "before_at_and_after"),
     ("when does the ledger pay out by itself", Boundary("window_over_from"), DISPUTE, "anybody_may_settle_what_is_due_and_nothing_before"),
     ("may a withdrawal or a cooperative close be carried", Boundary("still_valid"), APPLY, "co_signed_transactions_are_valid_until_and_with_their_height"),
     ("is a channel under an anchor", Boundary("anchored"), ANCHOR, "an_anchor_speaks_of_channels_opened_up_to_its_height"),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
+use settlement::bugs::{Bug, planted};
 use settlement::encoding::encode;
 use settlement::index::Change;
 use settlement::journal::{Journal, Lsn, abort_on, append_to};
@@ -37,7 +38,11 @@ impl Committer {
     pub(crate) fn run(mut self) {
         let mut batches: Vec<Batch> = self.outlets.iter().map(|_| Batch::new()).collect();
         while let Some(group) = self.pipe.take() {
-            let Group { entries, effects, checkpoint } = group;
+            let Group { entries, mut effects, checkpoint } = group;
+            if planted(Bug::PerformBeforeSync) {
+                effects.drain(..).for_each(|effect| self.perform(effect, &mut batches));
+                self.flush(&mut batches);
+            }
             for entry in &entries {
                 self.append(&encode(entry));
             }
@@ -50,9 +55,13 @@ impl Committer {
             for effect in effects {
                 self.perform(effect, &mut batches);
             }
-            for (outlet, batch) in self.outlets.iter().zip(&mut batches) {
-                outlet.send(std::mem::take(batch));
-            }
+            self.flush(&mut batches);
+        }
+    }
+
+    fn flush(&self, batches: &mut [Batch]) {
+        for (outlet, batch) in self.outlets.iter().zip(batches) {
+            outlet.send(std::mem::take(batch));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Whether a payer's lock is passed on, and as what.
 
+use settlement::bugs::{Bug, nudged};
 use settlement::channel::Change;
 use settlement::lock::Lock;
 use settlement::reject::Code;
@@ -69,6 +70,7 @@ impl Shard {
         assert!(unit <= lock.unit, "the hub passes on no more than it gets");
         let delta = self.config.policy.expiry_delta;
         let expiry = lock.expiry.before(if rule_is_on(Rule::ExpiryDelta) { delta } else { 0 });
+        let expiry = nudged(expiry, Bug::PassesOnShort, Bug::PassesOnLate);
         self.check_expiry(expiry)?;
         self.check_pending(payer, lock, to)?;
         Ok(Forward {

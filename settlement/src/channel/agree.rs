@@ -1,6 +1,7 @@
 //! What both sides sign for the ledger: withdrawals and cooperative closes.
 
 use super::{Answer, Channel, Now, Phase, Step};
+use crate::bugs::{Bug, nudged};
 use crate::proof::{CooperativeClose, Net, Withdrawal};
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
@@ -111,7 +112,10 @@ impl Channel {
 
     /// What was agreed and can't happen any more, in a fresh view: it counts no longer.
     pub fn lapse(&self, now: &Now<'_>) -> Option<Step> {
-        let passed = |valid_until: Height| now.view.fresh && now.view.height > valid_until;
+        let passed = |valid_until: Height| {
+            let last = nudged(valid_until, Bug::LapsesEarly, Bug::LapsesLate);
+            now.view.fresh && now.view.height > last
+        };
         let withdrawal = [Role::Wallet, Role::Hub].into_iter().any(|role| {
             self.escrow.of(role).agreed.is_some_and(|(_, valid_until)| passed(valid_until))
         });
@@ -123,6 +127,7 @@ impl Channel {
 /// The asker's fresh view may be `lag` blocks ahead of this one.
 fn check_valid_until(valid_until: Height, now: &Now<'_>) -> Result<(), Code> {
     let ahead = now.view.height.after(now.policy.agreed_blocks(now.lag)).after(now.lag);
+    let ahead = nudged(ahead, Bug::AgreesShort, Bug::AgreesLong);
     let within = valid_until > now.view.height && valid_until <= ahead;
     if within { Ok(()) } else { Err(Code::TooLate) }
 }

@@ -1,6 +1,7 @@
 //! What becomes of locks: secrets and failures, from either side, and expiry.
 
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
+use crate::bugs::{Bug, nudged};
 use crate::lock::{Guess, Lock, STEPS_MAX};
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
@@ -165,6 +166,7 @@ impl Channel {
         }
         let policy = now.policy;
         let needed = now.view.height.after(policy.claim_margin).after(policy.settle_grace);
+        let needed = nudged(needed, Bug::RevealsLate, Bug::RevealsShort);
         let enough = lock.expiry >= needed || !rule_is_on(Rule::RevealMargin);
         if !enough { Err(Code::ExpiryTooSoon) } else { Ok(*lock) }
     }

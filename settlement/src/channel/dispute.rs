@@ -1,6 +1,7 @@
 //! What a side must bring before the ledger, and by when.
 
 use super::{Answer, Channel, Now, Phase};
+use crate::bugs::{Bug, nudged};
 use crate::lock::Lock;
 use crate::rules::{Rule, rule_is_on};
 use crate::tx::Submission;
@@ -55,7 +56,7 @@ impl Channel {
         // What no block can take a claim for any more is lost: closing for it would gain nothing.
         let alive = known.filter(|expiry| *expiry > now.view.height.after(1));
         let margin = if rule_is_on(Rule::ClaimInTime) { now.policy.claim_margin } else { 2 };
-        alive.min().map(|expiry| expiry.before(margin))
+        alive.min().map(|expiry| nudged(expiry.before(margin), Bug::ClosesEarly, Bug::ClosesLate))
     }
 
     fn known_locks(&self) -> impl Iterator<Item = (&Lock, Secret)> {

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recover::LEAP;
 use super::{Channel, Now, Phase, Step};
+use crate::bugs::{Bug, nudged};
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
 use crate::types::Height;
@@ -93,6 +94,7 @@ impl Channel {
     pub fn wait_out(&self, fresh_from: Height, now: &Now<'_>) -> Option<Step> {
         let last = fresh_from.after(now.lag.saturating_mul(2));
         let last = last.after(now.policy.agreed_blocks(now.lag));
+        let last = nudged(last, Bug::WaitsOutEarly, Bug::WaitsOutLate);
         let over = self.hold.waits_out && now.view.fresh && now.view.height > last;
         over.then_some(Step::WaitedOut)
     }

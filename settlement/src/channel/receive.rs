@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::known_in;
 use super::tally::{Change, Tally};
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Step, UNACKNOWLEDGED_MAX};
+use crate::bugs::{Bug, nudged};
 use crate::crypto::{BatchCache, Signed, Verified, VerifyingKey};
 use crate::lock::{Guess, Lock, Redeemed, STEPS_MAX};
 use crate::proof::BalanceProof;
@@ -226,5 +227,6 @@ pub(super) fn check_new_lock(lock: &Lock, last_id: u64, now: &Now<'_>) -> Result
     let life = if lock.steps == 1 { policy.lock_life_max } else { policy.stream_life_max };
     // The sender's fresh view may be `lag` blocks ahead of this one.
     let latest = now.view.height.after(life).after(now.lag);
+    let latest = nudged(latest, Bug::LivesShort, Bug::LivesLong);
     if lock.expiry > latest { Err(Code::ExpiryTooFar) } else { Ok(()) }
 }

@@ -24,6 +24,7 @@ use super::snapshot::{Taken, TakenLock, VerifiedSnapshot};
 use super::state::{IncomingLock, SentProof, Standing};
 use super::tally::Tally;
 use super::{Answer, Channel, Effect, Now, Phase, Step};
+use crate::bugs::{Bug, nudged, planted};
 use crate::lock::Lock;
 use crate::proof::BalanceProof;
 use crate::reject::Code;
@@ -124,7 +125,7 @@ impl Channel {
     pub fn leap(&self, fresh_from: Height, now: &Now<'_>) -> Option<Step> {
         let due = self.hold.suspended == Some(Code::Recovering)
             && now.view.fresh
-            && now.view.height > fresh_from.after(now.lag);
+            && now.view.height > nudged(fresh_from.after(now.lag), Bug::LeapsEarly, Bug::LeapsLate);
         due.then_some(Step::Leapt { height: now.view.height })
     }
 
@@ -284,6 +285,7 @@ impl Channel {
     pub(super) fn commit_leapt(&mut self, height: Height) {
         // The next numbers are one above.
         let below = height.0.saturating_mul(LEAP).saturating_sub(1);
+        let below = if planted(Bug::LeapSkipped) { 0 } else { below };
         let out = &mut *self.out;
         out.last_seq = out.last_seq.max(below);
         out.last_lock_id = out.last_lock_id.max(below);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::receive::check_new_lock;
 use super::tally::{Change, Tally};
 use super::{ACKNOWLEDGE_AFTER, Answer, Channel, Now, Step, UNACKNOWLEDGED_MAX};
+use crate::bugs::{Bug, planted};
 use crate::lock::{Lock, locks_root};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
@@ -173,7 +174,9 @@ impl Channel {
     }
 
     fn flight(&self, changes: Vec<Change>, after: Tally) -> Flight {
-        let seq = self.out.last_seq.saturating_add(1);
+        let again = planted(Bug::SeqReused);
+        let last = if again { self.out.accepted.seq } else { self.out.last_seq };
+        let seq = last.saturating_add(1);
         let proof = BalanceProof {
             channel: self.id,
             from: self.me,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hash::{node, parents};
 use super::{Signable, SignatureError, SigningKey, Tag, VerifyingKey, digest, hash_many};
+use crate::bugs::{Bug, planted};
 use crate::types::{Hash, PublicKey, Salt, Signature};
 
 /// The most digests under one signature.
@@ -48,7 +49,11 @@ impl MerklePath {
             at /= 2;
             count = count.div_ceil(2);
         }
-        if siblings.next().is_some() { Err(SignatureError::Path) } else { Ok(hash) }
+        if siblings.next().is_some() && !planted(Bug::LongPathTaken) {
+            Err(SignatureError::Path)
+        } else {
+            Ok(hash)
+        }
     }
 }
 
@@ -192,7 +197,8 @@ impl BatchCache {
     }
 
     fn knows(&self, batch: &Batch, signature: &Signature) -> bool {
-        self.known.get(batch) == Some(signature)
+        let known = self.known.get(batch);
+        known == Some(signature) || known.is_some() && planted(Bug::KnownBatchTaken)
     }
 
     fn remember(&mut self, batch: Batch, signature: Signature) {

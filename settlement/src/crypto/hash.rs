@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
+use crate::bugs::{Bug, planted};
 use crate::encoding::with_encoded;
 use crate::types::{Anchor, Hash, Secret};
 
@@ -117,6 +118,9 @@ fn midstate(text: &str) -> Sha256 {
 impl Tag {
     /// The hasher with the tag already in it.
     fn hasher(self) -> Sha256 {
+        if self == Tag::Submit && planted(Bug::TagSkipped) {
+            return Sha256::new();
+        }
         let at = TAGS.iter().position(|(tag, _)| *tag == self);
         let known = at.and_then(|at| MIDSTATES.get(at).cloned());
         known.unwrap_or_else(|| midstate("payhub/v1/unknown"))

@@ -7,6 +7,7 @@ use secp256k1::{ecdh, ecdsa};
 use zeroize::Zeroizing;
 
 use super::SignatureError;
+use crate::bugs::{Bug, planted};
 use crate::types::{Hash, PublicKey, Signature};
 
 /// Bytes that are no key: zero or above the curve's order, or no compressed point.
@@ -102,7 +103,10 @@ impl VerifyingKey {
     /// [`SignatureError::Invalid`].
     pub fn verify(&self, digest: &Hash, signature: &Signature) -> Result<(), SignatureError> {
         let parsed = ecdsa::Signature::from_compact(&signature.0);
-        let signature = parsed.map_err(|_| SignatureError::Invalid)?;
+        let mut signature = parsed.map_err(|_| SignatureError::Invalid)?;
+        if planted(Bug::HighSTaken) {
+            signature.normalize_s();
+        }
         let message = secp256k1::Message::from_digest(digest.0);
         signature.verify(message, &self.point).map_err(|_| SignatureError::Invalid)
     }

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::IndexError;
+use crate::bugs::{Bug, planted};
 use crate::journal::Lsn;
 use crate::journal::files::sync_dir;
 
@@ -68,6 +69,9 @@ pub(super) fn seal(dir: &Path, position: Lsn) -> io::Result<()> {
 
 /// Checks the checkpoint in `dir` against its seal: every byte of every file.
 pub(super) fn verify(dir: &Path, position: Lsn) -> Result<(), Unusable> {
+    if planted(Bug::SealUnchecked) {
+        return Ok(());
+    }
     let text = fs::read_to_string(dir.join(SEAL))?;
     let sealed = parse_seal(&text, position)?;
     let mut names: Vec<&str> = Vec::new();

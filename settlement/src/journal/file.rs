@@ -14,6 +14,7 @@ use super::past::FilePast;
 use super::recover::{Recovered, Segment, recover};
 use super::storage::{Access, OsStorage, Storage, StorageFile};
 use super::{Journal, JournalError, Lsn, MAX_GROUP_BYTES, Past, Visitor, replay_past};
+use crate::bugs::{Bug, planted};
 
 /// A group buffer that grew beyond this is given back after its sync.
 const KEPT_GROUP_BYTES: usize = 4 << 20;
@@ -172,10 +173,12 @@ impl FileJournal {
         self.group.iter_mut().zip(header).for_each(|(place, byte)| *place = byte);
         let written =
             self.file.append(&self.group).map_err(|error| ("the journal's write failed", error))?;
-        if written != self.group.len() {
+        if written != self.group.len() && !planted(Bug::ShortWriteTaken) {
             return Err(("the journal's write was short", io::ErrorKind::WriteZero.into()));
         }
-        self.file.sync_data().map_err(|error| ("the journal's fdatasync failed", error))?;
+        if !planted(Bug::NoSync) {
+            self.file.sync_data().map_err(|error| ("the journal's fdatasync failed", error))?;
+        }
         if let Some(segment) = self.segments.last_mut() {
             segment.bytes = segment.bytes.saturating_add(group_bytes);
         }

@@ -197,7 +197,8 @@ impl ChannelState {
         let closing = self.closing?;
         let window = boundaries::window_over_from(closing.height, self.terms.challenge_blocks);
         let locks = [Role::Wallet, Role::Hub].map(|from| self.directions.of(from).last_expiry());
-        locks.into_iter().flatten().chain([window]).max()
+        let locks = locks.into_iter().flatten().map(boundaries::lock_expired_from);
+        locks.chain([window]).max()
     }
 }
 
