@@ -2,6 +2,7 @@
 //! they kill.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -43,9 +44,10 @@ pub fn price(steps: u32, per: Per) -> Result<Price, BadPrice> {
     Price::new(AssetId(0), UNIT, steps, per)
 }
 
-/// What it answers: `/answer` and `/broken` by the request, `/words` without end and `/few` by the
+/// What it answers: `/answer`, `/broken` and `/never` by the request, `/words` without end and `/few` by the
 /// event, `/file` by the byte, `/free` for nothing. `POST /answer` says what it was sent when it has all
-/// of it. `made` counts the words that were made, and such answers that were begun.
+/// of it; `/never` is at work for ever. `made` counts the words that were made, and answers of these two
+/// that were begun.
 ///
 /// # Errors
 /// [`BadPrice`].
@@ -58,8 +60,15 @@ pub fn routes(till: &Till, made: &Arc<AtomicU64>) -> Result<Router, BadPrice> {
         let body = to_bytes(request.into_body(), BODY_MAX).await;
         body.map_err(|_| StatusCode::BAD_REQUEST)
     };
-    let by_request =
-        Router::new().route("/answer", get(answer).post(echo)).route("/broken", get(broken));
+    let at_work = made.clone();
+    let never = async move || {
+        at_work.fetch_add(1, Relaxed);
+        pending::<&str>().await
+    };
+    let by_request = Router::new()
+        .route("/answer", get(answer).post(echo))
+        .route("/broken", get(broken))
+        .route("/never", get(never));
     let (all, few) = (made.clone(), made.clone());
     let by_event = Router::new()
         .route("/words", get(async move || words(all, u64::MAX)))

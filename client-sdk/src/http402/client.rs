@@ -1,6 +1,8 @@
 //! A client that pays for what it is asked to pay for, within limits.
 
+mod linger;
 mod open;
+mod payee;
 mod send;
 
 use std::collections::HashMap;
@@ -12,14 +14,16 @@ use settlement::types::{Amount, AssetId, PublicKey};
 use super::challenge::Challenge;
 use super::error::PayError;
 use super::price::Price;
-use super::purse::SharedSums;
 use super::reader::{PaidBytes, PaidEvents, PaidResponse};
 use crate::client::WalletHandle;
 use crate::trust::Trust;
 use crate::wallet::stream::{StreamKey, StreamView};
 use open::{Purse, PurseName};
+use payee::Payee;
 
-pub(super) use send::{Answered, Paid, check_receipt, receipt_of, whole};
+pub(super) use payee::{Ending, LINGER};
+
+pub(super) use send::{Answered, Paid, Tried, check_receipt, receipt_of, whole};
 
 /// Demands that are kept, so that who asks again need not be refused first.
 const KNOWN_MAX: usize = 1_024;
@@ -91,8 +95,8 @@ pub(super) struct ClientInner {
     wallet: WalletHandle,
     pub(super) limits: Limits,
     purses: tokio::sync::Mutex<HashMap<PurseName, Arc<Purse>>>,
-    /// What each payee was handed of an asset. They outlive streams: who ends one begins nothing anew.
-    sums: Mutex<HashMap<(PublicKey, AssetId), SharedSums>>,
+    /// By who is paid of what asset.
+    payees: Mutex<HashMap<(PublicKey, AssetId), Arc<Payee>>>,
     known: Mutex<HashMap<String, Arc<Known>>>,
 }
 
@@ -126,8 +130,8 @@ impl PayingClient {
 
     /// The same, asking with `http` as that is set up.
     pub fn with(http: reqwest::Client, wallet: WalletHandle, limits: Limits) -> PayingClient {
-        let (purses, sums, known) = Default::default();
-        let inner = ClientInner { http, wallet, limits, purses, sums, known };
+        let (purses, payees, known) = Default::default();
+        let inner = ClientInner { http, wallet, limits, purses, payees, known };
         PayingClient { inner: Arc::new(inner) }
     }
 
@@ -195,7 +199,8 @@ impl PayingClient {
     pub async fn close(&self) -> Result<Vec<StreamView>, PayError> {
         let purses = std::mem::take(&mut *self.inner.purses.lock().await);
         let mut ended = Vec::new();
-        for purse in purses.values() {
+        for ((payee, asset, _), purse) in purses {
+            self.inner.payee(payee, asset).is_past(purse.clone());
             ended.push(self.inner.wallet.end_stream(purse.stream.key()).await?);
         }
         Ok(ended)

@@ -4,8 +4,12 @@
 //! The server may claim what it likes. Of what it was handed a client counts only what it was served
 //! itself, and hands out no more than `ahead` beyond that, ever. What came to nothing, or whose answer
 //! was lost, is used for the next request; what the server then denies to hold is not handed over a
-//! second time as if it were new, but stays handed out. It stays so when its stream has ended, too: a
-//! payee can end streams and change the unit that it asks for, and begins nothing anew by that.
+//! second time as if it were new, but stays handed out. It is claimed again when the server has served
+//! something since: it may have held those for a response that it did not yet know to be over.
+//!
+//! A payee can end streams and change the unit that it asks for, and begins nothing anew by that: what
+//! it redeemed and did not serve stays handed out when the stream has ended. What it did not redeem by
+//! then it never gets, and that counts no more.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,6 +64,12 @@ pub(super) struct Book {
     served: u64,
     /// Handed out, and for no response.
     spare: u64,
+    /// Handed out, and the server says that it does not hold them.
+    denied: u64,
+    /// It has served something since, and is asked for those again.
+    ask_again: bool,
+    /// Nothing more comes of the stream.
+    over: bool,
     /// The newest step of each lock of which the server may not have heard.
     loose: Vec<StepToken>,
 }
@@ -71,6 +81,8 @@ pub(super) enum Stop {
     Ahead,
     /// The budget is spent.
     Spent,
+    /// The stream has ended.
+    Over,
 }
 
 /// Steps for a response: so many in all, and so many of them new.
@@ -82,7 +94,10 @@ pub(super) struct Reserved {
 
 impl Book {
     pub(super) fn new(ahead: u64, unit: u64, sums: SharedSums) -> Book {
-        let book = Book { ahead, unit, sums, handed: 0, served: 0, spare: 0, loose: Vec::new() };
+        let (handed, served, spare, denied) = Default::default();
+        let (ask_again, over, loose) = Default::default();
+        let book =
+            Book { ahead, unit, sums, handed, served, spare, denied, ask_again, over, loose };
         let mut sums = book.sums();
         sums.unit_max = sums.unit_max.max(unit);
         drop(sums);
@@ -115,10 +130,18 @@ impl Book {
         self.ahead.saturating_sub(out).min(sums.room(self.unit, self.ahead))
     }
 
-    /// Sets so many steps aside for a response: spare ones first.
+    /// Sets so many steps aside for a response: spare ones first, then new ones; when there may be no
+    /// more of those, such as the server did not hold when it was asked last.
     pub(super) fn reserve(&mut self, steps: u64) -> Result<Reserved, Stop> {
-        let fresh = steps.saturating_sub(self.spare);
+        if self.over {
+            return Err(Stop::Over);
+        }
+        let mut fresh = steps.saturating_sub(self.spare);
         let mut sums = self.sums();
+        let again = if self.ask_again { self.denied.min(fresh) } else { 0 };
+        let is_too_much = fresh > self.fresh(&sums).min(sums.affordable(self.unit));
+        let again = if is_too_much { again } else { 0 };
+        fresh = fresh.saturating_sub(again);
         if fresh > sums.affordable(self.unit) {
             return Err(Stop::Spent);
         }
@@ -127,6 +150,8 @@ impl Book {
         }
         sums.handed = sums.handed.saturating_add(fresh.saturating_mul(self.unit));
         drop(sums);
+        self.denied = self.denied.saturating_sub(again);
+        self.ask_again &= again == 0;
         self.spare = self.spare.saturating_sub(steps);
         self.handed = self.handed.saturating_add(fresh);
         Ok(Reserved { steps, fresh })
@@ -134,6 +159,9 @@ impl Book {
 
     /// Nothing came of it: the new ones were not handed out after all.
     pub(super) fn cancel(&mut self, reserved: Reserved) {
+        if self.over {
+            return;
+        }
         self.handed = self.handed.saturating_sub(reserved.fresh);
         let amount = reserved.fresh.saturating_mul(self.unit);
         let mut sums = self.sums();
@@ -151,12 +179,28 @@ impl Book {
     /// not say how many.
     pub(super) fn denied(&mut self, reserved: Reserved, missing: Option<u64>) {
         let held = missing.map(|missing| reserved.steps.saturating_sub(missing));
-        self.spare = held.unwrap_or(reserved.fresh);
+        let held = held.unwrap_or(reserved.fresh);
+        let claimed = self.spare.saturating_add(reserved.steps);
+        self.denied = self.denied.saturating_add(claimed.saturating_sub(held));
+        self.spare = held;
+    }
+
+    /// The stream has ended, and the payee was paid for so many of the steps that were handed out here.
+    /// The rest is the payer's again for good.
+    pub(super) fn ended(&mut self, redeemed: u64) {
+        let lost = redeemed.clamp(self.served, self.handed);
+        let back = self.handed.saturating_sub(lost).saturating_mul(self.unit);
+        let mut sums = self.sums();
+        sums.handed = sums.handed.saturating_sub(back);
+        drop(sums);
+        (self.handed, self.spare, self.denied, self.over) = (lost, 0, 0, true);
+        self.loose.clear();
     }
 
     /// So many steps' worth was served.
     pub(super) fn serve(&mut self, steps: u64) {
         let before = self.served;
+        self.ask_again |= steps > 0 && self.denied > 0;
         self.served = self.served.saturating_add(steps).min(self.handed);
         let amount = self.served.saturating_sub(before).saturating_mul(self.unit);
         let mut sums = self.sums();
@@ -298,6 +342,48 @@ mod tests {
             rounds += 1;
         }
         assert!(rounds <= 4, "a server that denies everything gets no more than what may be ahead");
+    }
+
+    #[test]
+    fn what_a_server_denied_is_claimed_again_once_it_has_served_something() {
+        let mut book = only(10, u64::MAX);
+        let first = book.reserve(8).unwrap();
+        book.denied(first, Some(8));
+        assert_eq!((book.figures(), book.room()), ((8, 0, 0), 2));
+        assert_eq!(book.reserve(3), Err(Stop::Ahead), "it has served nothing");
+        let new = book.reserve(2).unwrap();
+        book.serve(2);
+        assert_eq!(book.reserve(2), Ok(Reserved { steps: 2, fresh: 2 }), "new ones come first");
+        let again = book.reserve(6).unwrap();
+        assert_eq!((new.fresh, again), (2, Reserved { steps: 6, fresh: 0 }));
+        book.denied(again, Some(6));
+        assert_eq!(book.reserve(6), Err(Stop::Ahead), "it is asked once");
+        book.serve(2);
+        let again = book.reserve(8).unwrap();
+        assert_eq!(again, Reserved { steps: 8, fresh: 0 });
+        book.serve(8);
+        assert_eq!((book.figures(), book.room()), ((12, 12, 0), 10), "it had held them");
+    }
+
+    #[test]
+    fn of_a_stream_that_has_ended_counts_what_was_redeemed_and_not_served() {
+        // Handed out, served, redeemed; what may be ahead of another stream then, of 10.
+        for (handed, served, redeemed, room) in
+            [(10, 0, 0, 10), (10, 0, 4, 6), (10, 3, 3, 10), (10, 3, 5, 8), (10, 3, 99, 3)]
+        {
+            let sums = sums(u64::MAX);
+            let mut over = Book::new(10, 2, sums.clone());
+            over.reserve(handed).unwrap();
+            over.serve(served);
+            over.give_back(handed - served);
+            let never = over.reserve(0).unwrap();
+            over.ended(redeemed);
+            over.cancel(Reserved { fresh: handed, ..never });
+            assert_eq!(over.reserve(1), Err(Stop::Over));
+            let next = Book::new(10, 2, sums);
+            assert_eq!(next.room(), room, "{handed} {served} {redeemed}");
+            assert_eq!(over.figures().2, 0);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Answers, and paying for them as they are read.
 
+mod ending;
 mod flow;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::error::PayError;
 use super::price::Per;
 use super::receipt::Receipt;
 use super::{NEED_VOUCHER, RECEIPT_EVENT};
+use ending::{Counted, Reading, end, leave};
 use flow::{Flow, too_much};
 
 /// An answer that cost nothing or was paid by the request.
@@ -24,32 +26,76 @@ pub struct PaidResponse {
     pub receipt: Option<Receipt>,
 }
 
+/// What came of a request, by what it is paid for.
+pub(super) enum Answer {
+    Whole(PaidResponse),
+    Events(PaidEvents),
+    Bytes(PaidBytes),
+}
+
+impl Answer {
+    async fn to(client: Arc<ClientInner>, request: Request) -> Result<Answer, PayError> {
+        let answered = client.send(&request).await?;
+        Answer::open(client, answered)
+    }
+
+    /// What is paid by the request is paid now; what is paid for as it is read ends when it is
+    /// dropped.
+    pub(super) fn open(client: Arc<ClientInner>, answered: Answered) -> Result<Answer, PayError> {
+        let Answered { response, paid } = answered;
+        let free = |response| Answer::Whole(PaidResponse { response, receipt: None });
+        let Some(paid) = paid else { return Ok(free(response)) };
+        if response.status().is_client_error() || response.status().is_server_error() {
+            paid.purse.book().give_back(paid.assigned);
+            return Ok(free(response));
+        }
+        let (price, receipt) = (paid.known.price, receipt_of(&response, &paid));
+        let each = price.steps().into();
+        let answer = match price.per() {
+            Per::Request => {
+                let receipt = receipt?;
+                settle(&paid, &receipt)?;
+                return Ok(Answer::Whole(PaidResponse { response, receipt: Some(receipt) }));
+            }
+            Per::Event => Answer::Events(PaidEvents::new(
+                Reading::new(response, Flow::new(client, paid)),
+                each,
+            )),
+            Per::Bytes(bytes) => {
+                let reading = Reading::new(response, Flow::new(client, paid));
+                Answer::Bytes(PaidBytes { reading, each, bytes_each: bytes.into(), bytes: 0 })
+            }
+        };
+        receipt.map(|_| answer)
+    }
+
+    /// It is paid for in another way than was expected.
+    async fn refuse(self) -> Result<PayError, PayError> {
+        let how = match self {
+            Answer::Whole(_) => "it is paid by the request",
+            Answer::Events(events) => {
+                events.finish().await?;
+                "it is paid by the event: ask for `events`"
+            }
+            Answer::Bytes(bytes) => {
+                bytes.finish().await?;
+                "it is paid by the byte: ask for `bytes`"
+            }
+        };
+        Ok(PayError::Demand(how.to_owned()))
+    }
+}
+
 impl PaidResponse {
     pub(super) async fn of(
         client: Arc<ClientInner>,
         request: Request,
     ) -> Result<PaidResponse, PayError> {
-        let Answered { response, paid } = client.send(&request).await?;
-        let Some(paid) = paid else { return Ok(PaidResponse { response, receipt: None }) };
-        if is_error(&response) {
-            paid.purse.book().give_back(paid.assigned);
-            return Ok(PaidResponse { response, receipt: None });
+        match Answer::to(client, request).await? {
+            Answer::Whole(answer) => Ok(answer),
+            other => Err(other.refuse().await?),
         }
-        if paid.known.price.per() != Per::Request {
-            let flow = Flow::new(client, paid);
-            drop(response);
-            flow.close().await?;
-            let how = "it is paid for as it is read: ask for `events` or `bytes`";
-            return Err(PayError::Demand(how.to_owned()));
-        }
-        let receipt = receipt_of(&response, &paid)?;
-        settle(&paid, &receipt)?;
-        Ok(PaidResponse { response, receipt: Some(receipt) })
     }
-}
-
-fn is_error(response: &Response) -> bool {
-    response.status().is_client_error() || response.status().is_server_error()
 }
 
 /// A response that is paid by the request: what it cost, out of what it was given.
@@ -65,47 +111,31 @@ fn settle(paid: &Paid, receipt: &Receipt) -> Result<(), PayError> {
 /// Server-sent events that are paid for as they are read. [`PaidEvents::finish`] ends it and returns the
 /// receipt; one that is dropped ends too, without one.
 pub struct PaidEvents {
-    response: Response,
+    reading: Reading,
     blocks: Blocks,
     ended: bool,
     each: u64,
-    /// None for what costs nothing, or was paid by the request.
-    flow: Option<Flow>,
-    receipt: Option<Receipt>,
 }
 
 impl PaidEvents {
+    fn new(reading: Reading, each: u64) -> PaidEvents {
+        PaidEvents { reading, blocks: Blocks::new(), ended: false, each }
+    }
+
     pub(super) async fn of(
         client: Arc<ClientInner>,
         request: Request,
     ) -> Result<PaidEvents, PayError> {
-        let Answered { response, paid } = client.send(&request).await?;
-        let (blocks, ended) = (Blocks::new(), false);
-        let mut events = PaidEvents { response, blocks, ended, each: 0, flow: None, receipt: None };
-        let Some(paid) = paid else { return Ok(events) };
-        if is_error(&events.response) {
-            paid.purse.book().give_back(paid.assigned);
-            return Ok(events);
+        match Answer::to(client, request).await? {
+            Answer::Events(events) => Ok(events),
+            Answer::Whole(answer) => Ok(PaidEvents::new(Reading::whole(answer), 0)),
+            other => Err(other.refuse().await?),
         }
-        let receipt = receipt_of(&events.response, &paid)?;
-        match paid.known.price.per() {
-            Per::Request => settle(&paid, &receipt)?,
-            Per::Event => {
-                events.each = paid.known.price.steps().into();
-                events.flow = Some(Flow::new(client, paid));
-            }
-            Per::Bytes(_) => {
-                Flow::new(client, paid).close().await?;
-                return Err(PayError::Demand("it is paid by the byte: ask for `bytes`".to_owned()));
-            }
-        }
-        events.receipt = Some(receipt);
-        Ok(events)
     }
 
     /// The answer's status and headers.
     pub fn response(&self) -> &Response {
-        &self.response
+        self.reading.response()
     }
 
     /// The next event; `None` at the end, or when all is read that was paid for before
@@ -115,13 +145,13 @@ impl PaidEvents {
     /// [`PayError`].
     pub async fn next(&mut self) -> Result<Option<ServerEvent>, PayError> {
         loop {
-            if self.flow.as_ref().is_some_and(Flow::is_done) {
+            if self.reading.is_done() {
                 return Ok(None);
             }
             while let Some(block) = self.blocks.next() {
                 let event = read(&block.bytes);
                 if block.counts && !self.is_about_payment(&event)? {
-                    if let Some(flow) = &mut self.flow {
+                    if let Some(flow) = self.reading.flow() {
                         flow.read_more(self.each);
                     }
                     return Ok(Some(event));
@@ -130,11 +160,7 @@ impl PaidEvents {
             if self.ended {
                 return Ok(None);
             }
-            let chunk = match &mut self.flow {
-                Some(flow) => flow.chunk(&mut self.response).await?,
-                None => self.response.chunk().await?,
-            };
-            match chunk {
+            match self.reading.chunk().await? {
                 Some(chunk) => self.blocks.push(&chunk)?,
                 None => {
                     self.ended = true;
@@ -146,7 +172,7 @@ impl PaidEvents {
 
     /// Whether an event is one of the server's about the payment. They are free.
     fn is_about_payment(&mut self, event: &ServerEvent) -> Result<bool, PayError> {
-        let Some(flow) = &mut self.flow else { return Ok(false) };
+        let Some(flow) = self.reading.flow() else { return Ok(false) };
         match event.event.as_str() {
             RECEIPT_EVENT => {
                 flow.ended(check_receipt(event.data.as_bytes(), &flow.paid)?);
@@ -159,32 +185,45 @@ impl PaidEvents {
 
     /// Hands over no more. What was paid for still comes: read on until `None`.
     pub fn stop(&mut self) {
-        if let Some(flow) = &mut self.flow {
-            flow.stop();
-        }
+        self.reading.stop();
     }
 
     /// Ends it, and returns its last receipt; none for what cost nothing. What was handed over and
-    /// not used pays for what the payee is asked for next.
+    /// not used pays for what the payee is asked for next; what was sent by now counts as read.
     ///
     /// # Errors
     /// [`PayError`].
-    pub async fn finish(self) -> Result<Option<Receipt>, PayError> {
-        match self.flow {
-            Some(flow) => flow.close().await.map(Some),
-            None => Ok(self.receipt),
+    pub async fn finish(mut self) -> Result<Option<Receipt>, PayError> {
+        end(&mut self).await
+    }
+}
+
+impl Counted for PaidEvents {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    async fn read_on(&mut self) -> Result<bool, PayError> {
+        Ok(self.next().await?.is_some())
+    }
+}
+
+impl Drop for PaidEvents {
+    fn drop(&mut self) {
+        if let Some(reading) = self.reading.leave() {
+            let blocks = std::mem::replace(&mut self.blocks, Blocks::new());
+            let (ended, each) = (self.ended, self.each);
+            leave(PaidEvents { reading, blocks, ended, each });
         }
     }
 }
 
 /// A body that is paid for as it is read, as [`PaidEvents`].
 pub struct PaidBytes {
-    response: Response,
+    reading: Reading,
     each: u64,
     bytes_each: u64,
     bytes: u64,
-    flow: Option<Flow>,
-    receipt: Option<Receipt>,
 }
 
 impl PaidBytes {
@@ -192,35 +231,19 @@ impl PaidBytes {
         client: Arc<ClientInner>,
         request: Request,
     ) -> Result<PaidBytes, PayError> {
-        let Answered { response, paid } = client.send(&request).await?;
-        let (each, bytes_each, bytes) = (0, 1, 0);
-        let mut body = PaidBytes { response, each, bytes_each, bytes, flow: None, receipt: None };
-        let Some(paid) = paid else { return Ok(body) };
-        if is_error(&body.response) {
-            paid.purse.book().give_back(paid.assigned);
-            return Ok(body);
-        }
-        let receipt = receipt_of(&body.response, &paid)?;
-        match paid.known.price.per() {
-            Per::Request => settle(&paid, &receipt)?,
-            Per::Bytes(bytes) => {
-                (body.each, body.bytes_each) = (paid.known.price.steps().into(), bytes.into());
-                body.flow = Some(Flow::new(client, paid));
+        match Answer::to(client, request).await? {
+            Answer::Bytes(bytes) => Ok(bytes),
+            Answer::Whole(answer) => {
+                let reading = Reading::whole(answer);
+                Ok(PaidBytes { reading, each: 0, bytes_each: 1, bytes: 0 })
             }
-            Per::Event => {
-                Flow::new(client, paid).close().await?;
-                return Err(PayError::Demand(
-                    "it is paid by the event: ask for `events`".to_owned(),
-                ));
-            }
+            other => Err(other.refuse().await?),
         }
-        body.receipt = Some(receipt);
-        Ok(body)
     }
 
     /// The answer's status and headers.
     pub fn response(&self) -> &Response {
-        &self.response
+        self.reading.response()
     }
 
     /// The next bytes; `None` at the end, or when all is read that was paid for before
@@ -229,36 +252,48 @@ impl PaidBytes {
     /// # Errors
     /// [`PayError`].
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, PayError> {
-        let Some(flow) = &mut self.flow else { return Ok(self.response.chunk().await?) };
-        let blocks = |bytes: u64| bytes.div_ceil(self.bytes_each.max(1)).saturating_mul(self.each);
+        let bytes_each = self.bytes_each.max(1);
         // The last of the blocks that were paid for may be begun.
-        let whole = self.bytes.is_multiple_of(self.bytes_each.max(1));
-        if flow.is_done() && whole {
+        if self.reading.is_done() && self.bytes.is_multiple_of(bytes_each) {
             return Ok(None);
         }
-        let chunk = flow.chunk(&mut self.response).await?;
-        if let Some(chunk) = &chunk {
+        let chunk = self.reading.chunk().await?;
+        if let (Some(chunk), Some(flow)) = (&chunk, self.reading.flow()) {
             self.bytes = self.bytes.saturating_add(chunk.len() as u64);
-            flow.read_to(blocks(self.bytes));
+            flow.read_to(self.bytes.div_ceil(bytes_each).saturating_mul(self.each));
         }
         Ok(chunk)
     }
 
     /// Hands over no more. What was paid for still comes: read on until `None`.
     pub fn stop(&mut self) {
-        if let Some(flow) = &mut self.flow {
-            flow.stop();
-        }
+        self.reading.stop();
     }
 
-    /// Ends it, and returns its last receipt; none for what cost nothing.
+    /// Ends it, and returns its last receipt; none for what cost nothing. See [`PaidEvents::finish`].
     ///
     /// # Errors
     /// [`PayError`].
-    pub async fn finish(self) -> Result<Option<Receipt>, PayError> {
-        match self.flow {
-            Some(flow) => flow.close().await.map(Some),
-            None => Ok(self.receipt),
+    pub async fn finish(mut self) -> Result<Option<Receipt>, PayError> {
+        end(&mut self).await
+    }
+}
+
+impl Counted for PaidBytes {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    async fn read_on(&mut self) -> Result<bool, PayError> {
+        Ok(self.chunk().await?.is_some())
+    }
+}
+
+impl Drop for PaidBytes {
+    fn drop(&mut self) {
+        if let Some(reading) = self.reading.leave() {
+            let (each, bytes_each, bytes) = (self.each, self.bytes_each, self.bytes);
+            leave(PaidBytes { reading, each, bytes_each, bytes });
         }
     }
 }

@@ -1,29 +1,40 @@
 //! A client's limits, against servers that ask for too much or take and do not give.
 
+use std::future::pending;
+
 use axum::Router;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
+use client_sdk::client::WalletHandle;
 use client_sdk::http402::{
-    Challenge, Details, INTENT, Limits, METHOD, PayError, PayingClient, Terms,
+    Bound, Challenge, Credential, CredentialPayload, Details, INTENT, Limits, METHOD, PayError,
+    PayingClient, PaymentKey, Terms,
 };
+use futures_util::future::join_all;
 use reqwest::Url;
 use settlement::types::{Amount, LedgerId, PublicKey};
 use tests::shop::UNIT;
 use tokio::net::TcpListener;
 
-use super::stage::{ASSET, Member, Shop, Stage, key, limits};
+use super::stage::{ASSET, Member, Shop, Stage, key, limits, until};
+
+const BOB: u8 = 2;
 
 /// Never today.
 const LATER: &str = "2999-01-01T00:00:00Z";
 
 /// What a bad server does with what it is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum Manner {
     /// It says that that was not enough.
     Denies,
+    /// It takes the steps for Bob, whose wallet this is, and says the same.
+    Takes(WalletHandle),
     /// It says nothing and cuts the connection.
     Cuts,
+    /// It says nothing, and goes on so.
+    Hangs,
 }
 
 /// A server that makes this demand, whatever it is shown.
@@ -60,16 +71,35 @@ async fn greedy(
     let demand = format!("{}, error=\"payment-insufficient\"", challenge.to_header());
     let demand = HeaderValue::from_str(&demand).unwrap();
     let answer = move |headers: HeaderMap| {
-        let demand = demand.clone();
+        let (demand, manner) = (demand.clone(), manner.clone());
         async move {
-            let cuts = manner == Manner::Cuts && headers.contains_key(AUTHORIZATION);
-            assert!(!cuts, "a connection ends where its handler panics");
+            match (headers.get(AUTHORIZATION), manner) {
+                (Some(_), Manner::Cuts) => panic!("a connection ends where its handler panics"),
+                (Some(_), Manner::Hangs) => pending::<()>().await,
+                (Some(paid), Manner::Takes(wallet)) => take(&wallet, &ledger, paid).await,
+                _ => {}
+            }
             (StatusCode::PAYMENT_REQUIRED, [(WWW_AUTHENTICATE, demand)]).into_response()
         }
     };
     let routes = Router::new().fallback(answer);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     format!("http://{realm}/").parse().unwrap()
+}
+
+/// Takes all steps that Bob is shown.
+async fn take(wallet: &WalletHandle, ledger: &LedgerId, paid: &HeaderValue) {
+    let shown = Credential::from_header(paid.to_str().unwrap()).unwrap().unwrap();
+    let CredentialPayload { action, payer, stream, sealed } = shown.payload;
+    let Challenge { id, realm, .. } = &shown.challenge;
+    let (challenge, method, target) = (id.as_str(), "GET", "/");
+    let bound = Bound { challenge, action, method, realm, target, payer, stream };
+    use base64::Engine;
+    let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(sealed).unwrap();
+    let key = PaymentKey::of_payee(&key(BOB), &payer, ledger).unwrap();
+    for token in key.open(&sealed, &bound).unwrap().1.tokens {
+        wallet.take_step(token).await.unwrap();
+    }
 }
 
 async fn streams(member: &Member) -> usize {
@@ -112,7 +142,7 @@ async fn a_demand_that_is_not_to_be_met_opens_no_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_takes_and_does_not_serve_gets_no_more_than_what_may_be_ahead() {
     let stage = Stage::new();
-    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
     let url = greedy(&stage, bob.wallet.public_key(), Manner::Denies, |_, _| {}).await;
     let paying = alice.paying();
     let mut stopped = None;
@@ -147,7 +177,7 @@ async fn ask_to_the_end(paying: &PayingClient, url: &Url) -> PayError {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_kept_over_all_streams_to_a_payee() {
     let stage = Stage::new();
-    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
     let payee = bob.wallet.public_key();
     let small = Limits { budget: Amount(20), ..limits() };
     // What ends it, and the most that is handed out: 64 steps of the largest unit, or the budget.
@@ -155,7 +185,7 @@ async fn limits_are_kept_over_all_streams_to_a_payee() {
         let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
         let mut handed = 0;
         for unit in [2, 2, 2, 1, 4, 4] {
-            let url = greedy(&stage, payee, Manner::Denies, |it, _| {
+            let url = greedy(&stage, payee, Manner::Takes(bob.wallet.clone()), |it, _| {
                 it.details.unit = Amount(unit);
                 it.amount = Amount(3 * unit);
             })
@@ -178,11 +208,33 @@ async fn limits_are_kept_over_all_streams_to_a_payee() {
     }
 }
 
+/// What a payee did not redeem of a stream that has ended it never gets: that is no loss, and holds up
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_redeemed_when_its_stream_ended_is_not_ahead() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
+    let payee = bob.wallet.public_key();
+    let limits = Limits { budget: Amount(200), ..limits() };
+    let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
+    let url = greedy(&stage, payee, Manner::Denies, |_, _| {}).await;
+    for round in 0..3 {
+        let stopped = ask_to_the_end(&paying, &url).await;
+        assert!(matches!(stopped, PayError::Exposure { served: 0, .. }), "{round}: {stopped:?}");
+        assert!(paying.purses().await[0].handed > 60);
+        alice.wallet.end_stream(paying.purses().await[0].key).await.unwrap();
+    }
+    let ended = alice.wallet.streams().await.unwrap();
+    let fees: u64 = ended.iter().map(|stream| stream.fees.0).sum();
+    assert_eq!((ended.len(), alice.locked().await), (3, 0));
+    assert_eq!(alice.holds().await, alice.begins - fees, "it has lost nothing");
+}
+
 /// What a server that was not heard of again may have is shown again, not handed over anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_again_and_again_costs_no_more_than_once() {
     let stage = Stage::new();
-    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
     let url = greedy(&stage, bob.wallet.public_key(), Manner::Cuts, |_, _| {}).await;
     let paying = alice.paying();
     for _ in 0..40 {
@@ -193,10 +245,33 @@ async fn a_connection_that_breaks_again_and_again_costs_no_more_than_once() {
     assert_eq!((purse.handed, purse.served, purse.spare), (3, 0, 3));
 }
 
+/// Patience with who gives up is no credit: a server that never answers is handed what may be ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_gets_no_more_for_each_time_that_it_is_given_up() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
+    let url = greedy(&stage, bob.wallet.public_key(), Manner::Hangs, |_, _| {}).await;
+    let limits = Limits { ahead: 12, ..limits() };
+    let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
+    for _ in 0..2 {
+        let all = join_all((0..4).map(|_| paying.get(url.clone())));
+        let handed = until("all to be under way", async || {
+            let purses = paying.purses().await;
+            purses.iter().any(|purse| purse.handed - purse.spare >= 12)
+        });
+        tokio::select! {
+            answered = all => panic!("{answered:?}"),
+            () = handed => {}
+        }
+    }
+    let purse = paying.purses().await[0];
+    assert!(purse.handed <= 12, "{purse:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_is_the_most_that_a_payee_gets() {
     let stage = Stage::new();
-    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
     let shop = Shop::open(&bob).await;
     let limits = Limits { budget: Amount(10 * UNIT.0), ..limits() };
     let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail by a panic"
 )]
 
+mod given_up;
 mod killed;
 mod limits;
 mod paying;

@@ -133,27 +133,6 @@ async fn an_answer_that_ends_gives_back_what_it_did_not_use() {
     assert_eq!(shop.served_and_paid(), (FEW + STEPS, before.handed));
 }
 
-/// Who just goes away loses what was sent and not read, a window at most; the rest pays for what comes
-/// next.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_nobody_reads_on_gives_back_what_was_not_sent() {
-    let stage = Stage::new();
-    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
-    let (shop, paying) = (Shop::open(&bob).await, alice.paying());
-    for round in 1..=2 {
-        let mut events = paying.events(shop.url("/words")).await.unwrap();
-        events.next().await.unwrap().unwrap();
-        drop(events);
-        paying.get(shop.url("/answer")).await.unwrap();
-        let (served, paid) = shop.served_and_paid();
-        let purse = paying.purses().await[0];
-        assert_eq!(purse.served, round * (1 + STEPS));
-        assert!(served <= paid && paid <= purse.handed, "{served} {paid} {purse:?}");
-        let lost = purse.handed - purse.served - purse.spare;
-        assert!(lost <= round * 15, "{lost} after {round}: {purse:?}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_is_paid_for_by_the_block_of_bytes() {
     let stage = Stage::new();

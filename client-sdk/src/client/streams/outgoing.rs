@@ -74,6 +74,13 @@ impl OutgoingStream {
         self.wallet.stream_views(self.key).await.map(|(_, view)| view)
     }
 
+    /// How many steps the payee was paid for, once nothing more can come of the stream.
+    #[cfg(feature = "http402")]
+    pub(crate) async fn redeemed_at_the_end(&self) -> Result<Option<u64>, ClientError> {
+        let key = self.key;
+        self.wallet.look(move |wallet| wallet.redeemed_at_the_end(&key)).await
+    }
+
     /// Pays so many steps: they are durable here, and on their way, when this returns. Waits while
     /// the payee has not said that it holds what came before. A wait that is given up may have paid a
     /// part.
@@ -110,7 +117,8 @@ impl OutgoingStream {
         }
         self.room(&mut views, steps.into()).await?;
         let tokens = self.hand_out(steps.into(), false).await?;
-        self.top_up(&mut views).await?;
+        // These were handed out, whatever comes of the next lock: who needs more hears of it then.
+        let _ = self.top_up(&mut views).await;
         Ok(tokens)
     }
 

@@ -4,15 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use settlement::reject::Code;
 use settlement::types::{Amount, AssetId, PublicKey};
 
+use super::payee::Payee;
 use super::{ClientInner, Known, Limits, PurseView};
-use crate::client::{Exposure, OutgoingStream, StreamOptions, clock_ms, fresh};
+use crate::client::{ClientError, Exposure, OutgoingStream, StreamOptions, clock_ms, fresh};
 use crate::http402::challenge::{Challenge, Terms, base64};
 use crate::http402::credential::{Action, Credential, CredentialPayload, Handing, PaymentKey};
 use crate::http402::error::PayError;
 use crate::http402::price::{Price, STEPS_MAX};
-use crate::http402::purse::{Book, Reserved, SharedSums, Stop, Sums};
+use crate::http402::purse::{Book, Reserved, Stop};
 use crate::http402::session::SessionId;
 use crate::relay::StepToken;
 use crate::wallet::Way;
@@ -28,6 +30,9 @@ pub(in crate::http402) struct Purse {
     unit: Amount,
     key: PaymentKey,
     book: Mutex<Book>,
+    payee: Arc<Payee>,
+    /// What was handed over by clients before this one.
+    before: u64,
 }
 
 /// Steps that are set aside for a response. Until it is known what became of them they are for the
@@ -50,6 +55,12 @@ impl Reservation {
     /// How many.
     pub(in crate::http402) fn steps(&self) -> u64 {
         self.reserved.steps
+    }
+
+    /// The new ones were not handed out after all.
+    fn never_left(mut self) {
+        self.open = false;
+        self.purse.book().cancel(self.reserved);
     }
 
     /// They are the response's.
@@ -102,26 +113,56 @@ impl Purse {
         (key.peer, self.payer, key.stream)
     }
 
-    /// Sets steps aside for a response, and hands out what is missing.
+    /// Sets steps aside for a response, and hands out what is missing. Where too much is out already,
+    /// what nobody waits for is waited for: some of it may be served, or come back.
+    ///
+    /// Who does not wait for this to return leaves nothing half done: steps that have left the wallet
+    /// are there for the next.
     pub(in crate::http402) async fn reserve(
         self: &Arc<Purse>,
         steps: u64,
     ) -> Result<Reservation, PayError> {
-        let reserved = self.book().reserve(steps);
-        let reserved = reserved.map_err(|stop| self.stopped(stop))?;
-        let mut reservation = Reservation { purse: self.clone(), reserved, open: true };
+        let reserved = self.set_aside(steps).await?;
+        let reservation = Reservation { purse: self.clone(), reserved, open: true };
         let Some(fresh) = u32::try_from(reserved.fresh).ok().filter(|fresh| *fresh > 0) else {
             return Ok(reservation);
         };
-        match self.stream.advance(fresh).await {
-            Ok(tokens) => self.book().keep(&tokens),
-            Err(error) => {
-                reservation.open = false;
-                self.book().cancel(reserved);
-                return Err(error.into());
+        let handed = tokio::spawn(async move {
+            let purse = reservation.purse.clone();
+            match purse.stream.advance(fresh).await {
+                Ok(tokens) => purse.book().keep(&tokens),
+                Err(error) => {
+                    reservation.never_left();
+                    return Err(error);
+                }
             }
+            Ok(reservation)
+        });
+        Ok(handed.await.map_err(|_| ClientError::stopped())??)
+    }
+
+    async fn set_aside(&self, steps: u64) -> Result<Reserved, PayError> {
+        let mut endings = self.payee.endings();
+        loop {
+            let some_end = *endings.borrow_and_update() > 0;
+            let reserved = self.book().reserve(steps);
+            match reserved {
+                Err(Stop::Ahead) if some_end => {}
+                reserved => return reserved.map_err(|stop| self.stopped(stop)),
+            }
+            endings.changed().await.map_err(|_| ClientError::stopped())?;
         }
-        Ok(reservation)
+    }
+
+    /// What is kept of its payee.
+    pub(in crate::http402) fn payee(&self) -> &Arc<Payee> {
+        &self.payee
+    }
+
+    /// How many of the steps that this client handed over were redeemed, once that is final.
+    pub(super) async fn redeemed_at_the_end(&self) -> Option<u64> {
+        let redeemed = self.stream.redeemed_at_the_end().await.ok()??;
+        Some(redeemed.saturating_sub(self.before))
     }
 
     pub(in crate::http402) fn stopped(&self, stop: Stop) -> PayError {
@@ -129,6 +170,10 @@ impl Purse {
         let steps = |amount: u64| amount.checked_div(self.unit.0).unwrap_or(0);
         match stop {
             Stop::Ahead => PayError::Exposure { handed: steps(handed), served: steps(served) },
+            Stop::Over => {
+                let code = Code::StreamClosed;
+                PayError::Wallet(ClientError::new(code, code.title()))
+            }
             Stop::Spent => PayError::TooDear(format!("the budget is spent: {handed} base units")),
         }
     }
@@ -220,18 +265,29 @@ impl ClientInner {
     ) -> Result<Arc<Purse>, PayError> {
         let name = (known.payee, known.price.asset(), known.price.unit());
         let mut purses = self.purses.lock().await;
+        let payee = self.payee(known.payee, known.price.asset());
         if let Some(purse) = purses.get(&name) {
             let phase = purse.stream.view().await?.phase;
             if matches!(phase, StreamPhase::Open | StreamPhase::Opening) {
+                payee.look_back().await;
                 return Ok(purse.clone());
             }
         }
-        let purse = Arc::new(self.open(name, realm).await?);
+        if let Some(over) = purses.remove(&name) {
+            payee.is_past(over);
+        }
+        payee.look_back().await;
+        let purse = Arc::new(self.open(name, realm, payee).await?);
         purses.insert(name, purse.clone());
         Ok(purse)
     }
 
-    async fn open(&self, (payee, asset, unit): PurseName, realm: &str) -> Result<Purse, PayError> {
+    async fn open(
+        &self,
+        (payee, asset, unit): PurseName,
+        realm: &str,
+        of: Arc<Payee>,
+    ) -> Result<Purse, PayError> {
         let Limits { lock_max, life_blocks, .. } = self.limits;
         let affordable = |amount: Amount| amount.0.checked_div(unit.0).unwrap_or(0);
         let steps = u32::try_from(affordable(lock_max)).unwrap_or(u32::MAX);
@@ -249,17 +305,16 @@ impl ClientInner {
         let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
         let key = PaymentKey::of_payer(mine, &payee, &ledger);
         let key = key.map_err(|error| PayError::Demand(error.to_string()))?;
-        let book = Mutex::new(Book::new(ahead.into(), unit.0, self.sums(payee, asset)));
-        Ok(Purse { stream, payer: self.wallet.public_key(), unit, key, book })
+        let book = Mutex::new(Book::new(ahead.into(), unit.0, of.sums.clone()));
+        let (payer, before) = (self.wallet.public_key(), stream.view().await?.paid);
+        Ok(Purse { stream, payer, unit, key, book, payee: of, before })
     }
 
-    /// What a payee was handed so far, over whatever streams.
-    fn sums(&self, payee: PublicKey, asset: AssetId) -> SharedSums {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = self.limits.budget.0;
-        let begun =
-            sums.entry((payee, asset)).or_insert_with(|| Arc::new(Mutex::new(Sums::new(budget))));
-        begun.clone()
+    /// What is kept of a payee.
+    pub(super) fn payee(&self, payee: PublicKey, asset: AssetId) -> Arc<Payee> {
+        let mut payees = self.payees.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = payees.entry((payee, asset));
+        begun.or_insert_with(|| Arc::new(Payee::new(self.limits.budget.0))).clone()
     }
 
     /// A stream of an earlier client's that goes on, or a new one.

@@ -6,6 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Request, Response, StatusCode, Url};
 use serde::Deserialize;
 
+use super::linger::carried;
 use super::open::{Purse, Reservation, Target};
 use super::{ClientInner, Known};
 use crate::client::fresh;
@@ -16,6 +17,7 @@ use crate::http402::error::PayError;
 use crate::http402::price::Per;
 use crate::http402::receipt::{Receipt, resource};
 use crate::http402::session::SessionId;
+use crate::relay::StepToken;
 
 /// How often a request is tried: for the demand, when the demand has expired, and when a server that
 /// has started again holds less than it said.
@@ -29,6 +31,9 @@ pub(in crate::http402) struct Answered {
     /// Nothing, if nothing was asked for.
     pub(in crate::http402) paid: Option<Paid>,
 }
+
+/// What came of one try. The inner error is one that another may help.
+pub(in crate::http402) type Tried = Result<Result<Answered, PayError>, PayError>;
 
 /// What an answer is paid with.
 pub(in crate::http402) struct Paid {
@@ -53,7 +58,13 @@ struct Problem {
 
 impl ClientInner {
     /// Sends a request, pays if that is asked for and within the limits.
-    pub(in crate::http402) async fn send(&self, request: &Request) -> Result<Answered, PayError> {
+    ///
+    /// When this is given up in between, the server has [`super::LINGER`] to answer: so it is known what
+    /// became of the steps.
+    pub(in crate::http402) async fn send(
+        self: &Arc<ClientInner>,
+        request: &Request,
+    ) -> Result<Answered, PayError> {
         let (method, url) = (request.method().as_str(), request.url());
         let target = Target::of(method, url);
         let name = format!("{method} {}{}", url.origin().ascii_serialization(), url.path());
@@ -75,14 +86,14 @@ impl ClientInner {
         Err(refused.unwrap_or_else(|| PayError::Demand("it changes all the time".to_owned())))
     }
 
-    /// Sends it with steps. The inner error is one that another try may help.
+    /// Sends it with steps.
     async fn try_paid(
-        &self,
+        self: &Arc<ClientInner>,
         request: &Request,
         target: &Target,
         name: &str,
         known: Arc<Known>,
-    ) -> Result<Result<Answered, PayError>, PayError> {
+    ) -> Tried {
         let purse = self.purse(&known, &target.realm).await?;
         let reservation = purse.reserve(self.first_steps(&known, &purse)).await?;
         let (session, assigned) = (SessionId(fresh()?), reservation.steps());
@@ -90,18 +101,32 @@ impl ClientInner {
         let (header, tokens) = purse.credential(&known.challenge, Action::Open, target, handing)?;
         let mut paid = again(request)?;
         paid.headers_mut().append(AUTHORIZATION, header_value(&header)?);
-        let response = self.http.execute(paid).await?;
+        let resource = resource(&target.method, &target.realm, &target.path);
+        let (url, name) = (request.url().clone(), name.to_owned());
+        let payee = purse.payee().clone();
+        let asked = Paid { purse, known, name, url, session, resource, assigned };
+        let (client, target) = (self.clone(), target.clone());
+        let asking = async move { client.ask(paid, &target, asked, reservation, &tokens).await };
+        carried(self.clone(), payee, asking).await
+    }
+
+    /// Asks for what is paid for.
+    async fn ask(
+        &self,
+        request: Request,
+        target: &Target,
+        asked: Paid,
+        reservation: Reservation,
+        tokens: &[StepToken],
+    ) -> Tried {
+        let response = self.http.execute(request).await?;
         if response.status() == StatusCode::PAYMENT_REQUIRED {
-            let why = self.refused(name, target, reservation, response).await;
+            let why = self.refused(&asked.name, target, reservation, response).await;
             return why.map(Err);
         }
-        purse.book().taken(&tokens);
+        asked.purse.book().taken(tokens);
         reservation.taken();
-        let resource = resource(&target.method, &target.realm, &target.path);
-        let url = request.url().clone();
-        let name = name.to_owned();
-        let paid = Paid { purse, known, name, url, session, resource, assigned };
-        Ok(Ok(Answered { response, paid: Some(paid) }))
+        Ok(Ok(Answered { response, paid: Some(asked) }))
     }
 
     /// How many steps a response is given at first.

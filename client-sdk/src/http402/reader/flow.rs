@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::Response;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
-use crate::http402::client::{ClientInner, Paid, whole};
+use crate::http402::client::{ClientInner, Ending, LINGER, Paid, whole};
 use crate::http402::credential::Action;
 use crate::http402::error::PayError;
 use crate::http402::receipt::Receipt;
@@ -32,13 +34,16 @@ pub(super) struct Flow {
     over: bool,
     /// The receipt is the last.
     is_last: bool,
+    /// Nobody reads on but what ends it.
+    left: bool,
     /// What was not used is with the purse again.
     settled: bool,
+    /// Where what ends it goes on.
+    runtime: Handle,
 }
 
 impl Drop for Flow {
-    /// Nobody reads on: the server stops when it notices, and what it has not used by then is there for
-    /// the next request.
+    /// It could not be ended: what was not read is there for the next request.
     fn drop(&mut self) {
         if !self.settled {
             let unread = self.assigned.saturating_sub(self.got);
@@ -60,8 +65,25 @@ impl Flow {
             receipt: None,
             over: false,
             is_last: false,
+            left: false,
             settled: false,
+            runtime: Handle::current(),
         }
+    }
+
+    /// Nobody reads on; says whether that is news.
+    pub(super) fn leave(&mut self) -> bool {
+        !std::mem::replace(&mut self.left, true)
+    }
+
+    /// Where what ends it goes on when nobody waits for it.
+    pub(super) fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
+    /// Says that it is not known yet what this costs.
+    pub(super) fn ending(&self) -> Ending {
+        self.paid.purse.payee().ending()
     }
 
     /// So many steps' worth was read besides.
@@ -92,20 +114,22 @@ impl Flow {
     }
 
     /// Hands the next steps over when less than half of a window is ahead.
-    fn hand_over(&mut self) -> Result<(), PayError> {
+    fn hand_over(&mut self) {
         let window = u64::from(self.client.limits.window.min(self.client.ahead()));
         let ahead = self.assigned.saturating_sub(self.got);
         if self.stopped || self.over || self.voucher.is_some() || ahead > window / 2 {
-            return Ok(());
+            return;
         }
         let each = u64::from(self.paid.known.price.steps());
         let lent = self.got.saturating_sub(self.assigned);
         let wanted = window.saturating_sub(ahead).max(each).saturating_add(lent);
         let steps = whole(wanted.min(self.paid.purse.book().room()), each);
-        if steps == 0 {
+        if steps == 0 && ahead > 0 {
             // What is there comes first.
-            return if ahead > 0 { Ok(()) } else { self.refuse(each) };
+            return;
         }
+        // Where there is no room the purse says why, or waits for some.
+        let steps = steps.max(each);
         let (client, paid) = (self.client.clone(), self.paid.clone());
         self.voucher = Some(Box::pin(async move {
             let reservation = paid.purse.reserve(steps).await?;
@@ -116,16 +140,6 @@ impl Flow {
             }
             Ok((steps, receipt))
         }));
-        Ok(())
-    }
-
-    fn refuse(&self, each: u64) -> Result<(), PayError> {
-        let refused = self.paid.purse.book().reserve(each);
-        match refused {
-            Ok(reserved) => self.paid.purse.book().cancel(reserved),
-            Err(stop) => return Err(self.paid.purse.stopped(stop)),
-        }
-        Ok(())
     }
 
     /// Waits for the next bytes, and for hand-overs meanwhile.
@@ -134,7 +148,7 @@ impl Flow {
         response: &mut Response,
     ) -> Result<Option<Bytes>, PayError> {
         loop {
-            self.hand_over()?;
+            self.hand_over();
             let Some(voucher) = &mut self.voucher else {
                 return Ok(response.chunk().await?);
             };
@@ -159,24 +173,34 @@ impl Flow {
         Ok(())
     }
 
-    /// Ends it, if the server has not, and returns its last receipt.
-    pub(super) async fn close(mut self) -> Result<Receipt, PayError> {
-        if let Some(voucher) = self.voucher.take() {
-            let handed = voucher.await;
-            self.handed(handed)?;
+    /// Ends it at the server, if that has not. What was sent by then can still be read.
+    pub(super) async fn close(&mut self) -> Result<(), PayError> {
+        if let Some(voucher) = &mut self.voucher {
+            let handed = timeout(LINGER, voucher).await;
+            self.voucher = None;
+            if let Ok(handed) = handed {
+                self.handed(handed)?;
+            }
         }
-        let closed = if self.is_last {
-            None
-        } else {
-            self.client.manage(&self.paid, Action::Close, 0).await?
-        };
-        let receipt = closed.or(self.receipt.take());
+        self.stopped = true;
+        if !self.is_last {
+            let closed = self.client.manage(&self.paid, Action::Close, 0).await?;
+            self.receipt = closed.or(self.receipt.take());
+        }
+        (self.over, self.is_last) = (true, true);
+        Ok(())
+    }
+
+    /// All is read: its last receipt. What the server did not use is the purse's again; what it says
+    /// that it used, and nobody could read, is not.
+    pub(super) fn settle(mut self) -> Result<Receipt, PayError> {
+        let receipt = self.receipt.take();
         let receipt = receipt.ok_or_else(|| PayError::Receipt("there is none".to_owned()))?;
         let credit = self.paid.known.challenge.terms().map_or(0, |terms| terms.details.credit);
         if receipt.body.steps > self.assigned.saturating_add(credit.into()) {
             return Err(too_much());
         }
-        let unused = self.assigned.saturating_sub(receipt.body.steps);
+        let unused = self.assigned.saturating_sub(receipt.body.steps.max(self.got));
         self.paid.purse.book().give_back(unused);
         self.settled = true;
         Ok(receipt)

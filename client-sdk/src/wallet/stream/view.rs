@@ -144,6 +144,21 @@ impl Wallet {
         Some(view)
     }
 
+    /// How many steps of a stream the payee was paid for, once nothing more can come of it (payer). Of
+    /// a lock whose end is forgotten, or that ended with its channel, all that were handed out.
+    pub fn redeemed_at_the_end(&self, key: &StreamKey) -> Option<u64> {
+        let mut redeemed = 0u64;
+        for lock in self.state.streams.locks_of(key) {
+            let steps = match lock.state {
+                StreamState::Ended(Some(Code::StateLost | Code::ChannelClosing)) => lock.shown,
+                StreamState::Ended(_) => lock.redeemed,
+                StreamState::Open | StreamState::Wanted => return None,
+            };
+            redeemed = redeemed.saturating_add(steps.into());
+        }
+        Some(redeemed)
+    }
+
     /// The stream that the lock with this anchor is of.
     pub fn stream_of(&self, anchor: &Anchor) -> Option<StreamView> {
         self.stream(&self.state.streams.get(anchor)?.key())
