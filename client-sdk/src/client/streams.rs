@@ -80,6 +80,8 @@ pub struct StreamOptions {
     pub top_up: bool,
     /// How far it runs ahead.
     pub exposure: Exposure,
+    /// How long the payee may take to say that it has the first lock.
+    pub patience: Duration,
 }
 
 impl StreamOptions {
@@ -94,9 +96,13 @@ impl StreamOptions {
             memo: String::new(),
             top_up: true,
             exposure: Exposure::default(),
+            patience: OPENING,
         }
     }
 }
+
+/// How long a payee may take where nothing else is said.
+const OPENING: Duration = Duration::from_secs(20);
 
 /// How long the two sides may take to give the rest of a stream back.
 const CLOSING: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ mod send;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use settlement::types::{Amount, AssetId, PublicKey};
 
@@ -18,7 +19,6 @@ use super::reader::{PaidBytes, PaidEvents, PaidResponse};
 use crate::client::WalletHandle;
 use crate::trust::Trust;
 use crate::wallet::stream::{StreamKey, StreamView};
-use open::{Purse, PurseName};
 use payee::Payee;
 
 pub(super) use payee::{Ending, LINGER};
@@ -94,7 +94,6 @@ pub(super) struct ClientInner {
     pub(super) http: reqwest::Client,
     wallet: WalletHandle,
     pub(super) limits: Limits,
-    purses: tokio::sync::Mutex<HashMap<PurseName, Arc<Purse>>>,
     /// By who is paid of what asset.
     payees: Mutex<HashMap<(PublicKey, AssetId), Arc<Payee>>>,
     known: Mutex<HashMap<String, Arc<Known>>>,
@@ -130,8 +129,8 @@ impl PayingClient {
 
     /// The same, asking with `http` as that is set up.
     pub fn with(http: reqwest::Client, wallet: WalletHandle, limits: Limits) -> PayingClient {
-        let (purses, payees, known) = Default::default();
-        let inner = ClientInner { http, wallet, limits, purses, payees, known };
+        let (payees, known) = Default::default();
+        let inner = ClientInner { http, wallet, limits, payees, known };
         PayingClient { inner: Arc::new(inner) }
     }
 
@@ -186,28 +185,45 @@ impl PayingClient {
 
     /// What was handed to each payee.
     pub async fn purses(&self) -> Vec<PurseView> {
-        let purses = self.inner.purses.lock().await;
-        purses.values().map(|purse| purse.view()).collect()
+        let payees = self.inner.payees();
+        payees.iter().flat_map(|payee| payee.purses()).map(|purse| purse.view()).collect()
     }
 
     /// Closes the streams to all payees: what is locked and was not handed over is the wallet's again
-    /// when this returns, in a moment if the payees answer.
+    /// when this returns, in a moment if the payees answer. Those that another call could not close are
+    /// tried again.
     ///
     /// # Errors
-    /// [`settlement::reject::Code::Unanswered`] when a payee does not: the rest comes back when it
-    /// does, or when the locks end.
+    /// [`PayError::Unclosed`] when some could not be closed, and which were: of a payee that does not
+    /// answer the rest comes back when it does, or when the locks end.
     pub async fn close(&self) -> Result<Vec<StreamView>, PayError> {
-        let purses = std::mem::take(&mut *self.inner.purses.lock().await);
-        let mut ended = Vec::new();
-        for ((payee, asset, _), purse) in purses {
-            self.inner.payee(payee, asset).is_past(purse.clone());
-            ended.push(self.inner.wallet.end_stream(purse.stream.key()).await?);
+        let open = self.inner.payees().into_iter().flat_map(|payee| payee.pay_no_more());
+        // A payee that does not answer keeps the others' money from nobody.
+        let closing = open.map(|purse| async move {
+            let key = purse.stream.key();
+            self.inner.wallet.end_stream(key).await.map_err(|error| (key, error))
+        });
+        let (mut ended, mut left) = (Vec::new(), Vec::new());
+        for closed in join_all(closing).await {
+            match closed {
+                Ok(stream) => ended.push(stream),
+                Err(why) => left.push(why),
+            }
         }
-        Ok(ended)
+        for payee in self.inner.payees() {
+            payee.look_back().await;
+        }
+        if left.is_empty() { Ok(ended) } else { Err(PayError::Unclosed { ended, left }) }
     }
 }
 
 impl ClientInner {
+    /// All who were paid, or are about to be.
+    fn payees(&self) -> Vec<Arc<Payee>> {
+        let payees = self.payees.lock().unwrap_or_else(PoisonError::into_inner);
+        payees.values().cloned().collect()
+    }
+
     fn known_demands(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

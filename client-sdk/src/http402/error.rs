@@ -3,6 +3,7 @@
 use super::blocks::EventTooLong;
 use super::receipt::BadReceipt;
 use crate::client::ClientError;
+use crate::wallet::stream::{StreamKey, StreamView};
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +41,23 @@ pub enum PayError {
     /// The response has no receipt, or not one for what was paid.
     #[error("the server gave no good receipt: {0}")]
     Receipt(String),
+    /// Not all streams could be closed.
+    #[error("{} of {} streams could not be closed: {}", left.len(),
+        left.len().saturating_add(ended.len()), reasons(left))]
+    Unclosed {
+        /// Those that were.
+        ended: Vec<StreamView>,
+        /// Those that were not, and why.
+        left: Vec<(StreamKey, ClientError)>,
+    },
     /// A request whose body can't be sent twice.
     #[error("the request can't be sent again: its body is a stream")]
     Once,
+}
+
+fn reasons(left: &[(StreamKey, ClientError)]) -> String {
+    let reasons = left.iter().map(|(key, error)| format!("to {}: {error}", key.peer));
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 impl From<BadReceipt> for PayError {

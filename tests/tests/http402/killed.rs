@@ -12,13 +12,13 @@ use super::stage::{DEPOSIT, Stage, key, until};
 /// The payee's key.
 const PAYEE: u8 = 2;
 
-struct Shop {
-    process: Child,
-    address: String,
+pub(super) struct Shop {
+    pub(super) process: Child,
+    pub(super) address: String,
 }
 
 impl Shop {
-    fn start(stage: &Stage, listen: &str) -> Shop {
+    pub(super) fn start(stage: &Stage, listen: &str) -> Shop {
         let store = stage.path("shop").display().to_string();
         let deposit = DEPOSIT.to_string();
         let number = PAYEE.to_string();

@@ -26,7 +26,7 @@ const LATER: &str = "2999-01-01T00:00:00Z";
 
 /// What a bad server does with what it is shown.
 #[derive(Clone)]
-enum Manner {
+pub(super) enum Manner {
     /// It says that that was not enough.
     Denies,
     /// It takes the steps for Bob, whose wallet this is, and says the same.
@@ -38,7 +38,7 @@ enum Manner {
 }
 
 /// A server that makes this demand, whatever it is shown.
-async fn greedy(
+pub(super) async fn greedy(
     stage: &Stage,
     payee: PublicKey,
     manner: Manner,

@@ -11,5 +11,6 @@ mod killed;
 mod limits;
 mod paying;
 mod receipts;
+mod silent;
 mod stage;
 mod thief;

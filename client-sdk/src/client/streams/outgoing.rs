@@ -1,7 +1,5 @@
 //! A stream that this wallet pays.
 
-use std::time::Duration;
-
 use settlement::lock::STEPS_MAX;
 use settlement::reject::Code;
 use settlement::types::Secret;
@@ -13,9 +11,6 @@ use crate::client::ClientError;
 use crate::relay::StepToken;
 use crate::wallet::stream::{Chain, StreamId, StreamKey, StreamPhase, StreamView};
 use crate::wallet::{Command, Way};
-
-/// How long a payee may take to say that it has a new stream's lock.
-const OPENING: Duration = Duration::from_secs(20);
 
 /// See the module's page. Dropping it changes nothing: the stream stays open until it is closed, from
 /// either side, or its locks end.
@@ -49,7 +44,7 @@ impl OutgoingStream {
             StreamPhase::Ended(code) => Some(Err(code.unwrap_or(Code::StreamClosed))),
             _ => (view.ready > 0).then_some(Ok(())),
         });
-        match tokio::time::timeout(OPENING, ready).await {
+        match tokio::time::timeout(options.patience, ready).await {
             Ok(ready) => ready?.map_err(|code| ClientError::new(code, code.title()))?,
             Err(_) => {
                 // Whatever becomes of that, the lock ends by itself.

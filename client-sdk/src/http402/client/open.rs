@@ -23,6 +23,9 @@ use crate::wallet::stream::{StreamPhase, StreamView};
 /// Who is paid over one stream: by whom, of what asset, in what unit.
 pub(super) type PurseName = (PublicKey, AssetId, Amount);
 
+/// In how many streams money is locked for a payee at most that does not say that it has it.
+const SILENT_MAX: usize = 2;
+
 /// A stream to a payee, and what was handed over.
 pub(in crate::http402) struct Purse {
     pub(super) stream: OutgoingStream,
@@ -264,21 +267,18 @@ impl ClientInner {
         realm: &str,
     ) -> Result<Arc<Purse>, PayError> {
         let name = (known.payee, known.price.asset(), known.price.unit());
-        let mut purses = self.purses.lock().await;
         let payee = self.payee(known.payee, known.price.asset());
-        if let Some(purse) = purses.get(&name) {
-            let phase = purse.stream.view().await?.phase;
-            if matches!(phase, StreamPhase::Open | StreamPhase::Opening) {
-                payee.look_back().await;
-                return Ok(purse.clone());
-            }
+        if let Some(purse) = standing(&payee, name.2).await? {
+            return Ok(purse);
         }
-        if let Some(over) = purses.remove(&name) {
-            payee.is_past(over);
+        let _turn = payee.opening.lock().await;
+        if let Some(purse) = standing(&payee, name.2).await? {
+            return Ok(purse);
         }
+        payee.pay_over(name.2, None);
         payee.look_back().await;
-        let purse = Arc::new(self.open(name, realm, payee).await?);
-        purses.insert(name, purse.clone());
+        let purse = Arc::new(self.open(name, realm, payee.clone()).await?);
+        payee.pay_over(name.2, Some(purse.clone()));
         Ok(purse)
     }
 
@@ -317,7 +317,9 @@ impl ClientInner {
         begun.or_insert_with(|| Arc::new(Payee::new(self.limits.budget.0))).clone()
     }
 
-    /// A stream of an earlier client's that goes on, or a new one.
+    /// A stream of an earlier client's that goes on, or a new one. There is no further one while the
+    /// payee keeps what is locked in [`SILENT_MAX`] others, and does not say that it has it or gives it
+    /// back.
     async fn stream(&self, options: StreamOptions) -> Result<OutgoingStream, PayError> {
         let fits = |view: &StreamView| {
             let same = (view.key.way, view.key.peer) == (Way::Out, options.payee)
@@ -325,10 +327,27 @@ impl ClientInner {
                 && view.memo == options.memo;
             same && view.phase == StreamPhase::Open
         };
-        let standing = self.wallet.streams().await?.into_iter().find(fits);
-        match standing {
-            Some(view) => Ok(self.wallet.resume_stream(view.key, options.clone()).await?),
-            None => Ok(self.wallet.open_stream_with(options).await?),
+        let streams = self.wallet.streams().await?;
+        if let Some(view) = streams.iter().find(|view| fits(view)) {
+            return Ok(self.wallet.resume_stream(view.key, options.clone()).await?);
         }
+        let is_kept = |view: &&StreamView| {
+            (view.key.way, view.key.peer, view.asset) == (Way::Out, options.payee, options.asset)
+                && matches!(view.phase, StreamPhase::Opening | StreamPhase::Closing)
+        };
+        if streams.iter().filter(is_kept).count() >= SILENT_MAX {
+            let detail = "the payee does not answer, and no more money is locked for it before it \
+                          does or what is locked comes back";
+            return Err(ClientError::new(Code::Unanswered, detail).into());
+        }
+        Ok(self.wallet.open_stream_with(options).await?)
     }
+}
+
+/// The stream of this unit, if it goes on.
+async fn standing(payee: &Payee, unit: Amount) -> Result<Option<Arc<Purse>>, PayError> {
+    payee.look_back().await;
+    let Some(purse) = payee.purse(unit) else { return Ok(None) };
+    let phase = purse.stream.view().await?.phase;
+    Ok(matches!(phase, StreamPhase::Open | StreamPhase::Opening).then_some(purse))
 }
