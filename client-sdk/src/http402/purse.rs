@@ -66,8 +66,10 @@ pub(super) struct Book {
     spare: u64,
     /// Handed out, and the server says that it does not hold them.
     denied: u64,
-    /// It has served something since, and is asked for those again.
+    /// It has served something since, and may be asked for those again.
     ask_again: bool,
+    /// It was asked for them again, and is not asked once more while there is another way.
+    asked: bool,
     /// Nothing more comes of the stream.
     over: bool,
     /// The newest step of each lock of which the server may not have heard.
@@ -85,19 +87,31 @@ pub(super) enum Stop {
     Over,
 }
 
-/// Steps for a response: so many in all, and so many of them new.
+/// Steps for a response: so many in all, so many of them new, and so many that were denied before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reserved {
     pub(super) steps: u64,
     pub(super) fresh: u64,
+    pub(super) again: u64,
 }
 
 impl Book {
     pub(super) fn new(ahead: u64, unit: u64, sums: SharedSums) -> Book {
         let (handed, served, spare, denied) = Default::default();
-        let (ask_again, over, loose) = Default::default();
-        let book =
-            Book { ahead, unit, sums, handed, served, spare, denied, ask_again, over, loose };
+        let (ask_again, asked, over, loose) = Default::default();
+        let book = Book {
+            ahead,
+            unit,
+            sums,
+            handed,
+            served,
+            spare,
+            denied,
+            ask_again,
+            asked,
+            over,
+            loose,
+        };
         let mut sums = book.sums();
         sums.unit_max = sums.unit_max.max(unit);
         drop(sums);
@@ -130,17 +144,18 @@ impl Book {
         self.ahead.saturating_sub(out).min(sums.room(self.unit, self.ahead))
     }
 
-    /// Sets so many steps aside for a response: spare ones first, then new ones; when there may be no
-    /// more of those, such as the server did not hold when it was asked last.
+    /// Sets so many steps aside for a response: spare ones first; then those that the server did not
+    /// hold when it was asked first, or, if it did not the second time either, new ones; and when there
+    /// may be no more of those, whatever the server denies.
     pub(super) fn reserve(&mut self, steps: u64) -> Result<Reserved, Stop> {
         if self.over {
             return Err(Stop::Over);
         }
         let mut fresh = steps.saturating_sub(self.spare);
         let mut sums = self.sums();
-        let again = if self.ask_again { self.denied.min(fresh) } else { 0 };
         let is_too_much = fresh > self.fresh(&sums).min(sums.affordable(self.unit));
-        let again = if is_too_much { again } else { 0 };
+        let asks_again = self.ask_again && (is_too_much || !self.asked);
+        let again = if asks_again { self.denied.min(fresh) } else { 0 };
         fresh = fresh.saturating_sub(again);
         if fresh > sums.affordable(self.unit) {
             return Err(Stop::Spent);
@@ -152,9 +167,10 @@ impl Book {
         drop(sums);
         self.denied = self.denied.saturating_sub(again);
         self.ask_again &= again == 0;
+        self.asked |= again > 0;
         self.spare = self.spare.saturating_sub(steps);
         self.handed = self.handed.saturating_add(fresh);
-        Ok(Reserved { steps, fresh })
+        Ok(Reserved { steps, fresh, again })
     }
 
     /// Nothing came of it: the new ones were not handed out after all.
@@ -183,6 +199,7 @@ impl Book {
         let claimed = self.spare.saturating_add(reserved.steps);
         self.denied = self.denied.saturating_add(claimed.saturating_sub(held));
         self.spare = held;
+        self.asked &= reserved.again > 0;
     }
 
     /// The stream has ended, and the payee was paid for so many of the steps that were handed out here.
@@ -299,11 +316,11 @@ mod tests {
     #[test]
     fn no_more_is_handed_out_than_was_served_and_may_be_ahead() {
         let mut book = only(10, u64::MAX);
-        assert_eq!(book.reserve(10), Ok(Reserved { steps: 10, fresh: 10 }));
+        assert_eq!(book.reserve(10), Ok(Reserved { steps: 10, fresh: 10, again: 0 }));
         assert_eq!(book.reserve(1), Err(Stop::Ahead));
         book.serve(4);
         assert_eq!((book.room(), book.reserve(5)), (4, Err(Stop::Ahead)));
-        assert_eq!(book.reserve(4), Ok(Reserved { steps: 4, fresh: 4 }));
+        assert_eq!(book.reserve(4), Ok(Reserved { steps: 4, fresh: 4, again: 0 }));
         book.serve(1_000);
         assert_eq!(book.figures(), (14, 14, 0), "nobody serves more than it was handed");
         assert_eq!(book.room(), 10);
@@ -315,7 +332,7 @@ mod tests {
         let all = book.reserve(10).unwrap();
         book.serve(3);
         book.give_back(7);
-        assert_eq!(book.reserve(10), Ok(Reserved { steps: 10, fresh: 3 }));
+        assert_eq!(book.reserve(10), Ok(Reserved { steps: 10, fresh: 3, again: 0 }));
         assert_eq!(book.figures(), (13, 3, 0));
         book.serve(10);
         let again = book.reserve(5).unwrap();
@@ -330,7 +347,7 @@ mod tests {
         book.reserve(6).unwrap();
         book.give_back(6);
         let mixed = book.reserve(8).unwrap();
-        assert_eq!(mixed, Reserved { steps: 8, fresh: 2 });
+        assert_eq!(mixed, Reserved { steps: 8, fresh: 2, again: 0 });
         book.denied(mixed, None);
         assert_eq!((book.figures(), book.room()), ((8, 0, 2), 4));
         let again = book.reserve(4).unwrap();
@@ -351,18 +368,24 @@ mod tests {
         book.denied(first, Some(8));
         assert_eq!((book.figures(), book.room()), ((8, 0, 0), 2));
         assert_eq!(book.reserve(3), Err(Stop::Ahead), "it has served nothing");
-        let new = book.reserve(2).unwrap();
+        book.reserve(2).unwrap();
         book.serve(2);
-        assert_eq!(book.reserve(2), Ok(Reserved { steps: 2, fresh: 2 }), "new ones come first");
-        let again = book.reserve(6).unwrap();
-        assert_eq!((new.fresh, again), (2, Reserved { steps: 6, fresh: 0 }));
-        book.denied(again, Some(6));
-        assert_eq!(book.reserve(6), Err(Stop::Ahead), "it is asked once");
-        book.serve(2);
+        let again = book.reserve(2).unwrap();
+        assert_eq!(again, Reserved { steps: 2, fresh: 0, again: 2 });
+        book.denied(again, Some(2));
+        book.serve(0);
+        assert_eq!(book.reserve(2).unwrap().fresh, 2, "it is asked once");
+        book.serve(1);
+        assert_eq!(book.reserve(1).unwrap().fresh, 1, "new ones come first by now");
+        book.serve(1);
         let again = book.reserve(8).unwrap();
-        assert_eq!(again, Reserved { steps: 8, fresh: 0 });
+        assert_eq!(again, Reserved { steps: 8, fresh: 0, again: 8 }, "there is no other way");
+        book.denied(again, Some(8));
+        assert_eq!(book.reserve(8), Err(Stop::Ahead));
+        book.serve(1);
+        assert_eq!(book.reserve(8), Ok(again));
         book.serve(8);
-        assert_eq!((book.figures(), book.room()), ((12, 12, 0), 10), "it had held them");
+        assert_eq!((book.figures(), book.room()), ((13, 13, 0), 10), "it had held them");
     }
 
     #[test]
@@ -394,7 +417,7 @@ mod tests {
         assert_eq!((book.room(), book.reserve(3)), (2, Err(Stop::Spent)));
         book.reserve(2).unwrap();
         book.give_back(2);
-        assert_eq!(book.reserve(2), Ok(Reserved { steps: 2, fresh: 0 }));
+        assert_eq!(book.reserve(2), Ok(Reserved { steps: 2, fresh: 0, again: 0 }));
     }
 
     #[test]
