@@ -130,8 +130,12 @@ impl StreamLock {
         self.lock.is_some() && !refused
     }
 
-    /// So many steps are settled: neither side can have gone less far.
-    fn settle_to(&mut self, steps: u32) {
+    /// So many steps are settled, the last of them with this secret: neither side can have gone less
+    /// far. A payee that has forgotten that goes on from there.
+    fn settle_to(&mut self, steps: u32, secret: Secret) {
+        if self.way == Way::In && steps > self.shown {
+            (self.shown, self.secret) = (steps, Some(secret));
+        }
         self.settled = steps;
         self.redeemed = self.redeemed.max(steps);
         self.shown = self.shown.max(self.redeemed);

@@ -13,4 +13,5 @@ mod protect;
 mod streams;
 mod streams_ended;
 mod streams_paid;
+mod streams_restored;
 mod talk;

@@ -224,10 +224,10 @@ impl Streams {
     fn settled(&mut self, channel: &Channel, way: Way, change: &Change) -> Option<Anchor> {
         let id = channel.id();
         match change {
-            Change::Settled { id: lock, steps, .. } => {
+            Change::Settled { id: lock, steps, secret } => {
                 let anchor = *self.by_lock.get(&(id, way, *lock))?;
                 self.change(anchor, |lock| {
-                    lock.settle_to(lock.settled.saturating_add(*steps));
+                    lock.settle_to(lock.settled.saturating_add(*steps), *secret);
                     if lock.settled >= lock.steps {
                         lock.state = StreamState::Ended(None);
                     }
@@ -248,13 +248,16 @@ impl Streams {
             let left = |lock: &StreamLock| {
                 let number = lock.lock.map(|(_, number)| number);
                 let found = taken.locks.iter().find(|taken| Some(taken.lock.id) == number);
-                found.map(|taken| taken.lock.steps)
+                found.map(|taken| taken.lock)
             };
             let known = self.standing(id, way).map(|lock| (lock.anchor, left(lock)));
-            let known: Vec<(Anchor, Option<u32>)> = known.collect();
+            let known: Vec<(Anchor, Option<Lock>)> = known.collect();
             changed.extend(known.into_iter().filter_map(|(anchor, left)| {
                 self.change(anchor, |lock| match left {
-                    Some(left) => lock.settle_to(lock.steps.saturating_sub(left)),
+                    // Its anchor is the secret of the last step that is settled.
+                    Some(left) => {
+                        lock.settle_to(lock.steps.saturating_sub(left.steps), Secret(left.anchor.0))
+                    }
                     None => lock.state = StreamState::Ended(Some(Code::StateLost)),
                 })
             }));

@@ -20,11 +20,11 @@ use crate::relay::{Body, RelayKeys, StepToken};
 const PAYER: u8 = 3;
 const STEPS: u32 = 100;
 
-fn chain() -> Chain {
+pub(super) fn chain() -> Chain {
     Chain::new(Secret([50; 32]), STEPS)
 }
 
-fn key_of_stream() -> StreamKey {
+pub(super) fn key_of_stream() -> StreamKey {
     StreamKey { way: Way::In, peer: key(PAYER).public(), stream: StreamId([7; 16]) }
 }
 
@@ -46,15 +46,15 @@ fn lock(content: &Content) -> NewLock {
     NewLock { anchor, unit, steps: STEPS, life: 1_000, to: me, payload }
 }
 
-fn token(steps: u32) -> StepToken {
+pub(super) fn token(steps: u32) -> StepToken {
     StepToken { anchor: chain().anchor(), steps, secret: chain().secret(steps).unwrap() }
 }
 
-fn step(world: &mut World, steps: u32) {
+pub(super) fn step(world: &mut World, steps: u32) {
     hears(world, PAYER, &Body::Step(token(steps)));
 }
 
-fn view(world: &World) -> StreamView {
+pub(super) fn view(world: &World) -> StreamView {
     world.wallet.stream(&key_of_stream()).unwrap()
 }
 
@@ -79,7 +79,7 @@ fn closed(steps: u32) -> Body {
 }
 
 /// A stream of 100 steps of 3 that the wallet has.
-fn opened() -> World {
+pub(super) fn opened() -> World {
     let mut world = World::new();
     world.hub_adds(lock(&content()));
     world.run();
