@@ -8,6 +8,7 @@
 )]
 
 pub mod closes;
+pub mod crash_lab;
 pub mod load;
 pub mod long_ledger;
 pub mod named;

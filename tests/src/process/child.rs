@@ -144,6 +144,26 @@ impl Child {
         }
     }
 
+    /// The first line on its standard output that is JSON and fits, or its log if it ends before.
+    ///
+    /// # Errors
+    /// Its log, once it has ended without it.
+    ///
+    /// # Panics
+    /// When neither comes in time.
+    pub fn wait_for_or_end(
+        &mut self,
+        what: &str,
+        within: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<Value, String> {
+        super::eventually(&format!("{} to say {what}, or to end", self.name), within, || {
+            let ended = self.output.lock().ended == 2;
+            let said = self.json_from(0).into_iter().find(|line| fits(line));
+            said.map(Ok).or_else(|| ended.then(|| Err(self.log())))
+        })
+    }
+
     fn json(&self, line: &str) -> Value {
         let read = serde_json::from_str(line);
         read.unwrap_or_else(|error| panic!("{} printed `{line}`: {error}", self.name))

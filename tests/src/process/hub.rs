@@ -152,6 +152,37 @@ impl Hub {
         Hub::launch_with(&self.programs, &self.data, &listen, &more)
     }
 
+    /// The same as [`Hub::start_again`], for one that may refuse.
+    ///
+    /// # Errors
+    /// Its log, when it has ended instead.
+    pub fn start_again_or_why(&mut self) -> Result<(), String> {
+        self.launch_again();
+        let serving = |line: &Value| line["listening"].is_string();
+        let line = self.process.wait_for_or_end("its address", PATIENCE, serving)?;
+        self.admin = Http::new(line["admin"].as_str().expect("its address for operators"));
+        Ok(())
+    }
+
+    /// The same as [`Hub::start_again`], on a disk on which no file gets larger than so many KiB: the
+    /// write that would is short, and the one after it fails.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_again_within(&mut self, file_kib: u64) {
+        let (dir, listen) = (self.data.display().to_string(), self.http.host().to_owned());
+        // In blocks of 512 bytes; without the trap the signal would end the process.
+        let limits = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", file_kib * 2);
+        let program = self.programs.hub.display().to_string();
+        let mut args = vec!["-c", limits.as_str(), program.as_str()];
+        args.extend(Hub::arguments(&dir, &listen));
+        args.extend(self.more.iter().map(String::as_str));
+        self.process = Child::start("hub", Path::new("sh"), &args);
+        let serving = |line: &Value| line["listening"].is_string();
+        let (line, _) = self.process.wait_for("its address", 0, PATIENCE, serving);
+        self.admin = Http::new(line["admin"].as_str().expect("its address for operators"));
+    }
+
     /// Ends it at once and starts it again.
     pub fn kill_and_start_again(&mut self) {
         self.process.kill();

@@ -1,0 +1,196 @@
+//! What is done to a town.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::disk::{self, Index};
+use super::town::Town;
+use crate::process::PATIENCE;
+
+/// The longest that a process hangs.
+const HANG_MS: u64 = 400;
+/// The longest that a process recovers before it is killed again.
+const RECOVERING_MS: u64 = 150;
+/// By how much the hub's files may grow on a full disk, in KiB.
+const LEFT_KIB: u64 = 24;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blow {
+    /// The hub is killed, its ledger with it.
+    KillHub,
+    /// One wallet is killed.
+    KillWallet,
+    /// All are killed at once.
+    KillAll,
+    /// The hub hangs (SIGSTOP) and goes on.
+    HangHub,
+    /// One wallet hangs and goes on.
+    HangWallet,
+    /// The hub is killed while it hangs.
+    KillHanging,
+    /// The hub is killed, and killed again while it recovers, twice.
+    KillRecovering,
+    /// The index of the hub or its ledger is gone.
+    IndexGone,
+    /// A file of it is torn.
+    IndexTorn,
+    /// A bit of it is another.
+    IndexFlipped,
+    /// It is as it was some rounds ago.
+    IndexOld,
+    /// What a crash may leave behind the last group of a journal.
+    TornTail,
+    /// A bit of what was durable long ago is another: the hub must refuse, and say where.
+    Hole,
+    /// The disk is full: the hub must end by itself, and lose nothing.
+    FullDisk,
+}
+
+const ALL: [Blow; 14] = [
+    Blow::KillHub,
+    Blow::KillWallet,
+    Blow::KillAll,
+    Blow::HangHub,
+    Blow::HangWallet,
+    Blow::KillHanging,
+    Blow::KillRecovering,
+    Blow::IndexGone,
+    Blow::IndexTorn,
+    Blow::IndexFlipped,
+    Blow::IndexOld,
+    Blow::TornTail,
+    Blow::Hole,
+    Blow::FullDisk,
+];
+
+impl Blow {
+    /// How many there are.
+    pub const COUNT: u64 = ALL.len() as u64;
+
+    /// Any of those that are left; all are there again once none is.
+    pub(super) fn draw(left: &mut Vec<Blow>, dice: &mut ChaCha8Rng) -> Blow {
+        if left.is_empty() {
+            left.extend(ALL);
+        }
+        left.swap_remove(dice.random_range(0..left.len()))
+    }
+
+    /// Does it; when this returns all three processes run.
+    pub(super) fn strike(self, town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
+        match self {
+            Blow::KillHub => kill_hub(town),
+            Blow::KillWallet => {
+                let who = dice.random_range(0..2);
+                town.kill_wallet(who);
+                town.wallets[who].start_again();
+            }
+            Blow::KillAll => kill_all(town),
+            Blow::HangHub => {
+                town.hub.process.freeze();
+                hang(dice.random_range(0..HANG_MS));
+                town.hub.process.thaw();
+            }
+            Blow::HangWallet => {
+                let who = dice.random_range(0..2);
+                town.wallets[who].driver.process.freeze();
+                hang(dice.random_range(0..HANG_MS));
+                town.wallets[who].driver.process.thaw();
+            }
+            Blow::KillHanging => {
+                town.hub.process.freeze();
+                hang(dice.random_range(0..HANG_MS / 4));
+                kill_hub(town);
+            }
+            Blow::KillRecovering => {
+                for _ in 0..2 {
+                    town.kill_hub();
+                    town.hub.launch_again();
+                    hang(dice.random_range(0..RECOVERING_MS));
+                }
+                kill_hub(town);
+            }
+            Blow::IndexGone | Blow::IndexTorn | Blow::IndexFlipped | Blow::IndexOld => {
+                self.damage_index(town, dice);
+            }
+            Blow::TornTail => {
+                town.kill_hub();
+                let journal = disk::journals(&town.data)[dice.random_range(0..2)].clone();
+                disk::tear_tail(&journal, dice);
+                town.start_hub();
+            }
+            Blow::Hole => hole(town, dice),
+            Blow::FullDisk => full_disk(town),
+        }
+    }
+
+    fn damage_index(self, town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
+        let index = Index::of(&town.data, dice.random_range(0..2));
+        if self == Blow::IndexOld {
+            // A copy of it as it is while the hub runs, and what comes after.
+            index.keep_copy();
+            town.pay(dice.random_range(1..400));
+        }
+        town.kill_hub();
+        match self {
+            Blow::IndexGone => index.delete(dice),
+            Blow::IndexTorn => index.tear(dice),
+            Blow::IndexFlipped => index.flip(dice),
+            _ => index.put_copy_back(),
+        }
+        town.start_hub();
+    }
+}
+
+fn kill_hub(town: &mut Town<'_>) {
+    town.kill_hub();
+    town.start_hub();
+}
+
+fn kill_all(town: &mut Town<'_>) {
+    town.kill_hub();
+    (0..2).for_each(|who| town.kill_wallet(who));
+    town.start_hub();
+    town.wallets.iter_mut().for_each(super::wallet::Wallet::start_again);
+}
+
+/// How long a machine hangs is a time; nothing waits for its end.
+fn hang(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// The hub must say which byte of which file is wrong, change nothing, and go on once it is right.
+fn hole(town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
+    let journals = disk::journals(&town.data);
+    while disk::newest_bytes(&journals[0]) < disk::Hole::SEGMENT_BYTES {
+        town.pay(20);
+    }
+    town.kill_hub();
+    // The ledger of a young town has written little.
+    let old = disk::newest_bytes(&journals[1]) >= disk::Hole::SEGMENT_BYTES;
+    let journal = &journals[usize::from(old && dice.random_bool(0.5))];
+    let hole = disk::Hole::make(journal, dice);
+    let file = hole.file().display().to_string();
+    town.start_refused(&[&file, "damaged at byte", "Restore this file from a copy"]);
+    hole.mend();
+    town.start_hub();
+}
+
+/// The hub's files can't grow beyond some KiB more than the largest has: a write is short, or fails.
+fn full_disk(town: &mut Town<'_>) {
+    town.kill_hub();
+    let most = disk::largest_kib(&town.data) + LEFT_KIB;
+    town.hub.start_again_within(most);
+    let keys = town.wallets.each_ref().map(|wallet| wallet.driver.key);
+    // More than fits; it ends before they are through.
+    for (wallet, payee) in town.wallets.iter_mut().zip(keys.into_iter().rev()) {
+        wallet.order(payee);
+    }
+    let status = town.hub.process.wait(PATIENCE);
+    let log = town.hub.process.log();
+    assert!(!status.success() && !log.contains("panicked"), "{status}: {log}");
+    assert!(log.contains("make room on it"), "it does not say what to do: {log}");
+    town.start_hub();
+}
