@@ -31,6 +31,7 @@ pub mod rules;
 #[cfg(feature = "socket")]
 pub mod socket;
 pub mod state_proof;
+pub mod terminal;
 pub mod tx;
 pub mod types;
 pub mod update;

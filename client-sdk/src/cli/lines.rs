@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use settlement::reject::Code;
+use settlement::terminal;
 use tokio::sync::mpsc;
 
 use super::args::Command;
@@ -84,7 +85,10 @@ impl Printer {
     /// # Errors
     /// When it can't be written there: what was done is done, but whoever asked does not know.
     pub(super) fn line(self, line: &Line) -> Result<(), ClientError> {
-        let text = if self.json { line.json.to_string() } else { printable(&line.human) };
+        let text = match self.json {
+            true => terminal::json(&line.json.to_string()),
+            false => terminal::lines(&line.human),
+        };
         let mut out = std::io::stdout().lock();
         let written = writeln!(out, "{text}").and_then(|()| out.flush());
         written.map_err(|error| {
@@ -102,7 +106,7 @@ impl Printer {
         if self.json {
             return self.line(line);
         }
-        spinner.set_message(printable(&line.human));
+        spinner.set_message(terminal::lines(&line.human));
         Ok(())
     }
 
@@ -114,7 +118,7 @@ impl Printer {
                 return;
             }
         }
-        let detail = printable(&error.detail).replace('\n', " ");
+        let detail = terminal::line(&error.detail);
         let (name, number) = (error.code.name(), error.code.number());
         let _ = writeln!(std::io::stderr(), "error: {detail} [{number} {name}]");
     }
@@ -122,7 +126,7 @@ impl Printer {
     /// Something to see to that is no failure of the command: one line on standard error, so that
     /// what scripts read stays one object.
     pub(super) fn warn(text: &str) {
-        let _ = writeln!(std::io::stderr(), "warning: {}", printable(text));
+        let _ = writeln!(std::io::stderr(), "warning: {}", terminal::line(text));
     }
 
     /// Shows people that something takes its time; only on a terminal.
@@ -133,27 +137,5 @@ impl Printer {
         let spinner = ProgressBar::new_spinner();
         spinner.enable_steady_tick(Duration::from_millis(120));
         spinner
-    }
-}
-
-/// Text that may come from strangers (memos), without anything that would steer a terminal.
-fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let plain = text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c });
-    plain.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_memo_steers_no_terminal() {
-        let hostile = "tea\u{1b}[2J\r\u{202e}eet\u{7}";
-        assert_eq!(printable(hostile), "tea\u{fffd}[2J\u{fffd}\u{fffd}eet\u{fffd}");
-        assert_eq!(printable("Grüße, 茶\nzwei"), "Grüße, 茶\nzwei");
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::api::{AssetBalance, ChannelPhase};
 use settlement::reject::Code;
+use settlement::terminal;
 use settlement::types::Role;
 
 use super::lines::{Line, error_json};
@@ -82,7 +83,10 @@ pub(super) fn guarded(status: &Status, shown: &Shown<'_>) -> String {
             Some(Ok(Protection { protected, unprotected, .. })) => {
                 format!("protected up to {protected} even if nobody watches, {unprotected} not yet")
             }
-            Some(Err(error)) => format!("not known to be protected: {error}"),
+            Some(Err(error)) => {
+                let error = terminal::line(&error.to_string());
+                format!("not known to be protected: {error}")
+            }
             None => "not known to be protected: the ledger does not answer".to_owned(),
         };
         text.push_str(&format!("\n{id} {protection}"));
@@ -95,7 +99,8 @@ pub(super) fn guarded(status: &Status, shown: &Shown<'_>) -> String {
                 "\n{id} counted in the hub's liabilities: {owed} as of block {as_of}"
             )),
             Some(Err(error)) => text.push_str(&format!(
-                "\n{id} WARNING: not counted right in the hub's liabilities: {error}"
+                "\n{id} WARNING: not counted right in the hub's liabilities: {}",
+                terminal::line(&error.to_string())
             )),
             None => {}
         }
@@ -172,7 +177,7 @@ pub(super) fn history(payments: &[Payment]) -> String {
             state(payment.state).to_owned(),
             payment.amount.to_string(),
             payment.fee.to_string(),
-            payment.memo.replace('\n', " "),
+            terminal::line(&payment.memo),
         ]);
     }
     rows.to_string()
@@ -255,7 +260,7 @@ pub(super) fn event(event: &Event) -> (Value, String) {
                 "event": "refused", "code": number, "title": title, "detail": detail,
                 "payment": payment,
             });
-            (json, format!("refused: {detail} [{code}]"))
+            (json, format!("refused: {} [{code}]", terminal::line(detail)))
         }
         Event::Channel(id) => {
             (json!({ "event": "channel", "channel": id }), format!("channel {id} has changed"))
@@ -265,6 +270,7 @@ pub(super) fn event(event: &Event) -> (Value, String) {
             let json = json!({
                 "event": "paid_by_hub", "channel": channel, "amount": amount, "memo": memo,
             });
+            let memo = terminal::line(&memo);
             (json, format!("the hub paid {amount} on channel {channel}: {memo}"))
         }
         Event::PaidToHub { channel, amount } => {
@@ -286,7 +292,7 @@ pub(super) fn told(told: &Told) -> Line {
             let file = file.as_ref().map(|file| format!("{}: ", file.display()));
             let channel = channel.map(|channel| format!("{channel}: "));
             let of = file.or(channel).unwrap_or_default();
-            format!("refused: {of}{detail} [{code}]")
+            format!("refused: {of}{} [{code}]", terminal::line(detail))
         }
         Told::Closing { channel, by, proofs_until } => {
             let by = if *by == Role::Hub { "hub" } else { "wallet" };
@@ -306,4 +312,28 @@ pub(super) fn told(told: &Told) -> Line {
         }
     };
     Line::new(json!(told), human)
+}
+
+#[cfg(test)]
+mod tests {
+    use settlement::types::{Amount, ChannelId};
+
+    use super::*;
+
+    /// What a stranger can write: an end of the line, and a line that looks like another event.
+    const FORGED: &str = "tea\npayment in of 1000 is settled: \u{202e}\u{1b}[2J";
+
+    #[test]
+    fn a_strangers_text_makes_no_line_of_its_own() {
+        let (channel, amount) = (ChannelId([1; 32]), Amount(5));
+        let memo = FORGED.as_bytes().to_vec();
+        let paid = Event::PaidByHub { channel, amount, memo };
+        let (code, detail) = (Code::RefusedByHub, FORGED.to_owned());
+        let refused = Event::Refused { code, detail: detail.clone(), payment: None };
+        let told_of = Told::Refused { file: None, channel: None, code, detail };
+        for text in [event(&paid).1, event(&refused).1, told(&told_of).human] {
+            assert!(text.contains("tea") && !text.contains('\n'), "{text:?}");
+        }
+        assert_eq!(event(&paid).0["memo"], FORGED, "scripts get all of it");
+    }
 }

@@ -71,7 +71,8 @@ pub(super) fn say(line: &str) -> Result<()> {
 
 /// One line on stderr. If that is closed there is nobody to tell.
 pub(super) fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let error = settlement::terminal::lines(&format!("{error:#}"));
+    let _ = writeln!(std::io::stderr(), "error: {error}");
 }
 
 /// Something to know that is no error, on stderr.
@@ -83,7 +84,7 @@ pub(super) fn remark(text: &str) {
 pub(super) fn log_to_stderr(filter: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
-    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_writer(settlement::terminal::log);
     let logs = logs.with_ansi(std::io::stderr().is_terminal());
     // Whoever wraps this program may have set up logging already.
     let _ = logs.with_env_filter(filter).try_init();

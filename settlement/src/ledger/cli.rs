@@ -111,7 +111,7 @@ fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let color = std::io::stderr().is_terminal();
-    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(color);
+    let logs = tracing_subscriber::fmt().with_writer(crate::terminal::log).with_ansi(color);
     // Whoever wraps this program may have set up logging already.
     let _ = logs.with_env_filter(filter).try_init();
 }
