@@ -75,8 +75,15 @@ impl<I: Index> Taker<I> {
             if self.shared.log.last().saturating_sub(self.taken) >= due.records {
                 self.take();
             }
+            self.archive();
         }
         self.take();
+        self.archive();
+    }
+
+    /// Also between checkpoints: the archive shrinks by one segment at a time.
+    fn archive(&self) {
+        self.shared.log.archive_before(self.index.archivable());
     }
 
     /// A failure costs only time at the next start, so it is logged.
@@ -89,10 +96,7 @@ impl<I: Index> Taker<I> {
         self.shared.log.wait_durable(at);
         self.taken = at;
         match self.write(at) {
-            Ok(()) => {
-                add(&self.counters.checkpoints, 1);
-                self.shared.log.archive_before(self.index.archivable());
-            }
+            Ok(()) => add(&self.counters.checkpoints, 1),
             Err(error) => {
                 tracing::warn!(%error, "no checkpoint was taken; the journal has everything");
             }

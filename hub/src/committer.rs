@@ -218,6 +218,7 @@ fn run<J: Journal, R>(
     counters: &Counters,
 ) -> J {
     let (mut records, mut releases, mut archive) = (Records::default(), Vec::new(), None);
+    let mut failing = false;
     while log.take(&mut records, &mut releases, &mut archive) {
         if planted(Bug::ReleaseBeforeSync) {
             let _ = outbox.send(std::mem::take(&mut releases));
@@ -237,10 +238,13 @@ fn run<J: Journal, R>(
             // The outbox outlives the committer; if it is gone, so is everybody to be told.
             let _ = outbox.send(std::mem::take(&mut releases));
         }
-        if let Some(lsn) = archive.take()
-            && let Err(error) = journal.archive_before(lsn)
-        {
-            tracing::warn!(%error, "segments could not be archived; it is tried again later");
+        if let Some(lsn) = archive.take() {
+            let failed = journal.archive_before(lsn).err();
+            // It is tried every second.
+            if let Some(error) = failed.as_ref().filter(|_| !failing) {
+                tracing::warn!(%error, "segments can't be archived; it is tried again and again");
+            }
+            failing = failed.is_some();
         }
     }
     journal

@@ -21,18 +21,19 @@ pub(super) fn paths(storage: &dyn Storage, dir: &Path) -> Result<Vec<PathBuf>, J
     Ok(firsts.into_iter().map(|first| segment_path(&archive, first)).collect())
 }
 
-/// Moves the segments that end at or before `lsn`, except the newest, into the archive.
+/// Moves the segments that end at or before `lsn`, except the newest, into the archive. Whether there
+/// were any.
 pub(super) fn move_before(
     storage: &dyn Storage,
     dir: &Path,
     segments: &mut Vec<Segment>,
     lsn: Lsn,
-) -> Result<(), JournalError> {
+) -> Result<bool, JournalError> {
     // A segment ends right before the next one starts.
     let ends = segments.iter().skip(1).map(|next| next.first.saturating_sub(1));
     let moving = ends.take_while(|end| *end <= lsn).count();
     if moving == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let archive = archive_dir(dir);
     storage.create_dir(&archive).map_err(JournalError::io("create", &archive))?;
@@ -47,16 +48,18 @@ pub(super) fn move_before(
         segments.remove(0);
     }
     storage.sync_dir(&archive).map_err(JournalError::io("sync", &archive))?;
-    storage.sync_dir(dir).map_err(JournalError::io("sync", dir))
+    storage.sync_dir(dir).map_err(JournalError::io("sync", dir))?;
+    Ok(true)
 }
 
-/// Drops the oldest archived segments, and what lies beside each (`NAME.*`), until the segments
-/// take at most `limit` bytes.
-pub(super) fn drop_above(
+/// Drops the oldest archived segment, and what lies beside it (`NAME.*`), if the segments take more
+/// than `limit` bytes. Whether the others still do: one is dropped at a time, since a file system may
+/// hold up the next sync while it frees what a file took.
+pub(super) fn drop_one_above(
     storage: &dyn Storage,
     dir: &Path,
     limit: u64,
-) -> Result<(), JournalError> {
+) -> Result<bool, JournalError> {
     let archive = archive_dir(dir);
     let mut sizes = Vec::new();
     for path in paths(storage, dir)? {
@@ -64,19 +67,12 @@ pub(super) fn drop_above(
         let size = size.map_err(JournalError::io("look at", &path))?;
         sizes.push((path, size));
     }
-    let mut total: u64 = sizes.iter().map(|(_, size)| *size).sum();
-    if total <= limit {
-        return Ok(());
-    }
-    for (path, size) in sizes {
-        if total <= limit {
-            break;
-        }
-        remove_with_companions(storage, &archive, &path)?;
-        tracing::info!(file = %path.display(), "dropped the oldest archived segment");
-        total = total.saturating_sub(size);
-    }
-    storage.sync_dir(&archive).map_err(JournalError::io("sync", &archive))
+    let total: u64 = sizes.iter().map(|(_, size)| *size).sum();
+    let Some((path, size)) = sizes.first().filter(|_| total > limit) else { return Ok(false) };
+    remove_with_companions(storage, &archive, path)?;
+    tracing::info!(file = %path.display(), "dropped the oldest archived segment");
+    storage.sync_dir(&archive).map_err(JournalError::io("sync", &archive))?;
+    Ok(total.saturating_sub(*size) > limit)
 }
 
 /// The segment goes first: an index without its segment is harmless.

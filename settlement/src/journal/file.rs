@@ -70,6 +70,8 @@ pub struct FileJournal {
     /// Running hash up to `durable`.
     durable_running: u64,
     poisoned: bool,
+    /// Whether the archive may be larger than it shall be.
+    archive_is_above: bool,
     stats: JournalStats,
     /// What readers go by; told of everything after it is durable.
     past: Arc<FilePast>,
@@ -125,6 +127,7 @@ impl FileJournal {
             running: found.running,
             durable_running: found.running,
             poisoned: false,
+            archive_is_above: true,
             stats: JournalStats::default(),
             past: Arc::new(past),
             _lock: lock,
@@ -263,9 +266,12 @@ impl Journal for FileJournal {
     fn archive_before(&mut self, lsn: Lsn) -> Result<(), JournalError> {
         self.check()?;
         let storage = self.storage.as_ref();
-        archive::move_before(storage, &self.dir, &mut self.segments, lsn.min(self.durable))?;
-        if let Some(limit) = self.config.archive_bytes {
-            archive::drop_above(storage, &self.dir, limit)?;
+        let lsn = lsn.min(self.durable);
+        let moved = archive::move_before(storage, &self.dir, &mut self.segments, lsn)?;
+        if let Some(limit) = self.config.archive_bytes
+            && (moved || self.archive_is_above)
+        {
+            self.archive_is_above = archive::drop_one_above(storage, &self.dir, limit)?;
             self.past.segments_are(&self.segments)?;
         }
         Ok(())
