@@ -13,6 +13,10 @@ use thread_priority::{
 
 const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
 
+/// The niceness that the thread has already, of 0 to 99 for 19 down to -20 and rounded down. One less
+/// would take a privilege.
+const NICENESS_0: u8 = 48;
+
 /// Has this thread, and those that it starts from now on, not take a core from another thread that
 /// has not finished its turn. Says whether that holds now: a niceness that somebody gave the process
 /// is left alone, and with it everything else.
@@ -24,10 +28,9 @@ pub(crate) fn finish_turns() -> bool {
     if !matches!(rustix::process::getpriority_process(None), Ok(0)) {
         return false;
     }
-    // The middle of the range is the niceness that the thread has already.
-    let Ok(middle) = ThreadPriorityValue::try_from(50) else { return false };
-    let middle = ThreadPriority::Crossplatform(middle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), middle, BATCH) {
+    let Ok(as_it_is) = ThreadPriorityValue::try_from(NICENESS_0) else { return false };
+    let as_it_is = ThreadPriority::Crossplatform(as_it_is);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), as_it_is, BATCH) {
         tracing::warn!(%error, "a wake-up may take the core from a thread that computes");
         return false;
     }
@@ -42,14 +45,14 @@ mod tests {
 
     #[test]
     fn threads_finish_their_turns_and_so_do_those_they_start() {
+        // The system's threads each have their own.
         let nice = || rustix::process::getpriority_process(None);
-        let before = nice();
-        let started = std::thread::spawn(|| {
+        let started = std::thread::spawn(move || {
             assert!(finish_turns());
-            std::thread::spawn(thread_schedule_policy).join().unwrap()
+            let started = std::thread::spawn(move || (thread_schedule_policy(), nice()));
+            started.join().unwrap()
         });
-        assert_eq!(started.join().unwrap(), Ok(BATCH));
-        assert_eq!(nice(), before);
+        assert_eq!(started.join().unwrap(), (Ok(BATCH), Ok(0)));
         assert_ne!(thread_schedule_policy(), Ok(BATCH), "nobody else's thread is changed");
     }
 }
