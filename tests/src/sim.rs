@@ -29,6 +29,7 @@ mod node;
 mod shrink;
 mod thief;
 mod wallet_node;
+mod weather;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use net::Net;
 pub use shrink::shrink;
 use thief::Thief;
 use wallet_node::WalletNode;
+use weather::Sky;
 
 /// The one asset.
 pub const EUR: AssetId = AssetId(0);
@@ -147,6 +149,9 @@ pub struct World {
     loss: Loss,
     /// Whose channel was closed on the ledger before the end.
     closed_early: [bool; 2],
+    /// Whether anything breaks.
+    faults: bool,
+    sky: Sky,
     /// Everything heals from now on.
     faults_over: bool,
     /// What was found wrong while acting.
@@ -213,6 +218,8 @@ impl World {
             thief: (plan.faults && rng.random_bool(0.4)).then(Thief::default),
             loss: Loss::default(),
             closed_early: [false; 2],
+            faults: plan.faults,
+            sky: Sky::default(),
             faults_over: false,
             wrong: None,
             rng,

@@ -30,6 +30,20 @@ pub enum Kind {
     Archived,
     /// An old copy took the place of a disk.
     OldCopy,
+    /// A message was lost on its way.
+    Lost,
+    /// A message came twice.
+    Repeated,
+    /// A message overtook another.
+    Reordered,
+    /// A connection held back what was sent.
+    Delayed,
+    /// The hub was cut off from both wallets.
+    Partition,
+    /// Somebody was cut off from the ledger.
+    Deaf,
+    /// A transaction came late to the ledger.
+    LateTransaction,
     /// A connection broke.
     Disconnected,
     /// A wallet was out of the hub's reach for long.
@@ -42,7 +56,7 @@ const KINDS: usize = Kind::ALL.len();
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Killed,
         Kind::PowerCut,
         Kind::EndedInRecovery,
@@ -55,6 +69,13 @@ impl Kind {
         Kind::BitRot,
         Kind::Archived,
         Kind::OldCopy,
+        Kind::Lost,
+        Kind::Repeated,
+        Kind::Reordered,
+        Kind::Delayed,
+        Kind::Partition,
+        Kind::Deaf,
+        Kind::LateTransaction,
         Kind::Disconnected,
         Kind::Night,
         Kind::Theft,
@@ -74,6 +95,13 @@ impl Kind {
             Kind::BitRot => "bit rot in a cold segment, found",
             Kind::Archived => "cold segments archived",
             Kind::OldCopy => "old copy restored",
+            Kind::Lost => "message lost",
+            Kind::Repeated => "message repeated",
+            Kind::Reordered => "message overtook others",
+            Kind::Delayed => "connection stood still",
+            Kind::Partition => "hub cut off from all wallets",
+            Kind::Deaf => "cut off from the ledger",
+            Kind::LateTransaction => "transaction late at the ledger",
             Kind::Disconnected => "connection broken",
             Kind::Night => "wallet out of reach for long",
             Kind::Theft => "closed with any old proof",

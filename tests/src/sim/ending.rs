@@ -19,6 +19,8 @@ impl World {
     pub(super) fn heal(&mut self) -> Result<(), String> {
         self.story.tell(self.now_ms, || "faults stop".to_owned());
         self.faults_over = true;
+        self.clear_sky();
+        self.hold_all(false);
         self.mend_all();
         if !self.loss.happened() {
             self.only_liars_are_suspended()?;
@@ -63,6 +65,16 @@ impl World {
 
     /// Starts who is down, and connects all wallets except one.
     pub(super) fn everybody_up(&mut self, away: Option<usize>) {
+        self.wake_all();
+        for who in 0..2 {
+            if !self.net.is_connected(who) && away != Some(who) {
+                self.connect(who);
+            }
+        }
+    }
+
+    /// Starts who is down.
+    pub(super) fn wake_all(&mut self) {
         // Who is down for as long as a night lasts may lose, whatever the reason.
         (0..3).filter(|who| !self.is_up(*who)).for_each(|who| self.disk(who).mend());
         if !self.hub.is_up() {
@@ -71,9 +83,6 @@ impl World {
         for who in 0..2 {
             if !self.wallets[who].is_up() {
                 self.start_wallet(who);
-            }
-            if !self.net.is_connected(who) && away != Some(who) {
-                self.connect(who);
             }
         }
     }

@@ -11,8 +11,10 @@ impl World {
     pub(super) fn something_happens(&mut self, faults: bool) {
         let dice = self.rng.random_range(0..1000);
         match dice {
-            0..400 => self.deliver_one(),
-            400..560 => self.commit_one(),
+            0..360 => self.deliver_one(),
+            360..500 => self.commit_one(),
+            500..520 if faults => self.disturb(),
+            520..560 => self.pay_somebody(),
             560..700 => self.pay_somebody(),
             700..780 => self.block(),
             780..840 => self.tick(),
@@ -27,6 +29,10 @@ impl World {
             965..969 if faults => self.mend_one(),
             969..971 if faults => self.rot_one(),
             971..975 if faults => self.archive_one(),
+            975..983 if faults => self.disturb(),
+            983..986 if faults => self.hold_one(),
+            986..987 if faults => self.partition(),
+            987..990 if faults => self.deafen(),
             _ => self.revive(),
         }
     }
