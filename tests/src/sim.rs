@@ -10,10 +10,11 @@
 //! In some worlds the hub is restored from an old copy of its disk, at any moment and however old;
 //! in others the wallets are.
 //!
-//! In some worlds wallet 1 is a thief: at a moment of its choice it closes with any proof that it
-//! ever took, and claims with every secret that it ever had.
+//! In some worlds wallet 1 lies, or the hub does, or both together: they sign what contradicts itself,
+//! repeat, withhold, stall, speak at the last moment, and close with any proof that they ever took.
 
 mod actions;
+mod after_lies;
 mod breakage;
 mod check;
 mod config;
@@ -23,11 +24,13 @@ mod ending;
 mod happening;
 mod hub_node;
 mod ledger_node;
+mod liar;
+mod lies;
 mod loss;
 mod net;
 mod node;
 mod shrink;
-mod thief;
+mod streams;
 mod wallet_node;
 mod weather;
 
@@ -47,10 +50,11 @@ pub use counts::{Counts, Kind};
 use disk::End;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
+use liar::Liar;
 use loss::Loss;
 use net::Net;
 pub use shrink::shrink;
-use thief::Thief;
+use streams::Streams;
 use wallet_node::WalletNode;
 use weather::Sky;
 
@@ -96,6 +100,8 @@ pub struct Report {
     pub settled: u64,
     /// Payments that failed.
     pub failed: u64,
+    /// Steps of streams that were settled.
+    pub steps: u64,
     /// Processes that ended before they were done.
     pub crashes: u64,
     /// How often each kind of fault and lie was met.
@@ -112,6 +118,7 @@ impl Report {
     pub fn add(&mut self, other: &Report) {
         self.settled += other.settled;
         self.failed += other.failed;
+        self.steps += other.steps;
         self.crashes += other.crashes;
         self.counts.add(&other.counts);
         self.blurred += other.blurred;
@@ -143,8 +150,8 @@ pub struct World {
     invoices: [VecDeque<String>; 2],
     introduced: BTreeSet<ChannelId>,
     closing: Option<(CooperativeClose, Signature)>,
-    /// Wallet 1, in worlds in which it steals.
-    thief: Option<Thief>,
+    /// By process: the hub and wallet 1, in worlds in which they lie.
+    liars: [Option<Liar>; 3],
     /// Whose disk is replaced by an old copy.
     loss: Loss,
     /// Whose channel was closed on the ledger before the end.
@@ -152,6 +159,7 @@ pub struct World {
     /// Whether anything breaks.
     faults: bool,
     sky: Sky,
+    streams: Streams,
     /// Everything heals from now on.
     faults_over: bool,
     /// What was found wrong while acting.
@@ -215,16 +223,17 @@ impl World {
             invoices: Default::default(),
             introduced: BTreeSet::new(),
             closing: None,
-            thief: (plan.faults && rng.random_bool(0.4)).then(Thief::default),
+            liars: liar::liars(if plan.faults { rng.random_range(0..100) } else { 100 }),
             loss: Loss::default(),
             closed_early: [false; 2],
             faults: plan.faults,
             sky: Sky::default(),
+            streams: Streams::default(),
             faults_over: false,
             wrong: None,
             rng,
         };
-        world.loss = Loss::plan(plan, world.thief.is_some());
+        world.loss = Loss::plan(plan, &world.liars);
         world.set_up(plan);
         world
     }

@@ -29,6 +29,10 @@ struct Args {
     /// Worlds at the same time; 0 takes as many as there are cores.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// With this rule switched off, which must be found (`settlement::rules`).
+    #[cfg(feature = "sabotage")]
+    #[arg(long)]
+    without: Option<String>,
     /// How many failures are made short.
     #[arg(long, default_value_t = 3)]
     stories: u64,
@@ -60,6 +64,12 @@ impl Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     tell_of_panics();
+    #[cfg(feature = "sabotage")]
+    if let Some(wanted) = &args.without {
+        let mut rules = settlement::rules::Rule::ALL.into_iter();
+        let rule = rules.find(|rule| format!("{rule:?}") == *wanted);
+        settlement::rules::switch_off(Some(rule.expect("a rule of settlement::rules")));
+    }
     let (next, sum, until) = (AtomicU64::new(0), Mutex::new(Sum::default()), args.until());
     std::thread::scope(|scope| {
         for _ in 0..args.threads() {
@@ -78,6 +88,7 @@ fn main() -> ExitCode {
     let Ok(Sum { report, seeds, failed }) = sum.into_inner() else { return ExitCode::FAILURE };
     eprint!("{}", report.counts);
     eprintln!("{:>12}  payments settled, {} failed", report.settled, report.failed);
+    eprintln!("{:>12}  steps of streams settled", report.steps);
     eprintln!(
         "{:>12}  payments whose payer a hub forgot; wallets not held to the unit {}",
         report.forgotten, report.blurred

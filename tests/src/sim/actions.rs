@@ -13,6 +13,7 @@ use settlement::update::Update;
 use settlement::wire::Message;
 
 use super::hub_node::Book;
+use super::liar::HUB;
 use super::{EUR, World};
 
 type Checked = Result<Box<VerifiedUpdate>, Code>;
@@ -86,7 +87,8 @@ impl World {
     /// A block, if enough time has passed, and everybody who is up hears of it.
     pub(super) fn block(&mut self) {
         self.now_ms += 200;
-        self.thief_waits();
+        self.thieves_wait();
+        self.held_back_is_said();
         self.sky_moves();
         self.ledger.produce(self.now_ms);
         self.catch_up();
@@ -142,17 +144,15 @@ impl World {
     fn wallet_acts(&mut self, who: usize, action: WalletAction) {
         match action {
             WalletAction::Send(message) => {
-                if let Some(message) = self.twisted(who, message) {
-                    self.net.send(who, true, &message);
-                }
+                self.says(who + 1, who, message);
             }
             WalletAction::SendUpdate { channel, base, ops, proof } => {
                 let salt = Salt(self.rng.random());
                 let proof = self.wallets[who].sign(proof, salt);
                 let update = Update { channel, base, ops, proof };
-                self.net.send(who, true, &Message::Update(update));
+                self.says(who + 1, who, Message::Update(update));
             }
-            WalletAction::Submit(_) if self.keeps_from_ledger(who) => {}
+            WalletAction::Submit(_) if self.keeps_from_ledger(who + 1) => {}
             WalletAction::Submit(body) => {
                 let tx = Transaction::submit(self.wallets[who].signing_key(), *body);
                 // An honest side's submission stands on its own: nobody waits for the answer.
@@ -166,6 +166,8 @@ impl World {
         let now_ms = self.now_ms;
         match event {
             Event::Invoiced { invoice, .. } => self.invoices[who].push_back(invoice),
+            Event::Steps(tokens) => self.hand_over(who, tokens),
+            Event::Stream(view) => self.stream_told(who, &view),
             Event::Payment(payment) => {
                 let state = payment.state;
                 self.story.tell(now_ms, || {
@@ -202,15 +204,16 @@ impl World {
             .into_iter();
         for action in actions {
             match action {
-                HubAction::Send(message) => self.hub_sends(&message),
+                HubAction::Send(message) => self.hub_sends(message),
                 HubAction::SendUpdate { channel, base, ops, .. } => {
                     let Some(proof) = signed.next() else { continue };
-                    self.hub_sends(&Message::Update(Update { channel, base, ops, proof }));
+                    self.hub_sends(Message::Update(Update { channel, base, ops, proof }));
                 }
                 HubAction::SendSnapshot { locks, .. } => {
                     let Some(proof) = signed.next() else { continue };
-                    self.hub_sends(&Message::snapshot(Taken { proof, locks }));
+                    self.hub_sends(Message::snapshot(Taken { proof, locks }));
                 }
+                HubAction::Submit(_) if self.keeps_from_ledger(HUB) => {}
                 HubAction::Submit(body) => {
                     let tx = Transaction::submit(self.hub.signing_key(), *body);
                     let _ = self.submit(0, tx);
@@ -231,18 +234,24 @@ impl World {
         }
     }
 
-    fn hub_sends(&mut self, message: &Message) {
+    fn hub_sends(&mut self, message: Message) {
         let Some(channel) = message.channel() else { return };
-        for who in 0..2 {
-            if self.channel_of(who) == Some(channel) {
-                self.net.send(who, false, message);
-            }
+        if let Some(who) = (0..2).find(|who| self.channel_of(*who) == Some(channel)) {
+            self.says(HUB, who, message);
         }
     }
 
     /// The next message of one connection arrives. Whether there was one.
     pub(super) fn deliver(&mut self, who: usize, up: bool) -> bool {
         let Some(message) = self.net.receive(who, up) else { return false };
+        let hears = if up { HUB } else { who + 1 };
+        if let Some(liar) = self.liars[hears].as_mut() {
+            liar.notes(&message);
+        }
+        // A connection speaks for the channels of those who signed in on it.
+        if up && message.channel().is_some_and(|channel| self.channel_of(who) != Some(channel)) {
+            return true;
+        }
         if up {
             let input = match message {
                 Message::Update(update) => {
@@ -256,6 +265,10 @@ impl World {
                     Ok(snapshot) => HubInput::Snapshot(snapshot),
                     Err(_) => return true,
                 },
+                Message::Relay { .. } => {
+                    self.relay(who, message);
+                    return true;
+                }
                 other => HubInput::Message(Box::new(other)),
             };
             self.hub_input(input);
@@ -268,11 +281,14 @@ impl World {
                         Err(code) => WalletInput::BadUpdate { channel, seq, code },
                     }
                 }
+                Message::Relay { to, from, ciphertext } => {
+                    WalletInput::Relay { to, from, ciphertext }
+                }
                 other => WalletInput::Message(Box::new(other)),
             };
             self.wallet_input(who, input);
-            self.thief_remembers(who);
         }
+        self.liar_hears(hears);
         true
     }
 

@@ -48,15 +48,39 @@ pub enum Kind {
     Disconnected,
     /// A wallet was out of the hub's reach for long.
     Night,
-    /// A thief closed with a proof of its choice.
-    Theft,
+    /// A liar kept from the ledger what would have helped it, or the other.
+    KeptFromLedger,
+    /// An update was taken, and said to be refused.
+    FalseReject,
+    /// An update was refused, and said to be taken.
+    FalseAck,
+    /// A lock was given up whose secret is known.
+    FalseFail,
+    /// A secret was kept until the last blocks that its lock stands.
+    LateReveal,
+    /// Two proofs with one seq.
+    ConflictingProofs,
+    /// A signature that does not fit.
+    BadSignature,
+    /// Something else was said to be held than is.
+    FalseSync,
+    /// A direction was shown without its locks.
+    FalseSnapshot,
+    /// Something was not said.
+    Withheld,
+    /// Nothing was said for some blocks, message by message.
+    Stalled,
+    /// Something was said again.
+    Replayed,
+    /// A liar closed with a proof of its choice.
+    OldProof,
 }
 
 const KINDS: usize = Kind::ALL.len();
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 34] = [
         Kind::Killed,
         Kind::PowerCut,
         Kind::EndedInRecovery,
@@ -78,7 +102,19 @@ impl Kind {
         Kind::LateTransaction,
         Kind::Disconnected,
         Kind::Night,
-        Kind::Theft,
+        Kind::KeptFromLedger,
+        Kind::FalseReject,
+        Kind::FalseAck,
+        Kind::FalseFail,
+        Kind::LateReveal,
+        Kind::ConflictingProofs,
+        Kind::BadSignature,
+        Kind::FalseSync,
+        Kind::FalseSnapshot,
+        Kind::Withheld,
+        Kind::Stalled,
+        Kind::Replayed,
+        Kind::OldProof,
     ];
 
     fn told(self) -> &'static str {
@@ -104,14 +140,32 @@ impl Kind {
             Kind::LateTransaction => "transaction late at the ledger",
             Kind::Disconnected => "connection broken",
             Kind::Night => "wallet out of reach for long",
-            Kind::Theft => "closed with any old proof",
+            Kind::KeptFromLedger => "kept from the ledger",
+            Kind::FalseReject => "taken, said to be refused",
+            Kind::FalseAck => "refused, said to be taken",
+            Kind::FalseFail => "given up with its secret known",
+            Kind::LateReveal => "secret kept until the last blocks",
+            Kind::ConflictingProofs => "two proofs with one seq",
+            Kind::BadSignature => "signature that does not fit",
+            Kind::FalseSync => "false word of what is held",
+            Kind::FalseSnapshot => "false snapshot",
+            Kind::Withheld => "message withheld",
+            Kind::Stalled => "message not said in a stall",
+            Kind::Replayed => "old message replayed",
+            Kind::OldProof => "closed with any old proof",
         }
     }
 }
 
 /// A number for each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts([u64; KINDS]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Counts([0; KINDS])
+    }
+}
 
 impl Counts {
     /// Once more.

@@ -8,7 +8,7 @@ use settlement::crypto::Signable;
 use settlement::proof::CooperativeClose;
 use settlement::tx::Transaction;
 
-use super::thief::{THIEF, Thief};
+use super::liar::{HUB, WALLET};
 use super::{HUB_FUNDS, MINTED, World, check};
 
 /// More blocks than any lock or window lives.
@@ -22,15 +22,18 @@ impl World {
         self.clear_sky();
         self.hold_all(false);
         self.mend_all();
-        if !self.loss.happened() {
+        if !self.loss.happened() && !self.is_disturbed() {
             self.only_liars_are_suspended()?;
         }
         // A hub that was lied to suspends the channel until the two meet again.
         (0..2).for_each(|who| self.disconnect(who));
-        for _ in 0..BLOCKS_TO_END {
+        for block in 0..BLOCKS_TO_END {
             self.everybody_up(None);
+            if block % 16 == 0 {
+                self.close_streams();
+            }
             self.beat();
-            if self.all_up() && self.all_final() && self.all_idle() {
+            if self.all_up() && self.all_final() && self.streams_are_over() && self.all_idle() {
                 self.closed_early = [0, 1].map(|who| !self.is_open(who));
                 return Ok(());
             }
@@ -43,11 +46,10 @@ impl World {
     /// A channel between two that are honest is never suspended, whatever breaks. Once one side
     /// closes it the other one's updates are refused, and it waits for the close to show.
     fn only_liars_are_suspended(&self) -> Result<(), String> {
-        let liar = self.thief.as_ref().map(|_| self.public(THIEF));
         let wrong = self.channels().find(|channel| {
             let closing = |of: &&Channel| of.id() == channel.id() && of.phase() != Phase::Open;
             channel.suspended().is_some()
-                && liar != Some(channel.terms().wallet)
+                && self.is_of_honest(channel)
                 && self.channels().find(closing).is_none()
         });
         wrong.map_or(Ok(()), |channel| {
@@ -108,9 +110,11 @@ impl World {
     }
 
     fn all_final(&self) -> bool {
-        (0..2).flat_map(|who| self.payments(who)).all(|payment| {
-            payment.way == client_sdk::wallet::Way::In || payment.state != PaymentState::Pending
-        })
+        (0..2).filter(|who| !self.is_liar(who + 1)).flat_map(|who| self.payments(who)).all(
+            |payment| {
+                payment.way == client_sdk::wallet::Way::In || payment.state != PaymentState::Pending
+            },
+        )
     }
 
     /// No lock is pending on any side, and nothing waits to be sent.
@@ -124,35 +128,59 @@ impl World {
             && channel.outgoing().tip().locks.is_empty()
             && channel.incoming().tally.locks.is_empty()
             && !channel.owes_plain_update()
-            && (channel.suspended().is_none() || !self.loss.happened());
-        closed || quiet
+            && (channel.suspended().is_none() || !(self.loss.happened() || self.is_disturbed()));
+        // What a liar has said may never fit again: then the channel is closed as it stands.
+        closed || quiet || !self.is_of_honest(channel)
     }
 
-    /// Wallet 0 closes with the hub, wallet 1 without it.
+    fn is_of_honest(&self, channel: &Channel) -> bool {
+        let wallet = channel.terms().wallet;
+        let who = (0..2).find(|who| self.public(*who) == wallet);
+        who.is_some_and(|who| self.is_honest_channel(who))
+    }
+
+    /// Wallet 0 closes with the hub, if that is honest, wallet 1 without it. Of a channel whose wallet
+    /// lies the hub closes what the wallet does not.
     pub(super) fn close_all(&mut self) -> Result<(), String> {
-        for _ in 0..BLOCKS_TO_END {
+        for block in 0..BLOCKS_TO_END {
             self.everybody_up(None);
-            if self.is_open(0) {
+            if self.is_open(0) && !self.is_liar(HUB) {
                 self.ask_to_close(0);
             }
-            // Asked again if the wallet died before it had written down that it closes.
-            if self.is_open(1)
-                && let Some(channel) = self.channel_of(1)
+            for who in 0..2 {
+                if who == 1 || self.is_liar(HUB) {
+                    self.close_alone(who);
+                }
+            }
+            if block == BLOCKS_TO_END / 2
+                && let Some(channel) = self.channel_of(1).filter(|_| self.is_liar(WALLET))
             {
-                let command = Command::CloseAlone { channel };
-                self.wallet_input(1, WalletInput::Command(Box::new(command)));
+                self.hub_input(HubInput::CloseAlone(channel));
             }
             self.beat();
-            if (0..2).all(|who| self.is_closed(who)) {
+            // Two liars may agree to leave their money where it is.
+            let sides = |who: usize| !self.is_liar(HUB) || !self.is_liar(who + 1);
+            if (0..2).all(|who| self.is_closed(who) || !sides(who)) {
                 return Ok(());
             }
         }
         Err("some channel was never paid out".to_owned())
     }
 
+    /// Asked again if the wallet died before it had written down that it closes.
+    fn close_alone(&mut self, who: usize) {
+        if self.is_open(who)
+            && let Some(channel) = self.channel_of(who)
+        {
+            let command = Command::CloseAlone { channel };
+            self.wallet_input(who, WalletInput::Command(Box::new(command)));
+        }
+    }
+
+    /// As its honest side knows it, if there is one.
     fn phase(&self, who: usize) -> Option<Phase> {
-        let mut channels = self.wallets[who].core()?.channels();
-        channels.next().map(|channel| channel.phase())
+        let knows = if self.is_liar(who + 1) && !self.is_liar(HUB) { HUB } else { who + 1 };
+        self.channel_at(knows, who).map(|channel| channel.phase())
     }
 
     fn is_open(&self, who: usize) -> bool {
@@ -189,9 +217,10 @@ impl World {
 
     pub(super) fn check_ledger(&mut self) -> Result<(), String> {
         let payments = [self.payments(0), self.payments(1)];
-        if self.thief.as_ref().is_some_and(Thief::has_cheated) {
-            return self.check_after_cheating(&payments);
+        if self.is_cheated() {
+            return self.check_after_lies(&payments);
         }
+        self.check_streams()?;
         self.check_agreement(&payments)?;
         self.note_all(&payments);
         let mut fees = 0;
@@ -207,6 +236,10 @@ impl World {
                 fees -= given;
                 continue;
             }
+            if self.may_be_unpaid(who, given) {
+                fees -= given;
+                continue;
+            }
             check::account(&format!("wallet {who}"), has, should)?;
         }
         let has = self.ledger.balance(&self.hub.public());
@@ -218,32 +251,7 @@ impl World {
         Ok(())
     }
 
-    /// The thief may have harmed itself; nobody else.
-    fn check_after_cheating(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
-        self.facts.hold(0, &payments[0])?;
-        let (paid, received) = self.moved(0, &payments[0]);
-        let has = self.ledger.balance(&self.public(0));
-        let should = MINTED.wide() - paid + received;
-        // A thief who pays need not say so: one who has forgotten what it got can't tell.
-        let given = has.wide() - should;
-        if self.may_differ(0, given) {
-            self.report.blurred += 1;
-        } else if !self.loss.of_wallets() || given < 0 {
-            check::account("wallet 0", has, should)?;
-        }
-        let has = self.ledger.balance(&self.hub.public());
-        if has < HUB_FUNDS {
-            return Err(format!("the hub has {has}, and had {HUB_FUNDS} before the theft"));
-        }
-        if !self.ledger.is_conserved() {
-            return Err("the ledger is not conserved".to_owned());
-        }
-
-        self.count_payments(payments);
-        Ok(())
-    }
-
-    fn count_payments(&mut self, payments: &[Vec<Payment>; 2]) {
+    pub(super) fn count_payments(&mut self, payments: &[Vec<Payment>; 2]) {
         let out = payments.iter().flatten().filter(|p| p.way == client_sdk::wallet::Way::Out);
         for payment in out {
             match payment.state {

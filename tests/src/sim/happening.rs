@@ -9,16 +9,17 @@ use super::{DEPOSIT, World};
 
 impl World {
     pub(super) fn something_happens(&mut self, faults: bool) {
-        let dice = self.rng.random_range(0..1000);
+        let dice = self.rng.random_range(0..1060);
         match dice {
             0..360 => self.deliver_one(),
             360..500 => self.commit_one(),
             500..520 if faults => self.disturb(),
-            520..560 => self.pay_somebody(),
-            560..700 => self.pay_somebody(),
+            520..560 => self.stream_something(),
+            560..700 => self.pay_some(),
             700..780 => self.block(),
             780..840 => self.tick(),
-            840..920 => self.settle_down(),
+            840..890 => self.settle_down(),
+            890..920 => self.stream_something(),
             920..930 if faults => self.disconnect_one(),
             930..934 if faults => self.end_one(),
             934..945 if faults => self.plan_end(),
@@ -33,11 +34,19 @@ impl World {
             983..986 if faults => self.hold_one(),
             986..987 if faults => self.partition(),
             987..990 if faults => self.deafen(),
+            990..994 if faults => self.replay_one(),
+            994..995 if faults => self.mute_one(),
             _ => self.revive(),
         }
     }
 
-    pub(super) fn pay_somebody(&mut self) {
+    /// One payment, or some that travel together.
+    pub(super) fn pay_some(&mut self) {
+        let count = if self.rng.random_bool(0.3) { self.rng.random_range(2..6) } else { 1 };
+        (0..count).for_each(|_| self.pay_somebody());
+    }
+
+    fn pay_somebody(&mut self) {
         let payer = self.rng.random_range(0..2);
         let amount = Amount(match self.rng.random_range(0..10) {
             0 => DEPOSIT.0 * 2,

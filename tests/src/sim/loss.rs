@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use settlement::journal::JournalError;
 
 use super::counts::Kind;
+use super::liar::{HUB, Liar, WALLET};
 use super::{Plan, World, check};
 
 /// Who is restored from old copies.
@@ -27,11 +28,14 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// A hub that has forgotten something can be cheated by a thief; a wallet can't.
-    pub(super) fn plan(plan: &Plan, thief: bool) -> Loss {
+    /// A hub that has forgotten something can be cheated by a thief, and a wallet by its hub; a wallet
+    /// can't be by another.
+    pub(super) fn plan(plan: &Plan, liars: &[Option<Liar>; 3]) -> Loss {
+        let (hub, thief) = (liars[HUB].is_some(), liars[WALLET].is_some());
         let mut dice = ChaCha8Rng::seed_from_u64(!plan.seed);
         let whose = match dice.random_range(0..4) {
             _ if !plan.faults => None,
+            _ if hub => None,
             0 if !thief => Some(Whose::Hub),
             1 => Some(Whose::Wallets([true, !thief])),
             _ => None,
@@ -45,6 +49,11 @@ impl Loss {
 
     pub(super) fn of_hub(&self) -> bool {
         self.happened && self.whose == Some(Whose::Hub)
+    }
+
+    /// Whether wallets forget in this world.
+    pub(super) fn may_be_of_wallets(&self) -> bool {
+        matches!(self.whose, Some(Whose::Wallets(_)))
     }
 
     pub(super) fn of_wallets(&self) -> bool {
@@ -118,9 +127,13 @@ impl World {
         self.loss.of_hub() && self.closed_early[who] && given > 0
     }
 
-    /// What settled payments moved for a wallet. One that has forgotten some is told by others.
+    /// What settled payments and streams moved for a wallet. One that has forgotten some is told by others.
     pub(super) fn moved(&self, who: usize, payments: &[Payment]) -> (i128, i128) {
-        if self.loss.of_wallets() { self.facts.moved(who) } else { check::moved(payments) }
+        if self.loss.of_wallets() {
+            return self.facts.moved(who);
+        }
+        let (payments, streams) = (check::moved(payments), self.streamed(who));
+        (payments.0 + streams.0, payments.1 + streams.1)
     }
 
     /// Payer and payee agree about each payment that neither has forgotten. The payer of one that

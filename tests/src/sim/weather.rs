@@ -22,6 +22,8 @@ const UNDER_WAY_MAX: u64 = 4;
 pub(super) struct Sky {
     /// For so many more blocks, by process.
     deaf: [u64; 3],
+    /// Whether a connection has lost, repeated or reordered something.
+    disturbed: bool,
     /// After so many more blocks.
     under_way: Vec<(u64, usize, Transaction)>,
 }
@@ -41,6 +43,7 @@ impl World {
             _ => (Kind::Reordered, self.net.reorder(who, up, at)),
         };
         if done {
+            self.sky.disturbed = true;
             self.story.tell(self.now_ms, || {
                 format!("{kind:?}: message {at} {} wallet {who}", if up { "of" } else { "to" })
             });
@@ -84,6 +87,12 @@ impl World {
             self.count(Kind::Deaf);
             self.sky.deaf[who] = blocks;
         }
+    }
+
+    /// Whether a secret may have come before what it is for: then the sides agree to nothing more
+    /// until they have met again, as after something false.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.sky.disturbed
     }
 
     pub(super) fn is_deaf(&self, who: usize) -> bool {
