@@ -82,6 +82,8 @@ pub struct Plan {
     pub end_at: Option<(usize, u64, bool)>,
     /// Whether anything breaks at random, and anybody lies.
     pub faults: bool,
+    /// Whether processes act before their disks have what they act on, which must be found.
+    pub careless: bool,
     /// Whether to tell what happens.
     pub told: bool,
 }
@@ -89,7 +91,7 @@ pub struct Plan {
 impl Plan {
     /// Everything that can happen in a world of this length.
     pub fn of(seed: u64, events: u32) -> Plan {
-        Plan { seed, events, only: None, end_at: None, faults: true, told: false }
+        Plan { seed, events, only: None, end_at: None, faults: true, careless: false, told: false }
     }
 }
 
@@ -252,6 +254,10 @@ impl World {
         for _ in 0..5 {
             self.settle_down();
             self.block();
+        }
+        if plan.careless {
+            self.hub.be_careless();
+            self.wallets.iter_mut().for_each(WalletNode::be_careless);
         }
         if let Some((who, nth, power)) = plan.end_at {
             let disk = self.disk(who);

@@ -37,6 +37,17 @@ fn every_unit_is_where_the_rules_say_with_seeds_nobody_has_tried() {
     }
 }
 
+/// What finds nothing wrong with that would find nothing.
+#[test]
+fn processes_that_act_before_their_disks_have_it_are_found() {
+    let found = (1..=300).map(|seed| Plan { careless: true, ..Plan::of(seed, 150) });
+    let failing = found.into_iter().find(|plan| run(plan).is_err());
+    let plan = failing.expect("a world goes wrong");
+    let (shorter, wrong) = shrink(&plan).expect("what fails once fails again");
+    let events = shorter.only.map_or(usize::MAX, |events| events.len());
+    assert!(events < 40 && !wrong.story.is_empty(), "{events}: {}", wrong.story);
+}
+
 #[test]
 fn an_end_at_each_operation_of_each_disk_loses_nothing() {
     for who in 0..3 {

@@ -60,6 +60,8 @@ pub enum Kind {
     LateReveal,
     /// Two proofs with one seq.
     ConflictingProofs,
+    /// An update that pays what is not there, says what was not got, or takes a lock back.
+    FalseUpdate,
     /// A signature that does not fit.
     BadSignature,
     /// Something else was said to be held than is.
@@ -80,7 +82,7 @@ const KINDS: usize = Kind::ALL.len();
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: [Kind; 34] = [
+    pub const ALL: [Kind; 35] = [
         Kind::Killed,
         Kind::PowerCut,
         Kind::EndedInRecovery,
@@ -108,6 +110,7 @@ impl Kind {
         Kind::FalseFail,
         Kind::LateReveal,
         Kind::ConflictingProofs,
+        Kind::FalseUpdate,
         Kind::BadSignature,
         Kind::FalseSync,
         Kind::FalseSnapshot,
@@ -146,6 +149,7 @@ impl Kind {
             Kind::FalseFail => "given up with its secret known",
             Kind::LateReveal => "secret kept until the last blocks",
             Kind::ConflictingProofs => "two proofs with one seq",
+            Kind::FalseUpdate => "update against the rules",
             Kind::BadSignature => "signature that does not fit",
             Kind::FalseSync => "false word of what is held",
             Kind::FalseSnapshot => "false snapshot",

@@ -93,6 +93,10 @@ impl HubNode {
         self.node.commit()
     }
 
+    pub(super) fn be_careless(&mut self) {
+        self.node.be_careless();
+    }
+
     pub(super) fn end(&mut self, end: End) {
         self.node.end(end);
     }

@@ -3,16 +3,17 @@
 use rand::RngExt;
 use settlement::channel::Taken;
 use settlement::crypto::{Signed, SigningKey};
+use settlement::lock::locks_root;
 use settlement::proof::{BalanceProof, SnapshotRef};
 use settlement::reject::Code;
 use settlement::types::{Amount, Height, Salt, Signature};
 use settlement::update::{Memo, OPS_MAX, Op, Update};
 use settlement::wire::Message;
 
-use super::World;
 use super::breakage::name;
 use super::counts::Kind;
 use super::liar::HUB;
+use super::{DEPOSIT, World};
 
 impl World {
     /// A process says something to the other side of this wallet's connection.
@@ -77,6 +78,9 @@ impl World {
                 (Kind::FalseAck, vec![Message::Ack { channel, seq }])
             }
             Message::Update(update) if which < 3 => self.conflicting(process, update)?,
+            Message::Update(update) if which < 4 && self.rng.random_bool(0.6) => {
+                (Kind::FalseUpdate, vec![self.crafted(process, link, update)?])
+            }
             Message::Update(mut update) if which < 4 => {
                 let Signature(bytes) = &mut update.proof.signature;
                 bytes[40] ^= 1;
@@ -111,6 +115,33 @@ impl World {
             both.reverse();
         }
         Some((Kind::ConflictingProofs, both))
+    }
+
+    /// An update that its own side's engine would never make: it pays what it has not, says that it
+    /// got what it did not, or takes back a lock that stands.
+    fn crafted(&mut self, process: usize, link: usize, mut update: Update) -> Option<Message> {
+        let value = &mut update.proof.value;
+        match self.rng.random_range(0..3) {
+            0 => {
+                let amount = Amount(self.rng.random_range(DEPOSIT.0 / 4..DEPOSIT.0 * 3));
+                value.transferred = Amount(value.transferred.0.checked_add(amount.0)?);
+                update.ops.push(Op::Pay { amount, memo: Memo::default() });
+            }
+            1 => {
+                value.peer_seq += self.rng.random_range(0..2);
+                value.peer_transferred.0 += self.rng.random_range(1..DEPOSIT.0);
+            }
+            _ => {
+                let tip = self.channel_at(process, link)?.outgoing().tip();
+                let first = tip.locks.first().filter(|_| tip.seq == value.seq)?;
+                value.locked = Amount(value.locked.0.checked_sub(first.value()?.0)?);
+                value.locks_root = locks_root(tip.locks.get(1..)?);
+                update.ops.push(Op::Drop { id: first.id });
+            }
+        }
+        let (value, salt) = (*value, Salt(self.rng.random()));
+        update.proof = Signed::alone(self.key_of(process), value, salt);
+        (update.ops.len() <= OPS_MAX).then_some(Message::Update(update))
     }
 
     pub(super) fn key_of(&self, process: usize) -> &SigningKey {

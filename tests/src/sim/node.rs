@@ -69,12 +69,20 @@ pub(super) struct Node<C: Core> {
     durable: Lsn,
     /// How it ended since this was asked last.
     endings: Vec<Ending>,
+    /// It acts before its disk has what it acts on: what the simulator must find.
+    careless: bool,
 }
 
 impl<C: Core> Node<C> {
     /// Not started yet, on an empty disk.
     pub(super) fn new(seed: u64) -> Node<C> {
-        Node { disk: SimDisk::new(seed), running: None, durable: 0, endings: Vec::new() }
+        Node {
+            disk: SimDisk::new(seed),
+            running: None,
+            durable: 0,
+            endings: Vec::new(),
+            careless: false,
+        }
     }
 
     /// The disk, to plan faults on it.
@@ -169,9 +177,17 @@ impl<C: Core> Node<C> {
         None
     }
 
+    /// From now on it does not wait for its disk before it acts.
+    pub(super) fn be_careless(&mut self) {
+        self.careless = true;
+    }
+
     /// One group commit, and the actions that it releases, in order.
     pub(super) fn commit(&mut self) -> Vec<C::Action> {
         let Some(running) = self.running.as_mut() else { return Vec::new() };
+        if self.careless && !running.waiting.is_empty() {
+            return running.waiting.drain(..).map(|(_, action)| action).collect();
+        }
         let Ok(durable) = running.journal.sync() else {
             self.died();
             return Vec::new();

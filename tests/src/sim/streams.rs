@@ -165,15 +165,12 @@ impl World {
     }
 
     /// Whether so much more than payments and streams say may be fees that were to be paid upfront, in
-    /// updates that the hub never took: of locks that ended with their channel, or with what a hub
-    /// had forgotten. The wallet counts them as paid, since its proof may have been.
+    /// updates that the hub never took: of locks that ended with nothing redeemed of them. The wallet
+    /// counts them as paid, since its proof may have been.
     pub(super) fn may_be_unpaid(&self, who: usize, given: i128) -> bool {
-        let unsure = |lock: &StreamLock| {
-            let StreamState::Ended(Some(code)) = lock.state else { return false };
-            matches!(code, Code::ChannelClosing | Code::Recovering | Code::StateLost)
-        };
-        let locks = self.locks(who, Way::Out).into_iter().filter(unsure);
-        given > 0 && given <= locks.map(|lock| lock.fee_upfront.wide()).sum()
+        let locks = self.locks(who, Way::Out).into_iter();
+        let unsure = locks.filter(|lock| lock.has_ended() && lock.redeemed == 0);
+        given > 0 && given <= unsure.map(|lock| lock.fee_upfront.wide()).sum()
     }
 
     /// See the module.

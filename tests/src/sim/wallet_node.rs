@@ -69,6 +69,10 @@ impl WalletNode {
         self.node.commit()
     }
 
+    pub(super) fn be_careless(&mut self) {
+        self.node.be_careless();
+    }
+
     pub(super) fn end(&mut self, end: End) {
         self.node.end(end);
     }
