@@ -23,7 +23,7 @@ use payee::Payee;
 
 pub(super) use payee::{Ending, LINGER};
 
-pub(super) use send::{Answered, Paid, Tried, check_receipt, receipt_of, whole};
+pub(super) use send::{Answered, Paid, TRIES, Tried, check_receipt, is_short, receipt_of, whole};
 
 /// Demands that are kept, so that who asks again need not be refused first.
 const KNOWN_MAX: usize = 1_024;

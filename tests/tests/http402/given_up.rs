@@ -80,6 +80,26 @@ async fn answers_that_nobody_reads_on_wear_nothing_out() {
     agree(&shop, &paying).await;
 }
 
+/// A server that has started again counts all that it held as spent. That ends no answer: steps that it
+/// does not know of are found out, and others handed over in their place.
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_a_server_forgot_end_no_answer() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let (before, paying) = (Shop::open(&bob).await, alice.paying());
+    // An error costs nothing, and leaves three for the next.
+    paying.get(before.url("/broken")).await.unwrap();
+    assert_eq!(paying.purses().await[0].spare, 3);
+    let after = Shop::open(&bob).await;
+    let mut events = paying.events(after.url("/words")).await.unwrap();
+    for _ in 0..60 {
+        events.next().await.unwrap().unwrap();
+    }
+    events.finish().await.unwrap().unwrap();
+    let purse = paying.purses().await[0];
+    assert_eq!(ahead(&purse), 3, "they are lost: {purse:?}");
+}
+
 /// A server that is at work for long is cut off, and has its steps for the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_given_up_at_work_charges_nothing() {

@@ -21,7 +21,7 @@ use crate::relay::StepToken;
 
 /// How often a request is tried: for the demand, when the demand has expired, and when a server that
 /// has started again holds less than it said.
-const TRIES: usize = 4;
+pub(in crate::http402) const TRIES: u32 = 4;
 /// The most bytes of a problem that are read.
 const PROBLEM_MAX: usize = 64 << 10;
 
@@ -152,10 +152,10 @@ impl ClientInner {
         self.known_demands().remove(name);
         let met = self.meet(name, target, response.headers());
         let Problem { detail, missing } = problem(response).await;
-        if kind == "payment-insufficient" {
+        if is_short(&kind) {
             reservation.denied(missing);
         }
-        let passing = matches!(kind.as_str(), "payment-insufficient" | "invalid-challenge");
+        let passing = is_short(&kind) || kind == "invalid-challenge";
         let why = PayError::Refused { kind, detail };
         met?;
         if passing { Ok(why) } else { Err(why) }
@@ -237,6 +237,11 @@ impl Known {
         let terms = self.challenge.terms();
         terms.map_or(settlement::types::LedgerId([0; 32]), |terms| terms.details.ledger)
     }
+}
+
+/// Whether a server says that it lacks steps.
+pub(in crate::http402) fn is_short(kind: &str) -> bool {
+    kind == "payment-insufficient"
 }
 
 /// So many steps, as whole units of service.

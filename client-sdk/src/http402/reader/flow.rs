@@ -9,7 +9,7 @@ use reqwest::Response;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::http402::client::{ClientInner, Ending, LINGER, Paid, whole};
+use crate::http402::client::{ClientInner, Ending, LINGER, Paid, TRIES, is_short, whole};
 use crate::http402::credential::Action;
 use crate::http402::error::PayError;
 use crate::http402::receipt::Receipt;
@@ -131,15 +131,7 @@ impl Flow {
         // Where there is no room the purse says why, or waits for some.
         let steps = steps.max(each);
         let (client, paid) = (self.client.clone(), self.paid.clone());
-        self.voucher = Some(Box::pin(async move {
-            let reservation = paid.purse.reserve(steps).await?;
-            let receipt = client.manage(&paid, Action::Voucher, steps).await?;
-            // Else the response was over already; they pay for the next.
-            if receipt.is_some() {
-                reservation.taken();
-            }
-            Ok((steps, receipt))
-        }));
+        self.voucher = Some(Box::pin(hand(client, paid, steps)));
     }
 
     /// Waits for the next bytes, and for hand-overs meanwhile.
@@ -204,6 +196,31 @@ impl Flow {
         self.paid.purse.book().give_back(unused);
         self.settled = true;
         Ok(receipt)
+    }
+}
+
+/// Hands so many steps over. Some that were handed over before may not be there any more, where a server
+/// has started again: it is given new ones for those.
+async fn hand(
+    client: Arc<ClientInner>,
+    paid: Arc<Paid>,
+    steps: u64,
+) -> Result<(u64, Option<Receipt>), PayError> {
+    let mut tries = 0u32..TRIES;
+    loop {
+        let reservation = paid.purse.reserve(steps).await?;
+        match client.manage(&paid, Action::Voucher, steps).await {
+            Ok(Some(receipt)) => {
+                reservation.taken();
+                return Ok((steps, Some(receipt)));
+            }
+            // The response was over already; they pay for the next.
+            Ok(None) => return Ok((steps, None)),
+            Err(PayError::Refused { kind, .. }) if is_short(&kind) && tries.next().is_some() => {
+                reservation.denied(None);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
