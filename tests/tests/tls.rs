@@ -6,10 +6,12 @@
     reason = "helpers of tests fail by a panic"
 )]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+#[path = "http402/authority.rs"]
+mod authority;
 
+use std::net::SocketAddr;
+
+use authority::Authority;
 use settlement::reject::Code;
 use settlement::types::Amount;
 use tests::process::BLOCKS_PATIENCE;
@@ -17,60 +19,17 @@ use tests::process::child::Child;
 use tests::process::hub::Hub;
 use tests::process::ledger::Ledger;
 use tests::process::wallet::Wallet;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 const UNREACHABLE: i32 = 3;
 
-/// A private authority, and proxies with its certificates.
-struct Authority {
-    runtime: tokio::runtime::Runtime,
-    server: Arc<ServerConfig>,
-    file: PathBuf,
-}
-
 impl Authority {
-    fn new(dir: &Path) -> Authority {
-        let mut params = rcgen::CertificateParams::default();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let file = dir.join("ca.pem");
-        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-        let issuer = rcgen::Issuer::new(params, key);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        let server = server.with_single_cert(vec![leaf.der().clone()], key).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
-        Authority { runtime, server: Arc::new(server), file }
-    }
-
     /// The `https://` address of a proxy before this one.
     fn before(&self, url: &str) -> String {
         let to = url.parse::<Uri>().unwrap().authority().unwrap().as_str().to_owned();
         let to: SocketAddr = to.parse().unwrap();
-        let listener = self.runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(self.server.clone());
-        self.runtime.spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let mut inner = TcpStream::connect(to).await?;
-                    let mut outer = acceptor.accept(socket).await?;
-                    copy_bidirectional(&mut outer, &mut inner).await
-                });
-            }
-        });
+        let (listener, address) = self.listen();
+        self.forward(listener, to);
         format!("https://{address}")
     }
 

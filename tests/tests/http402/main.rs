@@ -6,7 +6,9 @@
     reason = "helpers of tests fail by a panic"
 )]
 
+mod authority;
 mod given_up;
+mod https;
 mod killed;
 mod limits;
 mod paying;

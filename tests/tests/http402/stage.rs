@@ -139,6 +139,16 @@ impl Shop {
     pub(crate) async fn open_with(member: &Member, options: TillOptions) -> Shop {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let realm = listener.local_addr().unwrap().to_string();
+        Shop::open_at(member, options, listener, realm)
+    }
+
+    /// A shop behind something, which clients know as `realm`.
+    pub(crate) fn open_at(
+        member: &Member,
+        options: TillOptions,
+        listener: TcpListener,
+        realm: String,
+    ) -> Shop {
         let till = Till::with(member.wallet.clone(), &realm, options).unwrap();
         let (made, seen): (Arc<AtomicU64>, Arc<Mutex<Vec<Seen>>>) = Default::default();
         let noted = seen.clone();
