@@ -327,4 +327,4 @@ fn missing_key(public: &PublicKey) -> ClientError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

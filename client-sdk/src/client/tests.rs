@@ -2,7 +2,7 @@
 //! blocks the test makes.
 
 mod ending;
-mod world;
+pub(crate) mod world;
 
 use std::time::Duration;
 

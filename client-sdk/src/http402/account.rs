@@ -24,8 +24,10 @@ use super::session::SessionId;
 
 /// Responses of one stream at a time.
 const SESSIONS_MAX: usize = 1_024;
-/// Credentials of one stream within the life of a demand.
-const NONCES_MAX: usize = 65_536;
+/// Credentials of one stream within the life of a demand, besides those that it pays for.
+pub(super) const NONCES_FREE: usize = 65_536;
+/// How many for each step that it brought.
+const NONCES_PER_STEP: u64 = 4;
 /// Responses that are over and still have a receipt.
 const PAST_KEPT: usize = 64;
 
@@ -71,6 +73,8 @@ pub(super) enum Spent {
 #[derive(Debug)]
 pub(super) struct Account {
     credit: u64,
+    /// What was held when it was made.
+    before: u64,
     paid: u64,
     assigned: u64,
     lent: u64,
@@ -103,7 +107,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, nonce: Nonce, now_ms: u64, life_ms: u64) -> Result<(), Declined> {
+    fn take(
+        &mut self,
+        nonce: Nonce,
+        now_ms: u64,
+        life_ms: u64,
+        most: usize,
+    ) -> Result<(), Declined> {
         let age = now_ms.saturating_sub(self.since_ms);
         if age >= life_ms {
             let newest = std::mem::take(&mut self.now);
@@ -113,7 +123,7 @@ impl Seen {
         if self.before.contains(&nonce) {
             return Err(Declined::Replayed);
         }
-        if self.now.len() >= NONCES_MAX {
+        if self.now.len() >= most {
             return Err(Declined::Busy);
         }
         if self.now.insert(nonce) { Ok(()) } else { Err(Declined::Replayed) }
@@ -125,6 +135,7 @@ impl Account {
     pub(super) fn new(paid: u64, credit: u64) -> Account {
         Account {
             credit,
+            before: paid,
             paid,
             assigned: paid,
             lent: 0,
@@ -135,14 +146,18 @@ impl Account {
         }
     }
 
-    /// Takes a credential, once.
+    /// Takes a credential, once. `free` are remembered for nothing, and some for each step: else whoever
+    /// has a stream could fill the memory.
     pub(super) fn admit(
         &mut self,
         nonce: Nonce,
         now_ms: u64,
         life_ms: u64,
+        free: usize,
     ) -> Result<(), Declined> {
-        self.seen.take(nonce, now_ms, life_ms)
+        let paid_for = self.paid.saturating_sub(self.before).saturating_mul(NONCES_PER_STEP);
+        let most = usize::try_from(paid_for).unwrap_or(usize::MAX).saturating_add(free);
+        self.seen.take(nonce, now_ms, life_ms, most)
     }
 
     /// So many steps are held by now.
@@ -294,6 +309,11 @@ impl Account {
     /// What all responses have cost, and what is held.
     pub(super) fn totals(&self) -> (u64, u64) {
         (self.served, self.paid)
+    }
+
+    /// Steps that are for no response.
+    pub(super) fn left(&self) -> u64 {
+        self.paid.saturating_sub(self.assigned)
     }
 
     /// Whether no response is under way.

@@ -124,7 +124,8 @@ impl Gate {
         let (nonce, handing) = opened.ok_or_else(|| {
             Denial::new(Kind::Verification, "what is sealed is not the payer's for this request")
         })?;
-        stand.account().admit(nonce, now_ms, till.life_ms())?;
+        let free = till.nonces_each();
+        stand.account().admit(nonce, now_ms, till.life_ms(), free)?;
         self.take(&stand, &handing.tokens).await?;
         let name = resource(head.method.as_str(), &till.realm, target);
         self.act(payload.action, stand, &handing, name)

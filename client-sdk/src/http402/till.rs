@@ -7,7 +7,7 @@ use std::time::Duration;
 use settlement::types::{Amount, PublicKey};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-use super::account::Account;
+use super::account::{Account, NONCES_FREE};
 use super::challenge::{Challenge, Details, Terms, unit_of};
 use super::credential::PaymentKey;
 use super::denial::{Denial, Kind};
@@ -19,8 +19,8 @@ use crate::client::{ClientError, WalletHandle, clock_ms, fresh};
 use crate::wallet::Way;
 use crate::wallet::stream::{StreamId, StreamKey, StreamView};
 
-/// Streams whose spending is kept in mind before idle ones are forgotten.
-const ACCOUNTS_MAX: usize = 4_096;
+/// Credentials that all streams together have remembered, besides those that they pay for.
+const NONCES_SHARED: usize = 1 << 21;
 
 /// How many requests of one stream wait at a time for a lock that has not come yet.
 const WAITS_MAX: usize = 16;
@@ -34,15 +34,19 @@ pub struct TillOptions {
     pub patience: Duration,
     /// How long a demand can be answered.
     pub challenge_life: Duration,
+    /// Of how many streams it is kept in mind what their steps were spent on. Where there are more, those
+    /// are forgotten that have ended, and then those that nobody has used for two lives of a demand.
+    pub streams: usize,
 }
 
 impl Default for TillOptions {
-    /// No credit, a minute of patience, five for a demand.
+    /// No credit, a minute of patience, five for a demand, 4,096 streams.
     fn default() -> TillOptions {
         TillOptions {
             credit: 0,
             patience: Duration::from_secs(60),
             challenge_life: Duration::from_secs(300),
+            streams: 4_096,
         }
     }
 }
@@ -107,9 +111,12 @@ impl Stand {
         *self.last_ms.lock().unwrap_or_else(PoisonError::into_inner) = now_ms;
     }
 
+    fn last_ms(&self) -> u64 {
+        *self.last_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_idle_since(&self, ms: u64) -> bool {
-        self.account().is_idle()
-            && *self.last_ms.lock().unwrap_or_else(PoisonError::into_inner) <= ms
+        self.account().is_idle() && self.last_ms() <= ms
     }
 }
 
@@ -206,13 +213,14 @@ impl TillInner {
         if let Some(stand) = self.known(&key, now_ms) {
             return Ok(stand);
         }
+        // Who names a stream that is not there keeps nobody waiting who has one.
+        self.standing(key).await?;
         let _turn = self.opening.lock().await;
         if let Some(stand) = self.known(&key, now_ms) {
             return Ok(stand);
         }
-        let view = self.wallet.look(move |wallet| wallet.stream(&key)).await;
-        let view = view.map_err(|error| Denial::new(Kind::Busy, error.to_string()))?;
-        let view = view.filter(|view| !view.has_ended()).ok_or_else(unknown_stream)?;
+        self.make_room(now_ms).await?;
+        let view = self.standing(key).await?;
         let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
         let payment_key = PaymentKey::of_payee(mine, &key.peer, &ledger);
         let payment_key = payment_key.map_err(|_| unknown_stream())?;
@@ -223,8 +231,15 @@ impl TillInner {
             waits: Semaphore::new(WAITS_MAX),
             last_ms: Mutex::new(now_ms),
         });
-        self.keep(key, stand.clone(), now_ms)?;
+        self.accounts().insert(key, stand.clone());
         Ok(stand)
+    }
+
+    /// The stream with this name, if it has not ended.
+    async fn standing(&self, key: StreamKey) -> Result<StreamView, Denial> {
+        let view = self.wallet.look(move |wallet| wallet.stream(&key)).await;
+        let view = view.map_err(busy)?;
+        view.filter(|view| !view.has_ended()).ok_or_else(unknown_stream)
     }
 
     fn known(&self, key: &StreamKey, now_ms: u64) -> Option<Arc<Stand>> {
@@ -233,19 +248,54 @@ impl TillInner {
         Some(stand)
     }
 
-    /// An account is forgotten only when no demand is good any more that a credential of its could
-    /// have answered: else that credential could be taken again.
-    fn keep(&self, key: StreamKey, stand: Arc<Stand>, now_ms: u64) -> Result<(), Denial> {
-        let mut accounts = self.accounts();
-        if accounts.len() >= ACCOUNTS_MAX {
-            let long_ago = now_ms.saturating_sub(self.life_ms().saturating_mul(2));
-            accounts.retain(|_, stand| !stand.is_idle_since(long_ago));
+    /// Room for one account more. One is forgotten only when no credential of its can be taken again:
+    /// no demand is good any more that it could have answered, or its stream has ended, and nothing
+    /// is taken for that. How many streams stand at a time is bounded by what payers have to lock for
+    /// them, so whoever opens and ends them in numbers keeps nobody out.
+    async fn make_room(&self, now_ms: u64) -> Result<(), Denial> {
+        if self.accounts().len() < self.options.streams {
+            return Ok(());
         }
-        if accounts.len() >= ACCOUNTS_MAX {
+        let long_ago = now_ms.saturating_sub(self.life_ms().saturating_mul(2));
+        let mut ended = self.ended().await?;
+        let mut accounts = self.accounts();
+        accounts.retain(|_, stand| !stand.is_idle_since(long_ago));
+        // What is left over is still good for its payer, so that goes last.
+        ended.sort_by_key(|(_, left, last_ms)| (*left, *last_ms));
+        for (key, left, _) in ended {
+            let is_full = accounts.len() >= self.options.streams;
+            let is_idle = accounts.get(&key).is_some_and(|stand| stand.account().is_idle());
+            if is_idle && (is_full || !left) {
+                accounts.remove(&key);
+            }
+        }
+        if accounts.len() >= self.options.streams {
             return Err(Denial::new(Kind::Busy, "too many streams pay at the moment"));
         }
-        accounts.insert(key, stand);
         Ok(())
+    }
+
+    /// Accounts whose streams have ended: whether steps are left over in them, and when they were used
+    /// last.
+    async fn ended(&self) -> Result<Vec<(StreamKey, bool, u64)>, Denial> {
+        let keys: Vec<StreamKey> = self.accounts().keys().copied().collect();
+        let ended = self.wallet.look(move |wallet| {
+            let has_ended =
+                |key: &StreamKey| wallet.stream(key).is_none_or(|view| view.has_ended());
+            keys.iter().filter(|key| has_ended(key)).copied().collect::<Vec<_>>()
+        });
+        let (ended, accounts) = (ended.await.map_err(busy)?, self.accounts());
+        let known = ended.into_iter().filter_map(|key| {
+            let stand = accounts.get(&key)?;
+            Some((key, stand.account().left() > 0, stand.last_ms()))
+        });
+        Ok(known.collect())
+    }
+
+    /// How many credentials each stream may have remembered, besides those that it pays for.
+    pub(super) fn nonces_each(&self) -> usize {
+        let streams = self.accounts().len().max(1);
+        NONCES_SHARED.checked_div(streams).unwrap_or(0).min(NONCES_FREE)
     }
 
     /// How a response stands, signed; `None` for one that is unknown or long over.
@@ -275,6 +325,29 @@ pub(super) fn incoming(payer: PublicKey, stream: StreamId) -> StreamKey {
     StreamKey { way: Way::In, peer: payer, stream }
 }
 
+fn busy(error: ClientError) -> Denial {
+    Denial::new(Kind::Busy, error.to_string())
+}
+
 fn unknown_stream() -> Denial {
     Denial::new(Kind::Verification, "the payee has no such stream, or it has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::world::{PATIENCE, World, key};
+
+    #[tokio::test]
+    async fn who_has_no_stream_keeps_nobody_waiting() {
+        let world = World::new().await;
+        let client = world.open(vec![key(1)]).await.unwrap();
+        let wallet = client.wallets().into_iter().next().unwrap();
+        let till = Till::new(wallet, "shop").unwrap();
+        let _turn = till.inner.opening.lock().await;
+        let nobody = incoming(key(2).public(), StreamId([7; 16]));
+        let denied = tokio::time::timeout(PATIENCE, till.inner.stand(nobody)).await;
+        let denied = denied.expect("it waits for its turn").map(|_| ());
+        assert_eq!(denied, Err(unknown_stream()));
+    }
 }

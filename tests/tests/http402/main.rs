@@ -7,6 +7,7 @@
 )]
 
 mod authority;
+mod flood;
 mod given_up;
 mod https;
 mod killed;

@@ -177,16 +177,20 @@ fn credit_is_lent_to_all_responses_together_and_comes_back_first() {
 fn a_credential_is_taken_once() {
     let mut account = account(1, 0);
     let life = 1_000;
-    assert_eq!(account.admit([1; 24], 5_000, life), Ok(()));
-    assert_eq!(account.admit([1; 24], 5_000, life), Err(Declined::Replayed));
-    assert_eq!(account.admit([2; 24], 5_900, life), Ok(()));
+    assert_eq!(account.admit([1; 24], 5_000, life, NONCES_FREE), Ok(()));
+    assert_eq!(account.admit([1; 24], 5_000, life, NONCES_FREE), Err(Declined::Replayed));
+    assert_eq!(account.admit([2; 24], 5_900, life, NONCES_FREE), Ok(()));
     // A demand that was made at 5,900 is good until 6,900.
     for now_ms in [5_999, 6_000, 6_500, 6_899, 6_999] {
-        assert_eq!(account.admit([2; 24], now_ms, life), Err(Declined::Replayed), "{now_ms}");
+        assert_eq!(
+            account.admit([2; 24], now_ms, life, NONCES_FREE),
+            Err(Declined::Replayed),
+            "{now_ms}"
+        );
     }
-    assert_eq!(account.admit([3; 24], 7_500, life), Ok(()));
+    assert_eq!(account.admit([3; 24], 7_500, life, NONCES_FREE), Ok(()));
     assert!(account.seen.before.is_empty() || account.seen.before.len() <= 2);
-    assert_eq!(account.admit([4; 24], 70_000, life), Ok(()));
+    assert_eq!(account.admit([4; 24], 70_000, life, NONCES_FREE), Ok(()));
     assert!(account.seen.before.is_empty(), "what nobody can show any more is forgotten");
 }
 
@@ -208,12 +212,18 @@ fn an_account_is_bounded() {
         assert_eq!(account.open(SessionId(bytes), resource(), 0, 0), Ok(()));
     }
     assert_eq!(account.open(id(255), resource(), 0, 0), Err(Declined::Busy));
-    for number in 0..NONCES_MAX {
+    for number in 0..1_000u64 {
         let mut nonce = [0; 24];
         nonce[..8].copy_from_slice(&number.to_be_bytes());
-        assert_eq!(account.admit(nonce, 1_000, 1_000), Ok(()));
+        assert_eq!(account.admit(nonce, 1_000, 1_000, 1_000), Ok(()));
     }
-    assert_eq!(account.admit([255; 24], 1_000, 1_000), Err(Declined::Busy));
+    assert_eq!(account.admit([255; 24], 1_000, 1_000, 1_000), Err(Declined::Busy));
+    // A payer that pays is remembered more of.
+    account.hold(5);
+    for number in 0..20 {
+        assert_eq!(account.admit([100 + number; 24], 1_000, 1_000, 1_000), Ok(()));
+    }
+    assert_eq!(account.admit([255; 24], 1_000, 1_000, 1_000), Err(Declined::Busy));
 }
 
 #[derive(Clone, Copy, Debug)]
