@@ -98,8 +98,10 @@ impl Wallet {
         let payments = payments.iter().filter_map(|anchor| self.state.payments.get(anchor));
         rows.extend(payments.map(payment_row).map(|(key, value)| (key, Some(value))));
         let streams = std::mem::take(&mut self.state.streams.dirty);
-        let streams = streams.iter().filter_map(|anchor| self.state.streams.get(anchor));
-        rows.extend(streams.map(stream_row).map(|(key, value)| (key, Some(value))));
+        rows.extend(streams.iter().map(|anchor| match self.state.streams.get(anchor) {
+            Some(lock) => (stream_key(anchor), Some(encode(lock))),
+            None => (stream_key(anchor), None),
+        }));
         if followed {
             rows.extend(self.followed_row().map(|(key, value)| (key, Some(value))));
         }
@@ -171,7 +173,11 @@ fn payment_row(payment: &Payment) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn stream_row(lock: &StreamLock) -> (Vec<u8>, Vec<u8>) {
-    ([&[STREAM], lock.anchor.as_slice()].concat(), encode(lock))
+    (stream_key(&lock.anchor), encode(lock))
+}
+
+fn stream_key(anchor: &Anchor) -> Vec<u8> {
+    [&[STREAM], anchor.as_slice()].concat()
 }
 
 fn exposed_row((id, exposed): (&ChannelId, &Exposed)) -> (Vec<u8>, Vec<u8>) {

@@ -13,6 +13,10 @@ use settlement::types::{Anchor, ChannelId, PublicKey, Secret};
 use super::super::Way;
 use super::{StreamId, StreamKey, StreamLock, StreamState};
 
+/// How many locks are remembered that have ended and brought nothing. They cost their payers next to
+/// nothing, and nothing is owed or claimed for them.
+pub(in super::super) const EMPTY_KEPT: usize = 1_024;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(in super::super) struct Streams {
@@ -21,7 +25,9 @@ pub(in super::super) struct Streams {
     by_stream: BTreeMap<StreamKey, Vec<Anchor>>,
     /// Those that stand. Each direction counts its own locks.
     by_lock: BTreeMap<(ChannelId, Way, u64), Anchor>,
-    /// Changed since the last checkpoint.
+    /// Those that came in, have ended and brought nothing, by when they were made.
+    empty: BTreeSet<(u64, Anchor)>,
+    /// Changed since the last checkpoint, or forgotten.
     pub(in super::super) dirty: BTreeSet<Anchor>,
 }
 
@@ -87,15 +93,37 @@ impl Streams {
                 self.by_lock.remove(&place);
             }
         }
-        let key = lock.key();
+        let (key, number, made) = (lock.key(), lock.number, (lock.created_ms, anchor));
+        if lock.way == Way::In && lock.has_ended() && lock.shown == 0 {
+            self.empty.insert(made);
+        } else {
+            self.empty.remove(&made);
+        }
         if self.locks.insert(anchor, lock).is_none() {
-            let of_stream = self.by_stream.entry(key).or_default();
-            of_stream.push(anchor);
+            let (of_stream, locks) = (self.by_stream.entry(key).or_default(), &self.locks);
             // Rows come in no order.
-            let locks = &self.locks;
-            of_stream.sort_by_key(|anchor| locks.get(anchor).map(|lock| lock.number));
+            let before = |other: &Anchor| locks.get(other).is_some_and(|it| it.number <= number);
+            let at = of_stream.partition_point(before);
+            of_stream.insert(at, anchor);
         }
         self.dirty.insert(anchor);
+        if self.empty.len() > EMPTY_KEPT
+            && let Some((_, oldest)) = self.empty.pop_first()
+        {
+            self.forget(&oldest);
+        }
+    }
+
+    /// A lock that can't matter any more.
+    fn forget(&mut self, anchor: &Anchor) {
+        let Some(lock) = self.locks.remove(anchor) else { return };
+        if let Some(of_stream) = self.by_stream.get_mut(&lock.key()) {
+            of_stream.retain(|other| other != anchor);
+            if of_stream.is_empty() {
+                self.by_stream.remove(&lock.key());
+            }
+        }
+        self.dirty.insert(*anchor);
     }
 
     fn change(&mut self, anchor: Anchor, change: impl FnOnce(&mut StreamLock)) -> Option<Anchor> {
@@ -263,5 +291,79 @@ impl Streams {
             }));
         }
         changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settlement::crypto::SigningKey;
+    use settlement::types::{Amount, AssetId, Height};
+
+    use super::*;
+
+    /// A stream's lock that came in and has ended; the last of `locks` of the stream with this name.
+    fn ended(stream: u16, number: u32, shown: u32) -> StreamLock {
+        let mut anchor = [0; 32];
+        anchor[..2].copy_from_slice(&stream.to_be_bytes());
+        anchor[2..6].copy_from_slice(&number.to_be_bytes());
+        let mut name = [0; 16];
+        name[..2].copy_from_slice(&stream.to_be_bytes());
+        StreamLock {
+            anchor: Anchor(anchor),
+            stream: StreamId(name),
+            number,
+            way: Way::In,
+            peer: SigningKey::from_bytes([3; 32]).unwrap().public(),
+            asset: AssetId(0),
+            unit: Amount(1),
+            fee_per_step: Amount(0),
+            fee_upfront: Amount(0),
+            steps: 100,
+            seed: None,
+            memo: String::new(),
+            lock: None,
+            expiry: Height(1),
+            shown,
+            secret: None,
+            redeemed: shown,
+            settled: shown,
+            state: StreamState::Ended(Some(Code::StreamClosed)),
+            created_ms: stream.into(),
+        }
+    }
+
+    /// ⚔ Locks that brought nothing are no way to fill a payee's memory and disk.
+    #[test]
+    fn of_locks_that_brought_nothing_the_newest_are_kept() {
+        let mut streams = Streams::default();
+        let kept = u16::try_from(EMPTY_KEPT).unwrap();
+        let paid: Vec<Anchor> = (0..10)
+            .map(|stream| {
+                streams.put(ended(stream, 0, 5));
+                ended(stream, 0, 5).anchor
+            })
+            .collect();
+        for stream in 10..kept + 20 {
+            streams.put(ended(stream, 0, 0));
+        }
+        streams.dirty.clear();
+        streams.put(ended(kept + 20, 0, 0));
+        assert_eq!(streams.all().count(), EMPTY_KEPT + paid.len());
+        assert!(paid.iter().all(|anchor| streams.get(anchor).is_some()), "what was paid is kept");
+        let gone = ended(20, 0, 0);
+        assert_eq!((streams.get(&gone.anchor), streams.locks_of(&gone.key()).count()), (None, 0));
+        let written = [gone.anchor, ended(kept + 20, 0, 0).anchor];
+        assert_eq!(streams.dirty, BTreeSet::from(written), "its row goes, too");
+    }
+
+    #[test]
+    fn locks_of_a_stream_are_in_order_whatever_order_they_come_in() {
+        let mut streams = Streams::default();
+        for number in [3, 0, 4, 1, 2, 0] {
+            streams.put(ended(1, number, 1));
+        }
+        let numbers: Vec<u32> =
+            streams.locks_of(&ended(1, 0, 1).key()).map(|lock| lock.number).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4]);
     }
 }
