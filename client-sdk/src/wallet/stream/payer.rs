@@ -119,17 +119,26 @@ impl Wallet {
     /// Who pays a stream is told when a block brings a lock of it so near its end that no step of it is
     /// handed out any more: it takes the next one.
     pub(in super::super) fn tell_of_locks_out_of_reach(&self, turn: &mut Turn) {
-        let soon = self.seen.height.after(self.reach());
-        let crossed = |lock: &&StreamLock| lock.way == Way::Out && lock.expiry == soon;
+        let now = self.seen.height;
+        let before = Height(now.0.saturating_sub(1));
+        let crossed = |lock: &&StreamLock| {
+            let told = lock.way == Way::Out && self.is_in_reach(lock, before);
+            told && !self.is_in_reach(lock, now)
+        };
         let keys = self.state.streams.open().filter(crossed).map(|lock| lock.key());
         keys.collect::<BTreeSet<_>>().iter().for_each(|key| self.tell_stream(turn, key));
     }
 
+    /// Whether steps of a lock can be handed out at this height.
+    fn is_in_reach(&self, lock: &StreamLock, height: Height) -> bool {
+        let reach = if lock.way == Way::Out { self.reach() } else { 0 };
+        height.after(reach) < lock.expiry
+    }
+
     /// Steps of a lock that can still be handed out.
     pub(super) fn usable_steps(&self, lock: &StreamLock) -> u32 {
-        let reach = if lock.way == Way::Out { self.reach() } else { 0 };
-        let in_time = self.seen.height.after(reach) < lock.expiry;
-        if lock.is_open() && in_time { lock.left() } else { 0 }
+        let usable = lock.is_open() && self.is_in_reach(lock, self.seen.height);
+        if usable { lock.left() } else { 0 }
     }
 
     /// Hands so many steps out, from the oldest lock that has some on.
