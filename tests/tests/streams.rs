@@ -70,6 +70,7 @@ fn goes_on(town: &Town) -> (u64, u64) {
         Some(stream_of(&town.bob)).filter(|stream| steps(stream, "settled") == settled)
     });
     assert_eq!((&bobs["paid"], &bobs["state"]), (&end["paid"], &"ended".into()), "{bobs}");
+    assert_eq!(town.bob.ok(&["history"])["streams"][0], bobs, "it is in the history");
     (settled, amount(&end["fees"]).0)
 }
 

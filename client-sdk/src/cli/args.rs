@@ -226,7 +226,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: Watchtower,
     },
-    /// Show all payments, oldest first
+    /// Show all payments and streams, oldest first
+    ///
+    /// `--json` has them in `payments[]` and `streams[]`, the latter as `streams` prints them.
     History,
     /// Close a channel and have the ledger pay it out
     Close {

@@ -211,8 +211,12 @@ async fn payment_line(
 
 async fn history(session: &Session) -> Result<Line, ClientError> {
     let payments = session.wallet.payments().await?;
+    let mut streams = session.wallet.streams().await?;
+    streams.sort_by_key(|stream| (stream.created_ms, stream.key));
     let json: Vec<Value> = payments.iter().map(show::payment_json).collect();
-    Ok(Line::new(json!({ "payments": json }), show::history(&payments)))
+    let streaming: Vec<Value> = streams.iter().map(show::stream_json).collect();
+    let human = show::history(&payments, &streams);
+    Ok(Line::new(json!({ "payments": json, "streams": streaming }), human))
 }
 
 async fn close(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use settlement::api::{AssetBalance, ChannelPhase};
 use settlement::reject::Code;
 use settlement::terminal;
-use settlement::types::Role;
+use settlement::types::{Amount, Role};
 
 use super::lines::{Line, error_json};
 use super::watchtower::Covered;
@@ -164,32 +164,58 @@ pub(super) fn payment_json(payment: &Payment) -> Value {
     })
 }
 
-pub(super) fn history(payments: &[Payment]) -> String {
-    if payments.is_empty() {
+/// Payments and streams in one table.
+pub(super) fn history(payments: &[Payment], streams: &[StreamView]) -> String {
+    if payments.is_empty() && streams.is_empty() {
         return "no payments".to_owned();
     }
-    let mut rows = table(["payment", "way", "state", "amount", "fee", "memo"]);
-    for payment in payments {
-        let way = if payment.way == Way::Out { "out" } else { "in" };
-        rows.add_row([
-            payment.anchor.to_string(),
-            way.to_owned(),
-            state(payment.state).to_owned(),
-            payment.amount.to_string(),
-            payment.fee.to_string(),
-            terminal::line(&payment.memo),
-        ]);
+    let paid = payments.iter().map(|payment| {
+        let Payment { amount, fee, way, .. } = payment;
+        let (name, state) = (payment.anchor.to_string(), state(payment.state));
+        (payment.created_ms, history_row(name, *way, state, (*amount, *fee), &payment.memo))
+    });
+    let streamed = streams.iter().map(|view| {
+        let (name, money) = (format!("stream {}", view.key.stream), (view.amount(), view.fees));
+        let state = stream_state(view.phase);
+        (view.created_ms, history_row(name, view.key.way, state, money, &view.memo))
+    });
+    let mut rows: Vec<(u64, [String; 6])> = paid.chain(streamed).collect();
+    rows.sort_by_key(|(created_ms, _)| *created_ms);
+    let mut shown = table(["payment", "way", "state", "amount", "fee", "memo"]);
+    for (_, row) in rows {
+        shown.add_row(row);
     }
-    rows.to_string()
+    shown.to_string()
+}
+
+fn history_row(
+    name: String,
+    way: Way,
+    state: &str,
+    (amount, fee): (Amount, Amount),
+    memo: &str,
+) -> [String; 6] {
+    let way = if way == Way::Out { "out" } else { "in" };
+    let (amount, fee) = (amount.to_string(), fee.to_string());
+    [name, way.to_owned(), state.to_owned(), amount, fee, terminal::line(memo)]
+}
+
+/// How a stream stands, in a word.
+fn stream_state(phase: StreamPhase) -> &'static str {
+    match phase {
+        StreamPhase::Opening => "opening",
+        StreamPhase::Open => "open",
+        StreamPhase::Closing => "closing",
+        StreamPhase::Ended(_) => "ended",
+    }
 }
 
 /// A stream as every command prints it: amounts in base units, the rest in steps.
 pub(super) fn stream_json(view: &StreamView) -> Value {
-    let (state, code) = match view.phase {
-        StreamPhase::Opening => ("opening", None),
-        StreamPhase::Open => ("open", None),
-        StreamPhase::Closing => ("closing", None),
-        StreamPhase::Ended(code) => ("ended", code),
+    let state = stream_state(view.phase);
+    let code = match view.phase {
+        StreamPhase::Ended(code) => code,
+        _ => None,
     };
     json!({
         "stream": view.key.stream.to_string(),
@@ -316,7 +342,7 @@ pub(super) fn told(told: &Told) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use settlement::types::{Amount, ChannelId};
+    use settlement::types::ChannelId;
 
     use super::*;
 

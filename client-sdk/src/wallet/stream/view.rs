@@ -67,6 +67,8 @@ pub struct StreamView {
     pub fees: Amount,
     /// How it stands.
     pub phase: StreamPhase,
+    /// When its first lock was made that is remembered, in milliseconds since 1970.
+    pub created_ms: u64,
 }
 
 impl StreamView {
@@ -97,6 +99,7 @@ impl StreamView {
             locks: 0,
             fees: Amount::ZERO,
             phase: StreamPhase::Ended(None),
+            created_ms: newest.created_ms,
         }
     }
 
@@ -107,6 +110,7 @@ impl StreamView {
         count(&mut self.taken, taken.max(lock.redeemed).min(lock.shown));
         count(&mut self.redeemed, lock.redeemed);
         count(&mut self.settled, lock.settled);
+        self.created_ms = self.created_ms.min(lock.created_ms);
         let per_steps = lock.fee_per_step.0.saturating_mul(lock.shown.into());
         let upfront = if lock.paid_upfront() { lock.fee_upfront.0 } else { 0 };
         let fees = upfront.saturating_add(per_steps);
