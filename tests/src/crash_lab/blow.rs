@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::disk::{self, Index};
 use super::town::Town;
-use crate::process::PATIENCE;
+use crate::process::{BLOCKS_PATIENCE, PATIENCE, eventually};
 
 /// The longest that a process hangs.
 const HANG_MS: u64 = 400;
@@ -178,16 +178,17 @@ fn hole(town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
     town.start_hub();
 }
 
-/// The hub's files can't grow beyond some KiB more than the largest has: a write is short, or fails.
+/// The hub's files can't grow beyond some KiB more than the largest has that is still written to: a
+/// write is short, or fails.
 fn full_disk(town: &mut Town<'_>) {
     town.kill_hub();
     let most = disk::largest_kib(&town.data) + LEFT_KIB;
     town.hub.start_again_within(most);
-    let keys = town.wallets.each_ref().map(|wallet| wallet.driver.key);
     // More than fits; it ends before they are through.
-    for (wallet, payee) in town.wallets.iter_mut().zip(keys.into_iter().rev()) {
-        wallet.order(payee);
-    }
+    eventually("the end of a hub whose disk is full", BLOCKS_PATIENCE, || {
+        town.order();
+        town.hub.process.has_ended().then_some(())
+    });
     let status = town.hub.process.wait(PATIENCE);
     let log = town.hub.process.log();
     assert!(!status.success() && !log.contains("panicked"), "{status}: {log}");

@@ -32,9 +32,20 @@ pub(super) fn segments(journal: &Path) -> Vec<PathBuf> {
     files(journal).into_iter().filter(live).collect()
 }
 
-/// The size of the largest file, in KiB, rounded up.
+/// The size of the largest file that is still written to, in KiB, rounded up: of the segments that is
+/// the newest of each journal.
 pub(super) fn largest_kib(data: &Path) -> u64 {
-    let sizes = files(data).into_iter().filter_map(|path| fs::metadata(path).ok());
+    let full: Vec<PathBuf> = journals(data)
+        .iter()
+        .flat_map(|journal| {
+            let mut segments = segments(journal);
+            segments.pop();
+            segments.extend(files(&journal.join("archive")));
+            segments
+        })
+        .collect();
+    let written = files(data).into_iter().filter(|path| !full.contains(path));
+    let sizes = written.filter_map(|path| fs::metadata(path).ok());
     sizes.map(|meta| meta.len()).max().unwrap_or_default().div_ceil(1_024)
 }
 

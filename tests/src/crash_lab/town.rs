@@ -69,15 +69,20 @@ impl Town<'_> {
     pub(super) fn pay(&mut self, count: usize) {
         let before = self.seen();
         eventually("more payments", BLOCKS_PATIENCE, || {
-            let keys = self.wallets.each_ref().map(|wallet| wallet.driver.key);
-            for (wallet, payee) in self.wallets.iter_mut().zip(keys.into_iter().rev()) {
-                wallet.order(payee);
-                wallet.hear();
-            }
+            self.order();
             (self.seen() >= before + count).then_some(())
         });
         let made = self.seen() - before;
         self.note(|report| report.payments += made as u64);
+    }
+
+    /// Has each pay the other, and reads what they say.
+    pub(super) fn order(&mut self) {
+        let keys = self.wallets.each_ref().map(|wallet| wallet.driver.key);
+        for (wallet, payee) in self.wallets.iter_mut().zip(keys.into_iter().rev()) {
+            wallet.order(payee);
+            wallet.hear();
+        }
     }
 
     fn seen(&self) -> usize {

@@ -158,7 +158,7 @@ impl Child {
         fits: impl Fn(&Value) -> bool,
     ) -> Result<Value, String> {
         super::eventually(&format!("{} to say {what}, or to end", self.name), within, || {
-            let ended = self.output.lock().ended == 2;
+            let ended = self.has_ended();
             let said = self.json_from(0).into_iter().find(|line| fits(line));
             said.map(Ok).or_else(|| ended.then(|| Err(self.log())))
         })
@@ -167,6 +167,11 @@ impl Child {
     fn json(&self, line: &str) -> Value {
         let read = serde_json::from_str(line);
         read.unwrap_or_else(|error| panic!("{} printed `{line}`: {error}", self.name))
+    }
+
+    /// Whether it has closed both streams, as it does when it ends.
+    pub fn has_ended(&self) -> bool {
+        self.output.lock().ended == 2
     }
 
     /// Everything on its standard error so far.
