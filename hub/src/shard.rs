@@ -49,6 +49,7 @@ mod deposit;
 mod fees;
 mod forgotten;
 mod forward;
+mod known;
 mod lost;
 mod moved;
 mod outcome;

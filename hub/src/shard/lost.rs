@@ -28,6 +28,7 @@ use settlement::types::{Anchor, ChannelId, Secret};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
+use super::known::Ends;
 use super::seek::Trace;
 use super::slot::{NOBODY, Pair, Slot};
 use super::state::Cx;
@@ -45,6 +46,14 @@ pub(super) struct Lost {
     asked: Option<(SnapshotRef, SnapshotRef)>,
     /// Payers' locks that are sought here.
     pub(super) sought: BTreeMap<(ChannelId, u64), Sought>,
+    /// The same by their anchors.
+    pub(super) by_anchor: BTreeMap<Anchor, BTreeSet<(ChannelId, u64)>>,
+    /// How many steps the longest of them has, or somewhat more: so far secrets are walked.
+    pub(super) reach: u32,
+    /// The own locks that are over whose secrets were walked, or are about to be.
+    pub(super) walked: BTreeSet<u64>,
+    /// The secrets that were walked, by where that ended.
+    pub(super) ends: Ends,
     /// The chains of own locks that stand and belong to nobody.
     pub(super) traces: BTreeMap<u64, Trace>,
     /// How far before their ends all these chains are traced to.
@@ -62,6 +71,8 @@ pub(super) struct Lost {
 pub(super) struct Sought {
     pub(super) seek: Seek,
     pub(super) trace: Trace,
+    /// Whether the secrets on it were looked for. Those that come later find it.
+    pub(super) walked: bool,
 }
 
 /// A secret of an own lock that is over.

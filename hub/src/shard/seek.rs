@@ -17,8 +17,6 @@
 //! All this hashing is the hub's own, so it has a share of the hub's time: [`HASHES_PER_TICK`]
 //! between two ticks of a shard, in turn for the channels that wait.
 
-use std::collections::BTreeMap;
-
 use settlement::crypto::chain_step;
 use settlement::lock::{Lock, STEPS_MAX};
 use settlement::reject::Code;
@@ -42,7 +40,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    fn of(lock: &Lock) -> Trace {
+    pub(super) fn of(lock: &Lock) -> Trace {
         Trace { level: lock.steps, value: lock.anchor.0 }
     }
 
@@ -76,32 +74,10 @@ impl Lost {
     fn trace_sought(&mut self, incoming: (ChannelId, u64)) -> u32 {
         self.sought.get_mut(&incoming).map_or(0, |sought| sought.trace.climb(self.level))
     }
-
-    /// The payer's lock that a secret is of, and how deep it is in it: of the dearest, then the one
-    /// that ends last, where it is of several. With it, how many hashes it took to find out.
-    fn payer_of(&self, secret: &Secret) -> (Option<(Seek, u32)>, u32) {
-        let mut at: BTreeMap<Anchor, &Seek> = BTreeMap::new();
-        for Sought { seek, .. } in self.sought.values() {
-            let first = at.entry(seek.lock.anchor).or_insert(seek);
-            if seek.beats(first) {
-                *first = seek;
-            }
-        }
-        let most = at.values().map(|seek| seek.lock.steps).max().unwrap_or(0);
-        let (mut value, mut found): (_, Option<(&Seek, u32)>) = (secret.0, None);
-        for steps in 1..=most {
-            value = chain_step(&value);
-            let Some(seek) = at.get(&Anchor(value)) else { continue };
-            if steps <= seek.lock.steps && found.is_none_or(|(known, _)| seek.beats(known)) {
-                found = Some((seek, steps));
-            }
-        }
-        (found.map(|(seek, steps)| (*seek, steps)), most)
-    }
 }
 
 impl Seek {
-    fn beats(&self, other: &Seek) -> bool {
+    pub(super) fn beats(&self, other: &Seek) -> bool {
         let worth = |seek: &Seek| (seek.lock.unit, seek.lock.expiry);
         worth(self) > worth(other)
     }
@@ -111,11 +87,10 @@ impl Slot {
     /// Notes a payer's lock that is sought here, and what has to be hashed for it.
     fn look_for(&mut self, seek: Seek, height: Height) {
         let lost = self.lost.get_or_insert_default();
-        lost.sought.retain(|_, known| !known.seek.lock.expired_at(height));
+        lost.expire(height);
         let known = lost.sought.get(&seek.incoming);
         if known.is_none_or(|known| known.seek.lock != seek.lock) {
-            let trace = Trace::of(&seek.lock);
-            lost.sought.insert(seek.incoming, Sought { seek, trace });
+            lost.note(seek);
             lost.todo.insert(Todo::Seek(seek.incoming));
             lost.raise(seek.lock.steps);
         }
@@ -137,7 +112,7 @@ impl Slot {
     /// The own lock that was made for a payer's, if it stands and belongs to nobody.
     fn made_for(&self, incoming: (ChannelId, u64), expiry_delta: u64) -> Option<u64> {
         let lost = self.lost.as_ref()?;
-        let Sought { seek, trace } = lost.sought.get(&incoming)?;
+        let Sought { seek, trace, .. } = lost.sought.get(&incoming)?;
         let nobodys = self.pairs.iter().filter(|(_, pair)| pair.incoming == NOBODY);
         let of_chain = nobodys.filter(|(own, _)| lost.traces.get(own) == Some(trace));
         let standing = &self.channel.outgoing().standing;
@@ -149,15 +124,19 @@ impl Slot {
         fitting.max_by_key(|(own, lock)| (lock.unit, lock.expiry, !own)).map(|(own, _)| own)
     }
 
-    /// Secrets of own locks that are over are compared with a payer's lock that is new here.
-    fn compare_secrets(&mut self) {
-        let Some(lost) = self.lost.as_mut() else { return };
-        lost.todo.extend(lost.loose.keys().copied().map(Todo::Loose));
+    /// Secrets of own locks that are over are compared with a payer's lock that is new here. Says how
+    /// many hashes that took.
+    fn compare_secrets(&mut self, incoming: (ChannelId, u64)) -> u32 {
+        let Some(lost) = self.lost.as_mut() else { return 0 };
         let standing = &self.channel.outgoing().standing;
         let over = |(own, pair): &(&u64, &Pair)| {
             pair.incoming == NOBODY && pair.secret.is_some() && !standing.contains_key(own)
         };
-        lost.todo.extend(self.pairs.iter().filter(over).map(|(own, _)| Todo::Over(*own)));
+        let over = self.pairs.iter().filter(over).map(|(own, _)| *own);
+        let unwalked = over.filter(|own| lost.walked.insert(*own));
+        let unwalked: Vec<Todo> = unwalked.map(Todo::Over).collect();
+        lost.todo.extend(unwalked);
+        lost.secrets_of(&incoming)
     }
 }
 
@@ -169,7 +148,7 @@ impl Shard {
         if seek.whole && slot.is_whole() {
             // Nothing was forgotten on either side: it was not passed on.
             if let Some(lost) = &mut slot.lost {
-                lost.sought.remove(&seek.incoming);
+                lost.found(&seek.incoming);
             }
             let (incoming, outgoing) = (seek.incoming, (seek.outgoing, 0));
             let outcome = Err(Code::PayeeOffline);
@@ -220,20 +199,23 @@ impl Shard {
             Todo::Own(own) => lost.trace_own(own),
             Todo::Seek(incoming) => {
                 let hashes = lost.trace_sought(incoming);
-                self.pair_up(id, incoming, cx);
-                hashes
+                hashes.saturating_add(self.pair_up(id, incoming, cx))
             }
             Todo::Over(own) => self.compare_over(id, own, cx),
             Todo::Loose(first) => self.compare_loose(id, first, cx),
         }
     }
 
-    fn pair_up(&mut self, id: ChannelId, incoming: (ChannelId, u64), cx: &mut Cx<'_>) {
+    /// Says how many hashes it took besides.
+    fn pair_up(&mut self, id: ChannelId, incoming: (ChannelId, u64), cx: &mut Cx<'_>) -> u32 {
         let expiry_delta = self.config.policy.expiry_delta;
-        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(slot) = self.slots.get_mut(&id) else { return 0 };
         match slot.made_for(incoming, expiry_delta) {
-            Some(own) => self.unite(id, own, incoming, cx),
-            None => slot.compare_secrets(),
+            Some(own) => {
+                self.unite(id, own, incoming, cx);
+                0
+            }
+            None => slot.compare_secrets(incoming),
         }
     }
 
@@ -243,7 +225,10 @@ impl Shard {
             return;
         };
         lost.traces.remove(&own);
-        let Some(Sought { seek, .. }) = lost.sought.remove(&incoming) else { return };
+        // What else is known of it is known to be this payer's from now on.
+        let same = lost.loose.iter().filter(|(_, loose)| loose.own == own);
+        lost.todo.extend(same.map(|(first, _)| Todo::Loose(*first)));
+        let Some(seek) = lost.found(&incoming) else { return };
         let pairing = Pairing { incoming, outgoing: (id, own), anchor: seek.lock.anchor };
         self.reunite(&pairing);
         cx.out.records.push(Record::Reunited(pairing));
@@ -253,11 +238,11 @@ impl Shard {
 
     /// The same for one that is over, and of which a part or all was paid.
     fn compare_over(&mut self, id: ChannelId, own: u64, cx: &mut Cx<'_>) -> u32 {
-        let Some(slot) = self.slots.get(&id) else { return 0 };
+        let Some(slot) = self.slots.get_mut(&id) else { return 0 };
         let secret = slot.pairs.get(&own).filter(|pair| pair.incoming == NOBODY);
         let secret = secret.and_then(|pair| pair.secret);
-        let (Some(secret), Some(lost)) = (secret, slot.lost.as_ref()) else { return 0 };
-        let (found, hashes) = lost.payer_of(&secret);
+        let (Some(secret), Some(lost)) = (secret, slot.lost.as_mut()) else { return 0 };
+        let (found, hashes) = lost.payer_of(&secret, Todo::Over(own));
         if let Some((seek, _)) = found {
             self.unite(id, own, seek.incoming, cx);
         }
@@ -275,10 +260,10 @@ impl Shard {
                 (reached.then_some((pair.incoming, (id, own))), hashes)
             }
             None => {
-                let (found, hashes) = lost.payer_of(&secret);
+                let (found, hashes) = lost.payer_of(&secret, Todo::Loose(first));
                 // Nothing is left to be found out about a payer's lock whose last secret is known.
                 if let Some((seek, _)) = found.filter(|(seek, steps)| *steps == seek.lock.steps) {
-                    lost.sought.remove(&seek.incoming);
+                    lost.found(&seek.incoming);
                 }
                 (found.map(|(seek, _)| (seek.incoming, (id, 0))), hashes)
             }
