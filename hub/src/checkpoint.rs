@@ -16,8 +16,9 @@ use settlement::journal::Lsn;
 use crate::counters::{Counters, add};
 use crate::shards::{Job, Pause, Shared};
 
-/// How often it is looked whether a checkpoint is due.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether a checkpoint is due, and whether the archive is to shrink: by up to
+/// 64 MiB each time, so faster than any disk fills it.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// When a checkpoint is due.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +82,7 @@ impl<I: Index> Taker<I> {
         self.archive();
     }
 
-    /// Also between checkpoints: the archive shrinks by one segment at a time.
+    /// Also between checkpoints: the archive shrinks by a part at a time.
     fn archive(&self) {
         self.shared.log.archive_before(self.index.archivable());
     }

@@ -240,7 +240,7 @@ fn run<J: Journal, R>(
         }
         if let Some(lsn) = archive.take() {
             let failed = journal.archive_before(lsn).err();
-            // It is tried every second.
+            // It is tried four times a second.
             if let Some(error) = failed.as_ref().filter(|_| !failing) {
                 tracing::warn!(%error, "segments can't be archived; it is tried again and again");
             }

@@ -138,7 +138,7 @@ pub trait Journal: Send {
 
     /// Says that no replay will start before `lsn`: whole segments that end at or before it leave
     /// the live journal, oldest first. The newest segment always stays. Where the archive is bounded,
-    /// a call drops one segment of it at most, so it is called again and again.
+    /// a call drops one segment of it, or more up to 64 MiB, so it is called again and again.
     ///
     /// # Errors
     /// [`JournalError::Io`] when files cannot be moved; nothing is lost and it may be repeated.

@@ -38,7 +38,7 @@ impl Shard {
         for id in touched {
             self.look_at(id, cx);
         }
-        self.let_go();
+        self.let_go(cx);
         self.leap_all(directory, cx);
     }
 

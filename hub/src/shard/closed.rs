@@ -16,6 +16,7 @@ use settlement::types::ChannelId;
 
 use super::Shard;
 use super::slot::Slot;
+use super::state::Cx;
 
 impl Slot {
     /// Whether nothing waits for this channel any more.
@@ -33,8 +34,9 @@ impl Shard {
         }
     }
 
-    /// Lets go of what is over.
-    pub(super) fn let_go(&mut self) {
+    /// Lets go of what is over. Nothing that comes of the hub's locks for such a payer concerns it any
+    /// more: they are concluded.
+    pub(super) fn let_go(&mut self, cx: &mut Cx<'_>) {
         let is_over = |id: &ChannelId| self.slots.get(id).is_none_or(|slot| slot.is_over());
         let over: Vec<ChannelId> = self.closed.iter().filter(|id| is_over(id)).copied().collect();
         for id in over {
@@ -44,6 +46,8 @@ impl Shard {
             self.shown.remove(&id);
             if let Some(slot) = self.slots.remove(&id) {
                 self.let_go.push((id, slot.rows));
+                let concluded = slot.passed_on().map(|outgoing| self.conclude(outgoing));
+                cx.out.passes.extend(concluded.flatten());
             }
         }
     }

@@ -158,8 +158,20 @@ impl Shard {
     /// another count said is of no more use.
     pub(super) fn set_followed(&mut self, slice: Slice, height: Height, time_ms: u64) {
         self.followed.insert(slice, (height, time_ms));
-        if self.followed.len() > 1 && self.all_said(slice.count) {
-            self.leave_others(slice.count);
+        if self.followed.len() > 1 {
+            self.leave_passed(slice.count);
+        }
+    }
+
+    /// Leaves what shards of another count said once all of this one stand where any of those stood:
+    /// until then it says which blocks come again.
+    fn leave_passed(&mut self, count: u16) {
+        let of = |of: bool| {
+            let said = self.followed.iter().filter(move |(slice, _)| (slice.count == count) == of);
+            said.map(|(_, (height, _))| *height)
+        };
+        if self.all_said(count) && of(false).max() <= of(true).min() {
+            self.leave_others(count);
         }
     }
 
@@ -178,7 +190,7 @@ impl Shard {
     fn merge_followed(&mut self) {
         let own = self.config.slice;
         if self.all_said(own.count) {
-            return self.leave_others(own.count);
+            return self.leave_passed(own.count);
         }
         if self.followed.keys().all(|slice| slice.count == own.count) {
             return;

@@ -187,6 +187,11 @@ impl Slot {
         self.routes.remove(&id)
     }
 
+    /// The hub's own locks that payers' locks in this channel were passed on with.
+    pub(super) fn passed_on(&self) -> impl Iterator<Item = (ChannelId, u64)> {
+        self.routes.values().filter_map(|route| route.outgoing)
+    }
+
     /// Takes out the routes of locks that do not stand any more: the hub's own locks of them.
     pub(super) fn take_stale_routes(&mut self) -> Vec<(ChannelId, u64)> {
         let stands = |id: &u64| self.channel.incoming().locks.contains_key(id);

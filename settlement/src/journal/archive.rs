@@ -10,6 +10,9 @@ use super::recover::Segment;
 use super::storage::{Access, Storage};
 use super::{JournalError, Lsn};
 
+/// How many bytes of several segments are dropped at once, at most.
+const DROPPED_BYTES: u64 = 64 << 20;
+
 pub(super) fn archive_dir(dir: &Path) -> PathBuf {
     dir.join("archive")
 }
@@ -52,10 +55,10 @@ pub(super) fn move_before(
     Ok(true)
 }
 
-/// Drops the oldest archived segment, and what lies beside it (`NAME.*`), if the segments take more
-/// than `limit` bytes. Whether the others still do: one is dropped at a time, since a file system may
-/// hold up the next sync while it frees what a file took.
-pub(super) fn drop_one_above(
+/// Drops the oldest archived segments, and what lies beside each (`NAME.*`), while all take more than
+/// `limit` bytes: one, and more of them up to [`DROPPED_BYTES`]. Whether the others still take more. A
+/// file system may hold up the next sync while it frees what a file took, so they don't all go at once.
+pub(super) fn drop_some_above(
     storage: &dyn Storage,
     dir: &Path,
     limit: u64,
@@ -67,12 +70,21 @@ pub(super) fn drop_one_above(
         let size = size.map_err(JournalError::io("look at", &path))?;
         sizes.push((path, size));
     }
-    let total: u64 = sizes.iter().map(|(_, size)| *size).sum();
-    let Some((path, size)) = sizes.first().filter(|_| total > limit) else { return Ok(false) };
-    remove_with_companions(storage, &archive, path)?;
-    tracing::info!(file = %path.display(), "dropped the oldest archived segment");
-    storage.sync_dir(&archive).map_err(JournalError::io("sync", &archive))?;
-    Ok(total.saturating_sub(*size) > limit)
+    let mut total: u64 = sizes.iter().map(|(_, size)| *size).sum();
+    let mut dropped = 0u64;
+    for (path, size) in sizes {
+        let next = dropped.saturating_add(size);
+        if total <= limit || (dropped > 0 && next > DROPPED_BYTES) {
+            break;
+        }
+        remove_with_companions(storage, &archive, &path)?;
+        tracing::info!(file = %path.display(), "dropped the oldest archived segment");
+        (dropped, total) = (next, total.saturating_sub(size));
+    }
+    if dropped > 0 {
+        storage.sync_dir(&archive).map_err(JournalError::io("sync", &archive))?;
+    }
+    Ok(total > limit)
 }
 
 /// The segment goes first: an index without its segment is harmless.

@@ -267,11 +267,14 @@ impl Journal for FileJournal {
         self.check()?;
         let storage = self.storage.as_ref();
         let lsn = lsn.min(self.durable);
-        let moved = archive::move_before(storage, &self.dir, &mut self.segments, lsn)?;
+        let moved = archive::move_before(storage, &self.dir, &mut self.segments, lsn);
+        // After a failure, too, some may have moved.
+        self.archive_is_above |= !matches!(moved, Ok(false));
+        moved?;
         if let Some(limit) = self.config.archive_bytes
-            && (moved || self.archive_is_above)
+            && self.archive_is_above
         {
-            self.archive_is_above = archive::drop_one_above(storage, &self.dir, limit)?;
+            self.archive_is_above = archive::drop_some_above(storage, &self.dir, limit)?;
             self.past.segments_are(&self.segments)?;
         }
         Ok(())

@@ -58,7 +58,8 @@ pub struct Check {
 impl Check {
     /// It may be so much and no more.
     pub fn at_most(what: &str, measured: f64, bound: f64) -> Check {
-        Check { what: format!("{what}, at most"), measured, bound, kept: measured <= bound }
+        let kept = measured <= bound && measured.is_finite();
+        Check { what: format!("{what}, at most"), measured, bound, kept }
     }
 
     /// It must be so much.

@@ -147,3 +147,96 @@ fn what_blocks_open_again_is_not_paid_through() {
     assert_eq!(shard.followed().0, ahead);
     assert!(shard.now(now_ms).view.fresh);
 }
+
+/// What was streamed in part, when both channels end on the ledger.
+#[test]
+fn both_channels_of_a_stream_go() {
+    use super::streams::{at, redeem, streaming, tick};
+    let mut world = streaming();
+    world.wallets[0].settles = false;
+    redeem(&mut world, 20);
+    tick(&mut world);
+    let (payer, payee) = (world.id(0), world.id(1));
+    anchor(&mut world);
+    let claim =
+        |channel, from| LedgerEvent::ClaimShown { channel, from, id: 1, secret: at(20), steps: 20 };
+    world.block(vec![claim(payee, Role::Hub), settled(payee)]);
+    anchor(&mut world);
+    world.blocks(1);
+    world.block(vec![claim(payer, Role::Wallet), settled(payer)]);
+    anchor(&mut world);
+    world.blocks(1);
+    anchor(&mut world);
+    world.blocks(300);
+    anchor(&mut world);
+    world.blocks(2);
+    assert!(!has(&world, payer) && !has(&world, payee));
+    world.restart();
+    anchor(&mut world);
+    world.blocks(3);
+    assert!(!has(&world, payer) && !has(&world, payee));
+}
+
+/// The payer's lock is settled in part, the payee gives up the rest, the payer's channel closes.
+#[test]
+fn the_payees_channel_goes_though_the_payers_went_first() {
+    use super::streams::{at, give_up, hurry, redeem, streaming, tick};
+    let mut world = streaming();
+    world.wallets[0].settles = false;
+    redeem(&mut world, 20);
+    tick(&mut world);
+    hurry(&mut world);
+    world.run();
+    give_up(&mut world);
+    world.run();
+    world.blocks(2);
+    world.idle();
+    let (payer, payee) = (world.id(0), world.id(1));
+    anchor(&mut world);
+    let claim =
+        |channel, from| LedgerEvent::ClaimShown { channel, from, id: 1, secret: at(20), steps: 20 };
+    world.block(vec![claim(payer, Role::Wallet), settled(payer)]);
+    anchor(&mut world);
+    world.blocks(300);
+    world.idle();
+    world.block(vec![settled(payee)]);
+    anchor(&mut world);
+    world.blocks(3);
+    assert!(!has(&world, payer) && !has(&world, payee));
+}
+
+/// As `what_blocks_open_again_is_not_paid_through`, with one more crash on the way.
+#[test]
+fn which_blocks_come_again_is_known_after_a_second_crash() {
+    let mut world = World::with(config(), 2, 2);
+    let of = |id: &ChannelId| usize::from(Slice::index_of(id, 2));
+    let id = world.id(0);
+    let kept = world.journal.len();
+    anchor(&mut world);
+    world.block(vec![settled(id)]);
+    anchor(&mut world);
+    world.blocks(2);
+    assert!(!has(&world, id));
+    let ahead = world.height();
+    let all = world.journal.split_off(kept);
+    let other = u16::from(of(&id) == 0);
+    let lags =
+        |record: &Record| matches!(record, Record::Followed { slice, .. } if slice.index == other);
+    world.journal.extend(all.into_iter().filter(|record| !lags(record)));
+    let mut shard = world.replayed(1).remove(0);
+    shard.recovered(&[], world.now_ms, &mut Output::default());
+    let now_ms = world.now_ms;
+    let first = world.blocks[shard.followed().0.0 as usize].clone();
+    let mut out = Output::default();
+    shard.handle(Input::Block(Arc::new(first)), now_ms, &world.directory, &mut out);
+    assert!(!shard.now(now_ms).view.fresh);
+    world.journal.extend(out.records);
+    let mut shard = world.replayed(1).remove(0);
+    shard.recovered(&[], world.now_ms, &mut Output::default());
+    assert!(shard.followed().0 < ahead, "{:?} {ahead:?}", shard.followed());
+    assert!(
+        !shard.now(now_ms).view.fresh,
+        "at {:?} of {ahead:?} it counts as fresh",
+        shard.followed().0
+    );
+}
