@@ -35,7 +35,8 @@ pub struct Limits {
     pub asset: AssetId,
     /// The most for one request, event or block of bytes, in base units.
     pub amount_max: Amount,
-    /// The most for one payee in all, in base units, over all streams of a client.
+    /// The most for one payee in all, in base units, over all streams of a client, with what the hub
+    /// takes for them; the fee of the lock that reaches it may go beyond.
     pub budget: Amount,
     /// The most that one lock of a stream takes out of the wallet's channel, in base units, fees
     /// apart; the next one is added before it is used up.

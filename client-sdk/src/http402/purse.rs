@@ -27,16 +27,24 @@ pub(super) struct Sums {
     unit_max: u64,
     handed: u64,
     served: u64,
+    /// What the hub took for streams to it. A payee that ends each stream at once has a client pay
+    /// the next one's fee, and may share it with its hub.
+    fees: u64,
 }
 
 impl Sums {
     pub(super) fn new(budget: u64) -> Sums {
-        Sums { budget, unit_max: 0, handed: 0, served: 0 }
+        Sums { budget, unit_max: 0, handed: 0, served: 0, fees: 0 }
+    }
+
+    /// What is left of the budget.
+    pub(super) fn left(&self) -> u64 {
+        self.budget.saturating_sub(self.handed).saturating_sub(self.fees)
     }
 
     /// How many steps of `unit` more the budget buys.
     fn affordable(&self, unit: u64) -> u64 {
-        self.budget.saturating_sub(self.handed).checked_div(unit).unwrap_or(0)
+        self.left().checked_div(unit).unwrap_or(0)
     }
 
     /// How many of them may be handed out now, if `ahead` steps of the largest unit may be beyond what
@@ -62,6 +70,8 @@ pub(super) struct Book {
     sums: SharedSums,
     handed: u64,
     served: u64,
+    /// What the hub took for this stream.
+    fees: u64,
     /// Handed out, and for no response.
     spare: u64,
     /// Handed out, and the server says that it does not hold them.
@@ -97,7 +107,7 @@ pub(super) struct Reserved {
 
 impl Book {
     pub(super) fn new(ahead: u64, unit: u64, sums: SharedSums) -> Book {
-        let (handed, served, spare, denied) = Default::default();
+        let (handed, served, fees, spare, denied) = Default::default();
         let (ask_again, asked, over, loose) = Default::default();
         let book = Book {
             ahead,
@@ -105,6 +115,7 @@ impl Book {
             sums,
             handed,
             served,
+            fees,
             spare,
             denied,
             ask_again,
@@ -131,6 +142,14 @@ impl Book {
     /// Steps handed out over this stream, served, and for no response.
     pub(super) fn figures(&self) -> (u64, u64, u64) {
         (self.handed, self.served, self.spare)
+    }
+
+    /// The hub has taken so much for this stream.
+    pub(super) fn fees_are(&mut self, fees: u64) {
+        let more = fees.saturating_sub(self.fees);
+        self.fees = self.fees.max(fees);
+        let mut sums = self.sums();
+        sums.fees = sums.fees.saturating_add(more);
     }
 
     /// How many steps a response can get now.

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
-use client_sdk::client::WalletHandle;
+use client_sdk::client::{Exposure, WalletHandle};
 use client_sdk::http402::{
     Bound, Challenge, Credential, CredentialPayload, Details, INTENT, Limits, METHOD, PayError,
     PayingClient, PaymentKey, Terms,
@@ -285,4 +285,36 @@ async fn a_budget_is_the_most_that_a_payee_gets() {
     alice.wallet.end_stream(paying.purses().await[0].key).await.unwrap();
     let refused = paying.get(shop.url("/answer")).await;
     assert!(matches!(refused, Err(PayError::TooDear(_))), "{refused:?}");
+}
+
+/// Each stream that a payee ends has the next one opened, and the hub takes its fee for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn fees_for_streams_that_a_payee_ends_are_in_the_budget() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
+    let limits = Limits { budget: Amount(20), ..limits() };
+    let paying = PayingClient::new(alice.wallet.clone(), limits).unwrap();
+    let url = greedy(&stage, bob.wallet.public_key(), Manner::Denies, |_, _| {}).await;
+    let mut stopped = None;
+    for _ in 0..30 {
+        match paying.get(url.clone()).await {
+            Err(PayError::Refused { .. }) => {}
+            Err(error) => {
+                stopped = Some(error);
+                break;
+            }
+            Ok(paid) => panic!("{paid:?}"),
+        }
+        for view in bob.wallet.streams().await.unwrap() {
+            if !view.has_ended() {
+                let stream = bob.wallet.incoming_stream(view.key, Exposure::default()).await;
+                stream.unwrap().close().await.unwrap();
+            }
+        }
+        until("the lock to come back", async || alice.locked().await == 0).await;
+    }
+    assert!(matches!(stopped, Some(PayError::TooDear(_))), "{stopped:?}");
+    let lost = alice.begins - alice.holds().await;
+    let of_one = alice.wallet.streams().await.unwrap()[0].fees.0;
+    assert!(of_one > 0 && lost < 20 + of_one, "{lost} lost, {of_one} for each stream");
 }

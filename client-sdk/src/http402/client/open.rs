@@ -36,6 +36,8 @@ pub(in crate::http402) struct Purse {
     payee: Arc<Payee>,
     /// What was handed over by clients before this one.
     before: u64,
+    /// What the hub had taken for it by then.
+    fees_before: Amount,
 }
 
 /// Steps that are set aside for a response. Until it is known what became of them they are for the
@@ -108,6 +110,10 @@ impl Purse {
     pub(super) fn view(&self) -> PurseView {
         let (handed, served, spare) = self.book().figures();
         PurseView { key: self.stream.key(), unit: self.unit, handed, served, spare }
+    }
+
+    fn count_fees(&self, view: &StreamView) {
+        self.book().fees_are(view.fees.0.saturating_sub(self.fees_before.0));
     }
 
     /// Whether a receipt is of this stream's payee.
@@ -277,6 +283,10 @@ impl ClientInner {
         }
         payee.pay_over(name.2, None);
         payee.look_back().await;
+        let left = Amount(payee.left());
+        if known.price.amount() > left {
+            return Err(PayError::TooDear(format!("of the budget {left} is left, fees included")));
+        }
         let purse = Arc::new(self.open(name, realm, payee.clone()).await?);
         payee.pay_over(name.2, Some(purse.clone()));
         Ok(purse)
@@ -301,13 +311,17 @@ impl ClientInner {
             exposure: Exposure { ahead: u32::MAX, ..Exposure::default() },
             ..StreamOptions::new(payee, asset, unit)
         };
-        let stream = self.stream(options).await?;
+        let (stream, is_new) = self.stream(options).await?;
         let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
         let key = PaymentKey::of_payer(mine, &payee, &ledger);
         let key = key.map_err(|error| PayError::Demand(error.to_string()))?;
         let book = Mutex::new(Book::new(ahead.into(), unit.0, of.sums.clone()));
-        let (payer, before) = (self.wallet.public_key(), stream.view().await?.paid);
-        Ok(Purse { stream, payer, unit, key, book, payee: of, before })
+        let (payer, view) = (self.wallet.public_key(), stream.view().await?);
+        let fees_before = if is_new { Amount::ZERO } else { view.fees };
+        let before = view.paid;
+        let purse = Purse { stream, payer, unit, key, book, payee: of, before, fees_before };
+        purse.count_fees(&view);
+        Ok(purse)
     }
 
     /// What is kept of a payee.
@@ -317,10 +331,10 @@ impl ClientInner {
         begun.or_insert_with(|| Arc::new(Payee::new(self.limits.budget.0))).clone()
     }
 
-    /// A stream of an earlier client's that goes on, or a new one. There is no further one while the
+    /// A stream of an earlier client's that goes on, or a new one, and whether it is that. There is no further one while the
     /// payee keeps what is locked in [`SILENT_MAX`] others, and does not say that it has it or gives it
     /// back.
-    async fn stream(&self, options: StreamOptions) -> Result<OutgoingStream, PayError> {
+    async fn stream(&self, options: StreamOptions) -> Result<(OutgoingStream, bool), PayError> {
         let fits = |view: &StreamView| {
             let same = (view.key.way, view.key.peer) == (Way::Out, options.payee)
                 && (view.asset, view.unit) == (options.asset, options.unit)
@@ -329,7 +343,7 @@ impl ClientInner {
         };
         let streams = self.wallet.streams().await?;
         if let Some(view) = streams.iter().find(|view| fits(view)) {
-            return Ok(self.wallet.resume_stream(view.key, options.clone()).await?);
+            return Ok((self.wallet.resume_stream(view.key, options.clone()).await?, false));
         }
         let is_kept = |view: &&StreamView| {
             (view.key.way, view.key.peer, view.asset) == (Way::Out, options.payee, options.asset)
@@ -340,7 +354,7 @@ impl ClientInner {
                           does or what is locked comes back";
             return Err(ClientError::new(Code::Unanswered, detail).into());
         }
-        Ok(self.wallet.open_stream_with(options).await?)
+        Ok((self.wallet.open_stream_with(options).await?, true))
     }
 }
 
@@ -348,6 +362,7 @@ impl ClientInner {
 async fn standing(payee: &Payee, unit: Amount) -> Result<Option<Arc<Purse>>, PayError> {
     payee.look_back().await;
     let Some(purse) = payee.purse(unit) else { return Ok(None) };
-    let phase = purse.stream.view().await?.phase;
-    Ok(matches!(phase, StreamPhase::Open | StreamPhase::Opening).then_some(purse))
+    let view = purse.stream.view().await?;
+    purse.count_fees(&view);
+    Ok(matches!(view.phase, StreamPhase::Open | StreamPhase::Opening).then_some(purse))
 }

@@ -62,6 +62,11 @@ impl Payee {
         self.endings.subscribe()
     }
 
+    /// What may still be spent on it.
+    pub(super) fn left(&self) -> u64 {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).left()
+    }
+
     fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
