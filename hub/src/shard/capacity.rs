@@ -3,8 +3,8 @@
 //! If everybody closes at once, each pending lock of a leg must get its claim into a block within
 //! `inclusion_delay` blocks. A channel's claims travel in one submission, so the cost of a leg is
 //! [`SUBMISSION_BYTES`] for each channel with a pending lock and [`CLAIM_BYTES`] for each lock, and
-//! one hash for each step. Locks of many steps get half of the room at most: the other half is kept
-//! for payments. A channel gets a [`CHANNEL_SHARE`]th at most, so that a few hostile wallets can't
+//! one hash for each step. Locks of many steps get half of the room at most, and half of the places in
+//! a direction, which they may take for long: the other halves are kept for payments. A channel gets a [`CHANNEL_SHARE`]th at most, so that a few hostile wallets can't
 //! take it all; the shards of a hub divide the rest evenly.
 //!
 //! A ledger has three things to take in the same moment: claims on payers' locks, claims on the hub's
@@ -14,7 +14,7 @@
 //! three ([`LEG_SHARE`]), and the rest is for what competes with them. What other hubs of the same
 //! ledger do is not counted.
 
-use settlement::lock::Lock;
+use settlement::lock::{LOCKS_MAX, Lock};
 use settlement::params::{Genesis, Policy};
 use settlement::rare::AtRest;
 
@@ -29,6 +29,9 @@ pub(super) const CLAIM_BYTES: u64 = 128;
 pub(super) const LEG_SHARE: u64 = 3;
 /// The part of a leg's room that one channel may take: one in so many.
 pub(super) const CHANNEL_SHARE: u64 = 16;
+/// The most locks of many steps in one direction of a channel: half of all its places. Whoever opens
+/// streams to somebody and never pays a step would shut out all payments to it otherwise.
+const STREAM_LOCKS_MAX: u64 = LOCKS_MAX as u64 / 2;
 
 /// What pending locks would cost the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -121,7 +124,8 @@ impl Capacity {
         let all = within(total, self.bytes, self.steps)
             && within(channel, self.channel_bytes, self.channel_steps);
         // A payment is never refused because of streams that were let in: they are bounded first.
-        all && (steps == 1 || self.takes_streams(total))
+        let placed = channel.stream_locks <= STREAM_LOCKS_MAX;
+        all && (steps == 1 || placed && self.takes_streams(total))
     }
 
     fn takes_streams(&self, total: &Load) -> bool {
@@ -163,6 +167,9 @@ mod tests {
         assert!(!capacity(1).takes(1, &load(1, 1, 267, 50_000), &small), "steps");
         assert!(capacity(1).takes(50_000, &half, &load(1, 0, 16, 50_000)));
         assert!(!capacity(1).takes(50_000, &half, &load(1, 0, 17, 50_000)), "a channel's share");
+        assert!(capacity(1).takes(2, &small, &load(1, 0, 128, 2)));
+        assert!(!capacity(1).takes(2, &small, &load(1, 0, 129, 2)), "half of a channel's places");
+        assert!(capacity(1).takes(1, &small, &load(1, 0, 129, 2)), "the other half");
     }
 
     /// Everybody closes in one moment: claims on both legs, an answer to each of ten thousand closes of
