@@ -16,8 +16,8 @@
 //! - **A lock is taken for what its payer's sealed payload says**, or not at all: anchor, unit, steps
 //!   and asset. A hub that skims a unit off, or shortens the chain, gets no step.
 //! - **A step that does not fit is ignored**, and says nothing about those before it. It costs at
-//!   most 4,096 hashes, and a wallet makes so many for steps that do not fit in a second and no more
-//!   ([`HASHES_PER_SECOND`]).
+//!   most 4,096 hashes, and a wallet makes so many for one payer's steps that do not fit in a second and
+//!   no more ([`HASHES_PER_SECOND`]).
 //! - **What is left of a lock is given up only after what was redeemed of it is settled** (module
 //!   `payee`), and is the payer's again once that is so.
 //!
@@ -43,8 +43,8 @@ pub use self::view::{StreamKey, StreamPhase, StreamView};
 use super::Way;
 pub use crate::payload::StreamId;
 
-/// How many hashes a wallet makes within a second for steps that do not fit.
-pub const HASHES_PER_SECOND: u32 = 1 << 18;
+/// How many hashes a wallet makes within a second for steps of one payer that do not fit.
+pub const HASHES_PER_SECOND: u32 = 1 << 15;
 /// After this long a payee redeems what it has taken.
 pub const REDEEM_MS: u64 = 1_000;
 /// After this long without an answer something is said on the relay again.

@@ -1,5 +1,7 @@
 //! The payee's side: taking locks and steps, redeeming, and giving the rest up.
 
+use std::collections::BTreeMap;
+
 use settlement::channel::{Answer, HASHES_PER_MESSAGE, Phase};
 use settlement::crypto::chain_step;
 use settlement::lock::Lock;
@@ -12,11 +14,12 @@ use super::super::{Event, Record, Wallet, Way};
 use super::{HASHES_PER_SECOND, REDEEM_MS, StreamKey, StreamLock, StreamState};
 use crate::relay::{Body, Ciphertext, StepToken};
 
-/// How many hashes were made for steps that did not fit, in which second.
-#[derive(Clone, Copy, Debug, Default)]
+/// How many hashes were made for steps that did not fit, in which second. By payer, so that junk of
+/// one has nobody else's steps refused; there are no more payers than locks in this wallet's channels.
+#[derive(Clone, Debug, Default)]
 pub(in super::super) struct Wasted {
     second: u64,
-    hashes: u32,
+    hashes: BTreeMap<PublicKey, u32>,
 }
 
 impl Wallet {
@@ -97,13 +100,14 @@ impl Wallet {
             return Ok(());
         }
         let newest = lock.secret.map_or(anchor.0, |secret| secret.0);
-        let (more, within) = (steps - lock.shown, steps <= lock.steps);
+        let (more, within, payer) = (steps - lock.shown, steps <= lock.steps, lock.peer);
         let now = self.now(turn.now_ms);
         let claimable = self.channel(&id).map(|channel| channel.claimable(number, &now));
         if let Some(Err(code)) = claimable {
             return refusal(code, "no step of this lock can be claimed any more");
         }
-        if !within || more > HASHES_PER_MESSAGE || !self.fits(turn, &secret, more, newest) {
+        if !within || more > HASHES_PER_MESSAGE || !self.fits(turn, payer, &secret, (more, newest))
+        {
             return refusal(Code::StepMismatch, Code::StepMismatch.title());
         }
         self.commit(turn, Record::Shown { anchor, steps, secret: Some(secret) });
@@ -115,17 +119,24 @@ impl Wallet {
 
     /// Whether so many steps turn a secret into the newest one. What does not fit costs no more than
     /// a share of each second.
-    fn fits(&mut self, turn: &Turn, secret: &Secret, steps: u32, newest: [u8; 32]) -> bool {
+    fn fits(
+        &mut self,
+        turn: &Turn,
+        payer: PublicKey,
+        secret: &Secret,
+        (steps, newest): (u32, [u8; 32]),
+    ) -> bool {
         let second = turn.now_ms / 1_000;
         if self.wasted.second != second {
-            self.wasted = Wasted { second, hashes: 0 };
+            self.wasted = Wasted { second, hashes: BTreeMap::new() };
         }
-        if self.wasted.hashes >= HASHES_PER_SECOND {
+        let wasted = self.wasted.hashes.get(&payer).copied().unwrap_or(0);
+        if wasted >= HASHES_PER_SECOND {
             return false;
         }
         let fits = (0..steps).fold(secret.0, |value, _| chain_step(&value)) == newest;
         if !fits {
-            self.wasted.hashes = self.wasted.hashes.saturating_add(steps);
+            self.wasted.hashes.insert(payer, wasted.saturating_add(steps));
         }
         fits
     }

@@ -205,6 +205,22 @@ fn hashing_for_junk_ends_with_its_share_of_the_second() {
     let good = token(1, long.clone().secret(1).unwrap());
     world.command(Command::TakeStep { token: good });
     assert_eq!(view(&world).paid, 0, "nothing more is hashed in this second");
+    let (other, stream) = (Chain::new(Secret([53; 32]), STEPS), StreamId([8; 16]));
+    let theirs = Content {
+        key: ContentKey::Stream { stream, number: 0 },
+        anchor: other.anchor(),
+        ..self::content()
+    };
+    let (me, ledger) = (key(1).public(), genesis().ledger_id());
+    let payload = seal(&theirs, &key(4), &me, &ledger, &[1; 24]).unwrap();
+    world.hub_adds(NewLock { anchor: other.anchor(), payload, ..self::lock(&self::content()) });
+    world.run();
+    let secret = other.clone().secret(1).unwrap();
+    let first = StepToken { anchor: other.anchor(), steps: 1, secret };
+    world.command(Command::TakeStep { token: first });
+    let of_other = StreamKey { way: Way::In, peer: key(4).public(), stream };
+    let paid = world.wallet.stream(&of_other).unwrap().paid;
+    assert_eq!(paid, 1, "another payer's steps are heard");
     world.now_ms += 1_000;
     world.command(Command::TakeStep { token: good });
     assert_eq!(view(&world).paid, 1);
