@@ -28,7 +28,9 @@ const WAITS_MAX: usize = 16;
 /// How a server charges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TillOptions {
-    /// How many steps of a stream are served beyond what is held. Lent anew after a restart.
+    /// How many steps of a stream are served beyond what is held. Lent anew after a restart, and to
+    /// each stream: whoever opens many, and pays the hub's fee for each, gets as many times so much.
+    /// What is charged for has to be worth less than that fee.
     pub credit: u32,
     /// How long a response waits for its next steps before it ends.
     pub patience: Duration,
