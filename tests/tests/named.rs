@@ -32,6 +32,14 @@ fn each_attack_on_streams_has_its_tests_and_they_are_there() {
     rows.into_iter().for_each(has_its_tests);
 }
 
+#[test]
+fn each_promise_has_its_tests_and_they_are_there() {
+    let page = source("tests/RELIABILITY.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() >= 8, "{} promises", rows.len());
+    rows.into_iter().for_each(has_its_tests);
+}
+
 fn has_its_tests(row: &str) {
     let quoted = row.split('`').skip(1).step_by(2);
     let named: Vec<_> = quoted.filter_map(|name| name.split_once(".rs::")).collect();
