@@ -314,7 +314,8 @@ async fn fees_for_streams_that_a_payee_ends_are_in_the_budget() {
         until("the lock to come back", async || alice.locked().await == 0).await;
     }
     assert!(matches!(stopped, Some(PayError::TooDear(_))), "{stopped:?}");
-    let lost = alice.begins - alice.holds().await;
+    // The last one may still stand.
+    let lost = alice.begins - alice.holds().await - alice.locked().await;
     let of_one = alice.wallet.streams().await.unwrap()[0].fees.0;
     assert!(of_one > 0 && lost < 20 + of_one, "{lost} lost, {of_one} for each stream");
 }
