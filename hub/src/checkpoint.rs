@@ -17,7 +17,7 @@ use crate::counters::{Counters, add};
 use crate::shards::{Job, Pause, Shared};
 
 /// How often it is looked whether a checkpoint is due, and whether the archive is to shrink: by up to
-/// 64 MiB each time, so faster than any disk fills it.
+/// 64 MiB each time, which is 256 MiB a second.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// When a checkpoint is due.

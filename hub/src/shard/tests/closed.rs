@@ -113,28 +113,39 @@ fn next(world: &mut World, events: Vec<LedgerEvent>) -> Input {
     Input::Block(Arc::new(block))
 }
 
-/// With another count of shards blocks come again that some shard had followed, and with them
-/// channels that are paid out in later ones. Nothing is taken on there.
-#[test]
-fn what_blocks_open_again_is_not_paid_through() {
+/// A hub of two shards, one of which has followed how a channel was paid out, and so many blocks since;
+/// what the other has followed of them is lost with the process. And the single shard that starts from
+/// that.
+fn behind(blocks: u64) -> (World, Shard) {
     let mut world = World::with(config(), 2, 2);
-    let of = |id: &ChannelId| usize::from(Slice::index_of(id, 2));
     let id = world.id(0);
-    // All but one of two shards' blocks are lost with the process.
     let kept = world.journal.len();
     anchor(&mut world);
     world.block(vec![settled(id)]);
     anchor(&mut world);
-    world.blocks(1);
+    world.blocks(blocks);
     assert!(!has(&world, id));
-    let ahead = world.height();
     let all = world.journal.split_off(kept);
-    let other = u16::from(of(&id) == 0);
+    let other = u16::from(Slice::index_of(&id, 2) == 0);
     let lags =
         |record: &Record| matches!(record, Record::Followed { slice, .. } if slice.index == other);
     world.journal.extend(all.into_iter().filter(|record| !lags(record)));
+    let shard = started(&world);
+    (world, shard)
+}
+
+fn started(world: &World) -> Shard {
     let mut shard = world.replayed(1).remove(0);
     shard.recovered(&[], world.now_ms, &mut Output::default());
+    shard
+}
+
+/// With another count of shards blocks come again that some shard had followed, and with them
+/// channels that are paid out in later ones. Nothing is taken on there.
+#[test]
+fn what_blocks_open_again_is_not_paid_through() {
+    let (world, mut shard) = behind(1);
+    let ahead = world.height();
     assert!(shard.followed().0 < ahead);
     let now_ms = world.now_ms;
     assert!(!shard.now(now_ms).view.fresh, "it is not where the ledger is known to be");
@@ -208,31 +219,15 @@ fn the_payees_channel_goes_though_the_payers_went_first() {
 /// As `what_blocks_open_again_is_not_paid_through`, with one more crash on the way.
 #[test]
 fn which_blocks_come_again_is_known_after_a_second_crash() {
-    let mut world = World::with(config(), 2, 2);
-    let of = |id: &ChannelId| usize::from(Slice::index_of(id, 2));
-    let id = world.id(0);
-    let kept = world.journal.len();
-    anchor(&mut world);
-    world.block(vec![settled(id)]);
-    anchor(&mut world);
-    world.blocks(2);
-    assert!(!has(&world, id));
+    let (mut world, mut shard) = behind(2);
     let ahead = world.height();
-    let all = world.journal.split_off(kept);
-    let other = u16::from(of(&id) == 0);
-    let lags =
-        |record: &Record| matches!(record, Record::Followed { slice, .. } if slice.index == other);
-    world.journal.extend(all.into_iter().filter(|record| !lags(record)));
-    let mut shard = world.replayed(1).remove(0);
-    shard.recovered(&[], world.now_ms, &mut Output::default());
     let now_ms = world.now_ms;
     let first = world.blocks[shard.followed().0.0 as usize].clone();
     let mut out = Output::default();
     shard.handle(Input::Block(Arc::new(first)), now_ms, &world.directory, &mut out);
     assert!(!shard.now(now_ms).view.fresh);
     world.journal.extend(out.records);
-    let mut shard = world.replayed(1).remove(0);
-    shard.recovered(&[], world.now_ms, &mut Output::default());
+    let shard = started(&world);
     assert!(shard.followed().0 < ahead, "{:?} {ahead:?}", shard.followed());
     assert!(
         !shard.now(now_ms).view.fresh,
