@@ -7,6 +7,7 @@ use settlement::channel::Answer;
 use settlement::reject::Code;
 use settlement::types::{Amount, Role};
 
+use super::streams::{STEPS, UNIT, known_in, paid, redeem, streaming_in};
 use super::wallet::Manner;
 use super::world::{DEPOSIT, FEES, LIFE, World, config};
 use crate::shard::*;
@@ -154,4 +155,29 @@ fn a_restart_fails_no_payment_that_was_passed_on() {
     world.connect(1);
     world.run();
     assert_eq!(world.completed, 1);
+}
+
+/// What the payee has shown before the end of the process is passed on by the next start alone: the
+/// payee is gone, and says nothing more.
+#[test]
+fn a_start_passes_on_what_a_payee_that_is_gone_has_shown() {
+    for shards in [1, 3] {
+        for depth in [1, 20, STEPS] {
+            let context = format!("{shards} shards, {depth} steps");
+            let mut world = World::with(config(), shards, 2);
+            streaming_in(&mut world);
+            let before = world.journal.len();
+            redeem(&mut world, depth);
+            // The payee's channel has it on the disk, and the payer's not yet.
+            world.journal.truncate(before + 1);
+            world.set_online(1, false);
+            world.restart();
+            world.run();
+            assert_eq!(known_in(&world), depth, "{context}");
+            world.idle();
+            let fees = FEES.fee(Amount(UNIT)).unwrap().0 * u64::from(depth);
+            assert_eq!(paid(&world).0, u64::from(depth) * UNIT + fees, "{context}: it is charged");
+            assert_eq!(world.hub_net(), i128::from(fees), "{context}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Shards, their journal, a scripted ledger and wallets, in one thread and without a clock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use client_sdk::api::FeePolicy;
@@ -8,7 +8,7 @@ use settlement::block::{BlockEvents, LedgerEvent};
 use settlement::channel::Channel;
 use settlement::crypto::{Signed, SigningKey, chain_step};
 use settlement::params::{Genesis, Policy};
-use settlement::proof::OpenTerms;
+use settlement::proof::{BalanceProof, OpenTerms};
 use settlement::tx::Submission;
 use settlement::types::*;
 use settlement::update::Update;
@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) completed: usize,
     pub(super) not_completed: usize,
     pub(super) redeemed: Redeemed,
+    /// Every proof that was ever signed.
+    pub(super) signed: BTreeMap<(ChannelId, u64), BalanceProof>,
     /// The hub's process ends when its journal would hold more records than this.
     pub(super) crash_at: Option<usize>,
     /// After the crash an old copy of the journal is found, of so many records.
@@ -112,6 +114,7 @@ impl World {
             completed: 0,
             not_completed: 0,
             redeemed: Redeemed::default(),
+            signed: BTreeMap::new(),
             crash_at: None,
             copy: None,
             crashes: 0,
@@ -265,10 +268,17 @@ impl World {
         out.actions.into_iter().for_each(|action| self.perform(action));
     }
 
+    /// ⚔ Whatever the process and its disk have forgotten, no number is under two proofs.
+    fn note_signed(&mut self, proof: BalanceProof) {
+        let before = self.signed.insert((proof.channel, proof.seq), proof);
+        assert!(before.is_none_or(|before| before == proof), "{before:?}, and now {proof:?}");
+    }
+
     fn perform(&mut self, action: Action) {
         match action {
             Action::Send(message) => self.send(message),
             Action::SendUpdate { channel, base, ops, proof } => {
+                self.note_signed(proof);
                 let proof = Signed::alone(&self.hub, proof, Salt([9; 16]));
                 self.send(Message::Update(Update { channel, base, ops, proof }));
             }
