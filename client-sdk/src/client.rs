@@ -66,6 +66,8 @@ use store::{Setup, Store};
 #[cfg(any(feature = "tower", feature = "http402"))]
 pub(crate) use core::clock_ms;
 #[cfg(feature = "http402")]
+pub(crate) use facts::OnlyTill;
+#[cfg(feature = "http402")]
 pub(crate) use handle::fresh;
 
 pub use connection::Link;

@@ -18,6 +18,9 @@ pub(crate) struct Member {
     pub(crate) key: Arc<SigningKey>,
     /// Held from reading the account's nonce until the transaction that spends it is in a block.
     pub(crate) account: Arc<tokio::sync::Mutex<()>>,
+    /// Held by whoever counts what the wallet's streams are spent on.
+    #[cfg(feature = "http402")]
+    pub(crate) till: Arc<tokio::sync::Mutex<()>>,
     events: Arc<OnceLock<broadcast::Sender<Event>>>,
     streams: Arc<Mutex<Watched>>,
 }
@@ -44,8 +47,14 @@ impl Members {
     pub(crate) fn add(&self, key: Arc<SigningKey>) -> u32 {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let index = all.len();
-        let (account, events, streams) = Default::default();
-        all.push(Member { key, account, events, streams });
+        all.push(Member {
+            key,
+            account: Arc::default(),
+            #[cfg(feature = "http402")]
+            till: Arc::default(),
+            events: Arc::default(),
+            streams: Arc::default(),
+        });
         self.count.send_replace(all.len());
         u32::try_from(index).unwrap_or(u32::MAX)
     }

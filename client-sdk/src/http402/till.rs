@@ -15,7 +15,7 @@ use super::layer::ChargeLayer;
 use super::price::{BadPrice, Price};
 use super::receipt::{Receipt, ReceiptBody};
 use super::session::SessionId;
-use crate::client::{ClientError, WalletHandle, clock_ms, fresh};
+use crate::client::{ClientError, OnlyTill, WalletHandle, clock_ms, fresh};
 use crate::wallet::Way;
 use crate::wallet::stream::{StreamId, StreamKey, StreamView};
 
@@ -77,8 +77,8 @@ pub struct Charged {
     pub paid: u64,
 }
 
-/// Charges for what services answer, with one wallet. Clones are the same till; all services whose
-/// payers may use one stream for them have to share it.
+/// Charges for what services answer, with one wallet. Clones are the same till. A wallet has one at a
+/// time, which all services that it is paid for share: another would sell the same steps again.
 #[derive(Clone)]
 pub struct Till {
     pub(super) inner: Arc<TillInner>,
@@ -92,6 +92,7 @@ pub(super) struct TillInner {
     accounts: Mutex<HashMap<StreamKey, Arc<Stand>>>,
     /// Held while an account is made: it begins with what is held then.
     opening: AsyncMutex<()>,
+    _only: OnlyTill,
 }
 
 /// A stream's account, and what else is needed to take its steps.
@@ -127,7 +128,10 @@ impl Till {
     /// it is the scheme's own, port, such as `api.example` or `127.0.0.1:8080`.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// [`Code::BadArgument`] while the wallet has another till, of which a clone or an answer is left;
+    /// when the system gives no randomness.
+    ///
+    /// [`Code::BadArgument`]: settlement::reject::Code::BadArgument
     pub fn new(wallet: WalletHandle, realm: impl Into<String>) -> Result<Till, ClientError> {
         Till::with(wallet, realm, TillOptions::default())
     }
@@ -135,7 +139,7 @@ impl Till {
     /// The same with everything said.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// As [`Till::new`].
     pub fn with(
         wallet: WalletHandle,
         realm: impl Into<String>,
@@ -143,7 +147,8 @@ impl Till {
     ) -> Result<Till, ClientError> {
         let (realm, secret) = (realm.into().to_ascii_lowercase(), fresh()?);
         let (accounts, opening) = Default::default();
-        let inner = TillInner { wallet, realm, options, secret, accounts, opening };
+        let _only = wallet.only_till()?;
+        let inner = TillInner { wallet, realm, options, secret, accounts, opening, _only };
         Ok(Till { inner: Arc::new(inner) })
     }
 
@@ -337,8 +342,12 @@ fn unknown_stream() -> Denial {
 
 #[cfg(test)]
 mod tests {
+    use settlement::reject::Code;
+    use settlement::types::AssetId;
+
     use super::*;
     use crate::client::tests::world::{PATIENCE, World, key};
+    use crate::http402::price::Per;
 
     #[tokio::test]
     async fn who_has_no_stream_keeps_nobody_waiting() {
@@ -351,5 +360,26 @@ mod tests {
         let denied = tokio::time::timeout(PATIENCE, till.inner.stand(nobody)).await;
         let denied = denied.expect("it waits for its turn").map(|_| ());
         assert_eq!(denied, Err(unknown_stream()));
+    }
+
+    /// Each would have an account of its own of the same stream, and sell its steps.
+    #[tokio::test]
+    async fn a_wallet_has_one_till_at_a_time() {
+        let world = World::new().await;
+        let client = world.open(vec![key(1), key(2)]).await.unwrap();
+        let wallets = || client.wallets().into_iter();
+        let till = Till::new(wallets().next().unwrap(), "shop").unwrap();
+        let again = client.add_wallet(key(1)).await.unwrap();
+        for wallet in [wallets().next().unwrap(), again.clone()] {
+            let refused = Till::new(wallet, "another.shop").err().unwrap();
+            assert_eq!(refused.code, Code::BadArgument, "{refused}");
+        }
+        Till::new(wallets().nth(1).unwrap(), "shop").unwrap();
+        let price = Price::new(AssetId(0), Amount(1), 1, Per::Request).unwrap();
+        let layer = till.charge(price).unwrap();
+        drop(till);
+        assert!(Till::new(again.clone(), "shop").is_err(), "its layer still sells");
+        drop(layer);
+        Till::new(again, "shop").unwrap();
     }
 }

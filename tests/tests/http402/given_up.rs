@@ -90,7 +90,7 @@ async fn steps_that_a_server_forgot_end_no_answer() {
     // An error costs nothing, and leaves three for the next.
     paying.get(before.url("/broken")).await.unwrap();
     assert_eq!(paying.purses().await[0].spare, 3);
-    let after = Shop::open(&bob).await;
+    let after = before.begun_again(&bob).await;
     let mut events = paying.events(after.url("/words")).await.unwrap();
     for _ in 0..60 {
         events.next().await.unwrap().unwrap();

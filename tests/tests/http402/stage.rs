@@ -18,6 +18,7 @@ use tests::process::PATIENCE;
 use tests::process::hub::Hub;
 use tests::shop::{UNIT, routes};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub(crate) const ASSET: AssetId = AssetId(0);
@@ -123,10 +124,13 @@ pub(crate) struct Shop {
     pub(crate) made: Arc<AtomicU64>,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
     server: JoinHandle<()>,
+    /// Ends its connections, too, once their answers are out.
+    stop: Arc<Notify>,
 }
 
 impl Drop for Shop {
     fn drop(&mut self) {
+        self.stop.notify_one();
         self.server.abort();
     }
 }
@@ -161,8 +165,19 @@ impl Shop {
             next.run(request)
         });
         let routes = routes(&till, &made).unwrap().layer(note);
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Shop { till, realm, made, seen, server }
+        let stop = Arc::<Notify>::default();
+        let told = stop.clone();
+        let server = axum::serve(listener, routes)
+            .with_graceful_shutdown(async move { told.notified().await });
+        let server = tokio::spawn(async move { server.await.unwrap() });
+        Shop { till, realm, made, seen, server, stop }
+    }
+
+    /// A shop of the same wallet that knows nothing of what this one has sold.
+    pub(crate) async fn begun_again(self, member: &Member) -> Shop {
+        drop(self);
+        until("its till to be gone", async || Till::new(member.wallet.clone(), "").is_ok()).await;
+        Shop::open(member).await
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
