@@ -40,6 +40,7 @@ mod blocks;
 mod challenge;
 mod client;
 mod credential;
+mod credit;
 mod denial;
 mod error;
 mod gate;

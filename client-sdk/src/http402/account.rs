@@ -5,8 +5,8 @@
 //! - A response gets its steps out of `paid − assigned`, all that it asks for or none, in one go under
 //!   one lock. So two requests at the same time never get the same step.
 //! - A response spends what it was given. Beyond that it may take what the payee lends, and all
-//!   responses of a stream together are never lent more than `credit`. What was lent is taken out of
-//!   the next steps that come in, before anything else.
+//!   responses to a payer together, over all its streams, are never lent more than `credit`. What was
+//!   lent is taken out of the next steps that come in, before anything else.
 //! - What a response needs at the least it has before its handler runs, so that nothing is made that
 //!   is not paid for. One that is paid by the request keeps it until it is answered: its payer can't
 //!   end it, or it would have its steps back while the handler is at work.
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::credential::Nonce;
+use super::credit::Owed;
 use super::session::SessionId;
 
 /// Responses of one stream at a time.
@@ -77,7 +78,9 @@ pub(super) struct Account {
     before: u64,
     paid: u64,
     assigned: u64,
-    lent: u64,
+    /// Steps that are the payer's again here, and that another of its streams has paid.
+    given: u64,
+    owed: Owed,
     served: u64,
     sessions: HashMap<SessionId, Session>,
     past: VecDeque<(SessionId, Arc<str>, u64)>,
@@ -131,14 +134,16 @@ impl Seen {
 }
 
 impl Account {
-    /// The account of a stream of which `paid` steps are held, and count as spent.
-    pub(super) fn new(paid: u64, credit: u64) -> Account {
+    /// The account of a stream of which `paid` steps are held, and count as spent, and whose payer owes
+    /// this.
+    pub(super) fn new(paid: u64, credit: u64, owed: Owed) -> Account {
         Account {
             credit,
             before: paid,
             paid,
             assigned: paid,
-            lent: 0,
+            given: 0,
+            owed,
             served: 0,
             sessions: HashMap::new(),
             past: VecDeque::new(),
@@ -181,13 +186,16 @@ impl Account {
         if was || self.sessions.contains_key(&session) {
             return Err(Declined::Replayed);
         }
-        let (own, still_lent) = self.assignable(steps)?;
+        let owed = self.owed.clone();
+        let mut owed = owed.steps();
+        let (own, still_owed) = self.assignable(steps, *owed)?;
         let lent = least.saturating_sub(own);
-        let lendable = self.credit.saturating_sub(still_lent);
+        let lendable = self.credit.saturating_sub(still_owed);
         if lent > lendable {
             return Err(Declined::Short(lent.saturating_sub(lendable)));
         }
-        self.assign(steps, still_lent.saturating_add(lent));
+        self.assigned = self.assigned.saturating_add(steps);
+        *owed = still_owed.saturating_add(lent);
         let allowance = own.saturating_add(lent);
         let (used, whole, over, waiting) = Default::default();
         let begun = Session { resource, allowance, lent, used, whole, over, waiting };
@@ -215,8 +223,11 @@ impl Account {
         if self.sessions.get(&session).is_none_or(|session| session.over) {
             return Err(Declined::Unknown);
         }
-        let (allowance, lent) = self.assignable(steps)?;
-        self.assign(steps, lent);
+        let owed = self.owed.clone();
+        let mut owed = owed.steps();
+        let (allowance, still_owed) = self.assignable(steps, *owed)?;
+        self.assigned = self.assigned.saturating_add(steps);
+        *owed = still_owed;
         if let Some(session) = self.sessions.get_mut(&session) {
             session.allowance = session.allowance.saturating_add(allowance);
             if let Some(waker) = session.waiting.take() {
@@ -226,36 +237,31 @@ impl Account {
         Ok(())
     }
 
-    /// How many of so many steps are left when what was lent is taken out, and what is lent then.
-    fn assignable(&self, steps: u64) -> Result<(u64, u64), Declined> {
-        let there = self.paid.saturating_sub(self.assigned);
+    /// How many of so many steps are left when what is owed is taken out, and what is owed then.
+    fn assignable(&self, steps: u64, owed: u64) -> Result<(u64, u64), Declined> {
+        let there = self.left();
         if steps > there {
             return Err(Declined::Short(steps.saturating_sub(there)));
         }
-        let back = steps.min(self.lent);
-        Ok((steps.saturating_sub(back), self.lent.saturating_sub(back)))
-    }
-
-    fn assign(&mut self, steps: u64, lent: u64) {
-        self.assigned = self.assigned.saturating_add(steps);
-        self.lent = lent;
+        let back = steps.min(owed);
+        Ok((steps.saturating_sub(back), owed.saturating_sub(back)))
     }
 
     /// Spends so many steps of a response, all or none; else `waker` is woken when more have come.
     pub(super) fn spend(&mut self, session: SessionId, steps: u64, waker: Option<&Waker>) -> Spent {
-        let (credit, lent) = (self.credit, self.lent);
+        let (credit, mut owed) = (self.credit, self.owed.steps());
         let Some(session) = self.sessions.get_mut(&session).filter(|session| !session.over) else {
             return Spent::Over;
         };
         let beyond = steps.saturating_sub(session.allowance);
-        let lending = lent.checked_add(beyond).filter(|lent| beyond == 0 || *lent <= credit);
+        let lending = owed.checked_add(beyond).filter(|owed| beyond == 0 || *owed <= credit);
         let Some(lending) = lending else {
             session.waiting = waker.cloned();
             return Spent::Wait(beyond);
         };
         session.allowance = session.allowance.saturating_sub(steps);
         session.used = session.used.saturating_add(steps);
-        self.lent = lending;
+        *owed = lending;
         self.served = self.served.saturating_add(steps);
         Spent::Yes
     }
@@ -287,9 +293,12 @@ impl Account {
         let Some(session) = self.sessions.get_mut(&session) else { return };
         session.over = true;
         let unused = std::mem::take(&mut session.allowance);
-        let back = unused.min(session.lent).min(self.lent);
-        self.lent = self.lent.saturating_sub(back);
-        self.assigned = self.assigned.saturating_sub(unused.saturating_sub(back));
+        let mut owed = self.owed.steps();
+        let back = unused.min(session.lent).min(*owed);
+        *owed = owed.saturating_sub(back);
+        let again = unused.saturating_sub(back);
+        self.given = self.given.saturating_add(again.saturating_sub(self.assigned));
+        self.assigned = self.assigned.saturating_sub(again);
         if let Some(waker) = session.waiting.take() {
             waker.wake();
         }
@@ -313,7 +322,7 @@ impl Account {
 
     /// Steps that are for no response.
     pub(super) fn left(&self) -> u64 {
-        self.paid.saturating_sub(self.assigned)
+        self.paid.saturating_add(self.given).saturating_sub(self.assigned)
     }
 
     /// Whether no response is under way.

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use super::account::{Account, NONCES_FREE};
 use super::challenge::{Challenge, Details, Terms, unit_of};
 use super::credential::PaymentKey;
+use super::credit::{Debtor, Debts, Owed};
 use super::denial::{Denial, Kind};
 use super::layer::ChargeLayer;
 use super::price::{BadPrice, Price};
@@ -28,9 +29,9 @@ const WAITS_MAX: usize = 16;
 /// How a server charges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TillOptions {
-    /// How many steps of a stream are served beyond what is held. Lent anew after a restart, and to
-    /// each stream: whoever opens many, and pays the hub's fee for each, gets as many times so much.
-    /// What is charged for has to be worth less than that fee.
+    /// How many steps a payer is served beyond what is held, over all its streams of a unit. Lent anew
+    /// after a restart, and to who comes back with another wallet; and to who has not been seen for
+    /// long, where more payers owe something than two for each of `streams`.
     pub credit: u32,
     /// How long a response waits for its next steps before it ends.
     pub patience: Duration,
@@ -90,6 +91,7 @@ pub(super) struct TillInner {
     pub(super) options: TillOptions,
     secret: [u8; 32],
     accounts: Mutex<HashMap<StreamKey, Arc<Stand>>>,
+    debts: Mutex<Debts>,
     /// Held while an account is made: it begins with what is held then.
     opening: AsyncMutex<()>,
     _only: OnlyTill,
@@ -146,9 +148,9 @@ impl Till {
         options: TillOptions,
     ) -> Result<Till, ClientError> {
         let (realm, secret) = (realm.into().to_ascii_lowercase(), fresh()?);
-        let (accounts, opening) = Default::default();
+        let (accounts, debts, opening) = Default::default();
         let _only = wallet.only_till()?;
-        let inner = TillInner { wallet, realm, options, secret, accounts, opening, _only };
+        let inner = TillInner { wallet, realm, options, secret, accounts, debts, opening, _only };
         Ok(Till { inner: Arc::new(inner) })
     }
 
@@ -231,8 +233,9 @@ impl TillInner {
         let (mine, ledger) = (self.wallet.signing_key(), self.wallet.ledger_id());
         let payment_key = PaymentKey::of_payee(mine, &key.peer, &ledger);
         let payment_key = payment_key.map_err(|_| unknown_stream())?;
+        let owed = self.owed((key.peer, view.asset, view.unit));
         let stand = Arc::new(Stand {
-            account: Mutex::new(Account::new(view.paid, self.options.credit.into())),
+            account: Mutex::new(Account::new(view.paid, self.options.credit.into(), owed)),
             opened: view,
             key: payment_key,
             waits: Semaphore::new(WAITS_MAX),
@@ -240,6 +243,11 @@ impl TillInner {
         });
         self.accounts().insert(key, stand.clone());
         Ok(stand)
+    }
+
+    fn owed(&self, debtor: Debtor) -> Owed {
+        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
+        debts.of(debtor, self.options.streams.saturating_mul(2))
     }
 
     /// The stream with this name, if it has not ended.

@@ -20,7 +20,7 @@ fn figures(used: u64, served: u64, paid: u64) -> Figures {
 
 /// An account without a history, of which so many steps are held.
 fn account(paid: u64, credit: u64) -> Account {
-    let mut account = Account::new(0, credit);
+    let mut account = Account::new(0, credit, Owed::default());
     account.hold(paid);
     account
 }
@@ -173,6 +173,29 @@ fn credit_is_lent_to_all_responses_together_and_comes_back_first() {
     assert_eq!(account.totals(), (9, 6));
 }
 
+/// Another stream of the same payer's begins with what is owed, and pays it back first.
+#[test]
+fn another_stream_is_lent_nothing_anew() {
+    let owed = Owed::default();
+    let mut streams = [(); 3].map(|()| Account::new(0, 3, owed.clone()));
+    let [one, two, three] = &mut streams;
+    one.open(id(1), resource(), 0, 2).unwrap();
+    two.open(id(2), resource(), 0, 1).unwrap();
+    assert_eq!(three.open(id(3), resource(), 0, 1), Err(Declined::Short(1)));
+    assert_eq!(one.spend(id(1), 1, None), Spent::Yes);
+    assert_eq!(one.spend(id(1), 2, None), Spent::Wait(1));
+    three.hold(4);
+    three.open(id(3), resource(), 4, 1).unwrap();
+    // What was lent to the first and is paid for now is the payer's, who does not use it.
+    one.end(id(1));
+    assert_eq!((one.left(), two.left(), three.left()), (1, 0, 0));
+    assert_eq!(three.spend(id(3), 5, None), Spent::Wait(4), "1 of 4 is its own, and 3 are lent");
+    assert_eq!(three.spend(id(3), 4, None), Spent::Yes);
+    assert_eq!(two.spend(id(2), 1, None), Spent::Yes);
+    let served: u64 = streams.iter().map(|stream| stream.totals().0).sum();
+    assert_eq!(served, 6, "4 were paid, and 3 may be owed");
+}
+
 #[test]
 fn a_credential_is_taken_once() {
     let mut account = account(1, 0);
@@ -196,7 +219,7 @@ fn a_credential_is_taken_once() {
 
 #[test]
 fn after_a_restart_all_that_was_held_counts_as_spent() {
-    let mut account = Account::new(50, 0);
+    let mut account = Account::new(50, 0, Owed::default());
     assert_eq!(account.open(id(1), resource(), 1, 1), Err(Declined::Short(1)));
     account.hold(53);
     assert_eq!(account.open(id(1), resource(), 4, 1), Err(Declined::Short(1)));
@@ -252,48 +275,55 @@ fn moves() -> impl Strategy<Value = Move> {
 }
 
 proptest! {
-    /// Whatever is asked for in whatever order: never more than the credit is served beyond what is
-    /// held, what responses have cost is what was served, and what is paid as a whole has what it
-    /// costs until it is over.
+    /// Whatever is asked for in whatever order, over one stream or two of a payer: never more than the
+    /// credit is served beyond what is held, what responses have cost is what was served, and what is
+    /// paid as a whole has what it costs until it is over.
     #[test]
     fn no_more_is_served_than_was_paid_and_lent(
         credit in 0..4u64,
-        moves in prop::collection::vec(moves(), 1..200),
+        moves in prop::collection::vec((0..2usize, moves()), 1..200),
+        streams in 1..3usize,
     ) {
-        let mut account = Account::new(0, credit);
-        let (mut paid, mut used) = (0, 0);
+        let owed = Owed::default();
+        let mut accounts = [(); 2].map(|()| Account::new(0, credit, owed.clone()));
+        let (mut paid, mut used) = ([0; 2], [0; 2]);
         let mut costs = HashMap::new();
-        for step in moves {
+        for (at, step) in moves {
+            let at = at % streams;
+            let account = &mut accounts[at];
             match step {
                 Move::Hold(more) => {
-                    paid += more;
-                    account.hold(paid);
+                    paid[at] += more;
+                    account.hold(paid[at]);
                 }
                 Move::Open(session, steps, least) => drop(account.open(id(session), resource(), steps, least)),
                 Move::OpenWhole(session, steps, least) => {
                     if account.open_whole(id(session), resource(), steps, least).is_ok() {
-                        costs.insert(id(session), least);
+                        costs.insert((at, id(session)), least);
                     }
                 }
                 Move::Add(session, steps) => drop(account.add(id(session), steps)),
                 Move::Spend(session, steps) => {
                     if account.spend(id(session), steps, None) == Spent::Yes {
-                        used += steps;
+                        used[at] += steps;
                     }
                 }
                 Move::Close(session) => drop(account.close(id(session))),
                 Move::End(session) => {
-                    costs.remove(&id(session));
+                    costs.remove(&(at, id(session)));
                     account.end(id(session));
                 }
             }
-            prop_assert!(used <= paid + credit, "{used} of {paid}");
-            prop_assert_eq!(account.totals(), (used, paid));
-            let allowed: u64 = account.sessions.values().map(|session| session.allowance).sum();
-            prop_assert_eq!(account.assigned + account.lent, used + allowed);
-            prop_assert!(account.assigned <= paid && account.lent <= credit);
-            for (session, least) in &costs {
-                let session = &account.sessions[session];
+            let sum = |of: fn(&Account) -> u64| accounts.iter().map(of).sum::<u64>();
+            let (all_paid, all_used): (u64, u64) = (paid.iter().sum(), used.iter().sum());
+            let owed = *owed.steps();
+            prop_assert!(owed <= credit && all_used <= all_paid + credit, "{all_used} of {all_paid}");
+            prop_assert_eq!(accounts[at].totals(), (used[at], paid[at]));
+            let allowed = sum(|it| it.sessions.values().map(|session| session.allowance).sum());
+            prop_assert_eq!(sum(|it| it.assigned) + owed, all_used + allowed + sum(|it| it.given));
+            prop_assert!(accounts.iter().all(|it| it.assigned <= it.paid + it.given));
+            for ((at, session), least) in &costs {
+                let session = &accounts[*at].sessions[session];
                 prop_assert!(!session.over && session.allowance + session.used >= *least);
             }
         }
