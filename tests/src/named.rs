@@ -11,14 +11,16 @@ pub fn source(file: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
-/// Whether the file has a test of this name, in a table of cases or drawn at random too.
+/// Whether the file has a test of this name, asynchronous or drawn at random too.
 pub fn has_test(file: &str, test: &str) -> bool {
     let source = source(file);
     let mut marked = false;
     source.lines().map(str::trim).any(|line| {
-        let found = marked && line.starts_with(&format!("fn {test}("));
+        let plain = line.strip_prefix("async ").unwrap_or(line);
+        let found = marked && plain.starts_with(&format!("fn {test}("));
         // Other attributes and comments may stand between.
-        marked = line == "#[test]" || marked && (line.starts_with('#') || line.starts_with("//"));
+        let marks = line == "#[test]" || line.starts_with("#[tokio::test");
+        marked = marks || marked && (line.starts_with('#') || line.starts_with("//"));
         found
     })
 }

@@ -4,8 +4,9 @@
 //! `inclusion_delay` blocks. A channel's claims travel in one submission, so the cost of a leg is
 //! [`SUBMISSION_BYTES`] for each channel with a pending lock and [`CLAIM_BYTES`] for each lock, and
 //! one hash for each step. Locks of many steps get half of the room at most, and half of the places in
-//! a direction, which they may take for long: the other halves are kept for payments. A channel gets a [`CHANNEL_SHARE`]th at most, so that a few hostile wallets can't
-//! take it all; the shards of a hub divide the rest evenly.
+//! a direction, which they may take for long: the other halves are kept for payments, and of those
+//! places the locks of one payer's channel get an eighth. A channel gets a [`CHANNEL_SHARE`]th at most,
+//! so that a few hostile wallets can't take it all; the shards of a hub divide the rest evenly.
 //!
 //! A ledger has three things to take in the same moment: claims on payers' locks, claims on the hub's
 //! own, and what is not on locks (answers to the closes of channels without any, anchors). The locks of
@@ -32,6 +33,9 @@ pub(super) const CHANNEL_SHARE: u64 = 16;
 /// The most locks of many steps in one direction of a channel: half of all its places. Whoever opens
 /// streams to somebody and never pays a step would shut out all payments to it otherwise.
 const STREAM_LOCKS_MAX: u64 = LOCKS_MAX as u64 / 2;
+/// The most of those that one payer's channel has in one payee's: an eighth. Who shuts out all other
+/// streams to somebody has to fund eight channels.
+pub(super) const STREAM_LOCKS_OF_ONE_PAYER: usize = LOCKS_MAX / 16;
 
 /// What pending locks would cost the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

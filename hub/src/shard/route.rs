@@ -8,6 +8,7 @@ use settlement::rules::{Rule, rule_is_on};
 use settlement::types::{Amount, Anchor, ChannelId};
 use settlement::update::{Destination, Payload};
 
+use super::capacity::STREAM_LOCKS_OF_ONE_PAYER;
 use super::slot::{Route, Slot};
 use super::state::Cx;
 use super::{Action, Directory, Forward, Pass, Shard, unit_to_forward};
@@ -110,8 +111,9 @@ impl Shard {
         if payer.is_pending(lock.anchor, to.wallet) {
             return Err(Code::DuplicatePayment);
         }
+        let crowds = lock.steps > 1 && payer.streams_to(to.wallet) >= STREAM_LOCKS_OF_ONE_PAYER;
         let fits = self.capacity.takes(lock.steps, &self.load_in, &payer.load_in);
-        if fits { Ok(()) } else { Err(Code::NoCapacity) }
+        if fits && !crowds { Ok(()) } else { Err(Code::NoCapacity) }
     }
 
     /// Fails a payer's lock. The callers know that no lock of the hub's stands for it.

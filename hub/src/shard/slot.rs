@@ -205,6 +205,14 @@ impl Slot {
         self.routes.values().any(|route| (route.anchor, route.payee) == (anchor, payee))
     }
 
+    /// How many of this payer's locks of many steps are on their way to a payee, or stand there.
+    pub(super) fn streams_to(&self, payee: PublicKey) -> usize {
+        let tally = &self.channel.incoming().tally;
+        let streams = |id: &u64| tally.lock(*id).is_some_and(|lock| lock.steps > 1);
+        let to_payee = self.routes.iter().filter(|(_, route)| route.payee == payee);
+        to_payee.filter(|(id, _)| streams(id)).count()
+    }
+
     /// Whether nothing more can come of a payer's lock in this channel: it is out of the tally, was
     /// failed, or all its steps are known.
     pub(super) fn is_final(&self, id: u64) -> bool {

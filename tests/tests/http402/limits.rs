@@ -173,6 +173,34 @@ async fn ask_to_the_end(paying: &PayingClient, url: &Url) -> PayError {
     panic!("it pays without end")
 }
 
+/// A payee that asks for another unit each time does not have a lock for each: a few, and no more money
+/// of the client's is locked for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payee_that_asks_for_unit_after_unit_gets_few_locks() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(BOB).await);
+    let payee = bob.wallet.public_key();
+    let paying = alice.paying();
+    for unit in 1..=6 {
+        let url = greedy(&stage, payee, Manner::Denies, |it, _| {
+            it.details.unit = Amount(unit);
+            it.amount = Amount(3 * unit);
+        })
+        .await;
+        match paying.get(url).await {
+            Err(PayError::Refused { .. }) => assert!(unit <= 4, "{unit} units"),
+            Err(PayError::TooDear(_)) => assert!(unit > 4, "the unit with number {unit}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(streams(&alice).await, 4);
+    assert!(alice.locked().await <= 4 * limits().lock_max.0 * 11 / 10, "locks and their fees");
+    // Who gives one back may ask for another.
+    paying.close().await.unwrap();
+    let url = greedy(&stage, payee, Manner::Denies, |_, _| {}).await;
+    assert!(matches!(paying.get(url).await, Err(PayError::Refused { .. })));
+}
+
 /// A payee that ends its streams and asks for other units is not handed more for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_kept_over_all_streams_to_a_payee() {

@@ -26,6 +26,10 @@ pub(super) type PurseName = (PublicKey, AssetId, Amount);
 /// In how many streams money is locked for a payee at most that does not say that it has it.
 const SILENT_MAX: usize = 2;
 
+/// How many streams to a payee stand at a time: it is paid over one for each unit that it asks for, and
+/// money is locked in each.
+const UNITS_MAX: usize = 4;
+
 /// A stream to a payee, and what was handed over.
 pub(in crate::http402) struct Purse {
     pub(super) stream: OutgoingStream,
@@ -331,9 +335,9 @@ impl ClientInner {
         begun.or_insert_with(|| Arc::new(Payee::new(self.limits.budget.0))).clone()
     }
 
-    /// A stream of an earlier client's that goes on, or a new one, and whether it is that. There is no further one while the
-    /// payee keeps what is locked in [`SILENT_MAX`] others, and does not say that it has it or gives it
-    /// back.
+    /// A stream of an earlier client's that goes on, or a new one, and whether it is that. There is no
+    /// further one beside [`UNITS_MAX`] others, nor while the payee keeps what is locked in
+    /// [`SILENT_MAX`], and does not say that it has it or gives it back.
     async fn stream(&self, options: StreamOptions) -> Result<(OutgoingStream, bool), PayError> {
         let fits = |view: &StreamView| {
             let same = (view.key.way, view.key.peer) == (Way::Out, options.payee)
@@ -345,11 +349,19 @@ impl ClientInner {
         if let Some(view) = streams.iter().find(|view| fits(view)) {
             return Ok((self.wallet.resume_stream(view.key, options.clone()).await?, false));
         }
-        let is_kept = |view: &&StreamView| {
+        let to_payee = |view: &&StreamView| {
             (view.key.way, view.key.peer, view.asset) == (Way::Out, options.payee, options.asset)
-                && matches!(view.phase, StreamPhase::Opening | StreamPhase::Closing)
         };
-        if streams.iter().filter(is_kept).count() >= SILENT_MAX {
+        let phases = || streams.iter().filter(to_payee).map(|view| view.phase);
+        if phases().filter(|phase| *phase == StreamPhase::Open).count() >= UNITS_MAX {
+            return Err(PayError::TooDear(format!(
+                "the payee asks for steps of {}, and is paid over {UNITS_MAX} streams already",
+                options.unit
+            )));
+        }
+        let is_kept =
+            |phase: &StreamPhase| matches!(phase, StreamPhase::Opening | StreamPhase::Closing);
+        if phases().filter(is_kept).count() >= SILENT_MAX {
             let detail = "the payee does not answer, and no more money is locked for it before it \
                           does or what is locked comes back";
             return Err(ClientError::new(Code::Unanswered, detail).into());

@@ -33,6 +33,39 @@ fn junk_secrets_suspend_the_channel_and_old_ones_are_ignored() {
     assert_eq!(world.channel(0).suspended(), None);
 }
 
+/// ⚔ One payer's streams to a payee, over which it need not pay a step, keep out nobody else's.
+#[test]
+fn one_payer_leaves_room_for_the_streams_of_others() {
+    let mut world = World::new(4);
+    let chain = |number: u8| Anchor(chain_step(&[number; 32]));
+    let open = |world: &mut World, from: usize, to: usize, number: u8, wanted: u32| {
+        let mut op = world.pay_op(to, UNIT, chain(number));
+        let NewOp::Add { steps, .. } = &mut op else { panic!() };
+        *steps = wanted;
+        let before = world.pairs();
+        world.add(from, op);
+        world.run();
+        (world.pairs() - before, world.wallets[from].failed.last().map(|(_, code)| *code))
+    };
+    (1..4).for_each(|at| world.wallets[at].manner = Manner::StaysSilent);
+    for number in 0..16 {
+        assert_eq!(open(&mut world, 0, 1, number, 2), (1, None), "{number}");
+    }
+    let refused = (0, Some(Code::NoCapacity));
+    assert_eq!(open(&mut world, 0, 1, 16, 2), refused);
+    world.restart();
+    world.run();
+    assert_eq!(open(&mut world, 0, 1, 17, 2), refused, "a restart forgets none of them");
+    // Others have their places, and so have payments and other payees.
+    assert_eq!(open(&mut world, 2, 1, 18, 2).0, 1);
+    assert_eq!(open(&mut world, 0, 1, 19, 1).0, 1);
+    assert_eq!(open(&mut world, 0, 3, 20, 2).0, 1);
+    // One that is given up makes room.
+    assert!(give_up(&mut world));
+    world.idle();
+    assert_eq!(open(&mut world, 0, 1, 21, 2).0, 1);
+}
+
 /// ⚔ Hashing beyond a wallet's share of a second is refused with a number, and changes nothing else.
 #[test]
 fn a_wallet_has_a_budget_of_hashes_a_second() {
