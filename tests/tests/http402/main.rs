@@ -9,6 +9,7 @@
 mod authority;
 mod flood;
 mod given_up;
+mod http2;
 mod https;
 mod killed;
 mod limits;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::Version;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn};
 use client_sdk::api::LiabilityAnswer;
@@ -112,6 +113,7 @@ pub(crate) fn limits() -> Limits {
 /// A request as a shop saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    pub(crate) version: Version,
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) credential: String,
@@ -160,7 +162,8 @@ impl Shop {
             if let Some(credential) = request.headers().get(AUTHORIZATION) {
                 let credential = credential.to_str().unwrap().to_owned();
                 let (method, target) = (request.method().to_string(), request.uri().to_string());
-                noted.lock().unwrap().push(Seen { method, target, credential });
+                let version = request.version();
+                noted.lock().unwrap().push(Seen { version, method, target, credential });
             }
             next.run(request)
         });

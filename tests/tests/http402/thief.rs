@@ -101,7 +101,7 @@ async fn junk_is_refused() {
 }
 
 /// A payer that makes its own headers.
-struct Forger<'a> {
+pub(super) struct Forger<'a> {
     shop: &'a Shop,
     target: &'static str,
     payer: u8,
@@ -110,17 +110,23 @@ struct Forger<'a> {
     challenge: Challenge,
 }
 
-struct Forged {
-    stream: StreamId,
-    payer: PublicKey,
-    tokens: Vec<StepToken>,
-    steps: u32,
-    nonce: u8,
-    session: u8,
+/// What one of them says.
+pub(super) struct Forged {
+    pub(super) stream: StreamId,
+    pub(super) payer: PublicKey,
+    pub(super) tokens: Vec<StepToken>,
+    pub(super) steps: u32,
+    pub(super) nonce: u8,
+    pub(super) session: u8,
 }
 
 impl<'a> Forger<'a> {
-    async fn at(stage: &Stage, shop: &'a Shop, payee: &Member, target: &'static str) -> Forger<'a> {
+    pub(super) async fn at(
+        stage: &Stage,
+        shop: &'a Shop,
+        payee: &Member,
+        target: &'static str,
+    ) -> Forger<'a> {
         let answer = plain().get(shop.url(target)).send().await.unwrap();
         let header = answer.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
         let challenge = Challenge::from_header(&header).unwrap();
@@ -129,7 +135,7 @@ impl<'a> Forger<'a> {
         Forger { shop, target, payer: 1, payee, ledger, challenge }
     }
 
-    fn header(&self, forged: &Forged, action: Action, method: &str) -> String {
+    pub(super) fn header(&self, forged: &Forged, action: Action, method: &str) -> String {
         let key = PaymentKey::of_payer(&key(self.payer), &self.payee, &self.ledger).unwrap();
         let Forged { stream, payer, steps, .. } = *forged;
         let handing = Handing {
@@ -160,7 +166,7 @@ impl<'a> Forger<'a> {
     }
 }
 
-async fn stream_to(alice: &Member, payee: &Member) -> (OutgoingStream, StreamId) {
+pub(super) async fn stream_to(alice: &Member, payee: &Member) -> (OutgoingStream, StreamId) {
     let payee = payee.wallet.public_key();
     let stream = alice.wallet.open_stream(payee, ASSET, UNIT, 100, 1_500).await.unwrap();
     let id = stream.key().stream;
