@@ -43,6 +43,39 @@ fn garbage_over_http_gets_a_problem_with_a_number() {
     stage.all_is_as_before(10);
 }
 
+/// Nothing that operators see or do is to be had where wallets ask, however it is written.
+#[test]
+fn what_is_for_operators_is_not_where_wallets_ask() {
+    let mut stage = Stage::set(&tests::programs!(), DEPOSIT);
+    let (public, admin) = (stage.hub.http.clone(), stage.hub.admin.clone());
+    let close = format!("/admin/v1/channels/{}/close", stage.mallory.channel.id());
+    let routes = ["/healthz", "/readyz", "/metrics", "/admin/v1/anchor", &close];
+    for route in routes {
+        let cut = route.trim_start_matches('/');
+        let written = [
+            route.to_owned(),
+            format!("{route}/"),
+            format!("/{route}"),
+            format!("/./{cut}"),
+            format!("/%2e/{cut}"),
+            format!("/v1/../{cut}"),
+            format!("/v1/%2e%2e/{cut}"),
+            format!("/v1/ledger{route}"),
+            format!("/{}", cut.to_uppercase()),
+            format!("/{}", cut.replace('/', "%2f")),
+        ];
+        for (path, method) in
+            written.iter().flat_map(|path| ["GET", "HEAD", "POST"].map(|it| (path, it)))
+        {
+            let status = public.request(method, path, b"").status;
+            assert_eq!(status, 404, "{method} {path}");
+        }
+        // It is there, where operators ask.
+        assert_ne!(admin.request("OPTIONS", route, b"").status, 404, "{route}");
+    }
+    stage.all_is_as_before(10);
+}
+
 #[test]
 fn a_withdrawal_that_does_not_hold_gets_no_signature() {
     let mut stage = Stage::set(&tests::programs!(), DEPOSIT);

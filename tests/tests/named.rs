@@ -1,6 +1,6 @@
 //! The table of the theorems, in the page of [`tests::theorems`], names the tests that try to break
-//! them, and the one of the attacks on streams, at the end of the protocol's page, those that answer
-//! them. Each must be there.
+//! them, and those of the attacks on streams and channels, at the end of the protocol's page, those
+//! that answer them. Each must be there.
 
 use tests::named::{has_test, source};
 
@@ -30,6 +30,27 @@ fn each_attack_on_streams_has_its_tests_and_they_are_there() {
         assert!(rows.iter().any(|row| row.contains(attack)), "nothing answers: {attack}");
     }
     rows.into_iter().for_each(has_its_tests);
+}
+
+/// A row without a test says why.
+#[test]
+fn each_attack_on_channels_has_its_tests_or_says_why_not() {
+    let page = source("settlement/PROTOCOL.md");
+    let table = page.split_once("\n## Attacks on channels").unwrap().1;
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert_eq!(rows.len(), 36);
+    for (number, row) in (1..).zip(rows) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!((cells.len(), cells[0]), (5, number.to_string().as_str()), "{row}");
+        match cells[4] {
+            "–" => {
+                let why =
+                    ["does not apply: ", "no test: "].iter().any(|it| cells[3].starts_with(it));
+                assert!(why, "neither a test nor why not: {row}");
+            }
+            tests => has_its_tests(tests),
+        }
+    }
 }
 
 #[test]
