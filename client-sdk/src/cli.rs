@@ -30,6 +30,7 @@ use settlement::reject::Code;
 use tokio::sync::mpsc;
 
 use crate::client::ClientError;
+use crate::wallet::AnswerTerms;
 use args::{Args, Command, Watchtower};
 use home::{Home, Owned};
 use lines::{Line, Lines, Printer};
@@ -156,7 +157,10 @@ async fn here(
 ) -> Result<(), ClientError> {
     let session = Session::open(home, args).await?;
     let ended = match &args.command {
-        Command::Listen { tower } => socket::listen(home, &session, tower.as_deref(), lines).await,
+        Command::Listen { tower, invoices_up_to } => {
+            let terms = invoices_up_to.map(AnswerTerms::up_to);
+            socket::listen(home, &session, (tower.as_deref(), terms), lines).await
+        }
         command => run::run(&session, command, &lines).await,
     };
     if let Err(error) = session.close().await {

@@ -30,6 +30,7 @@ mod members;
 mod pipe;
 mod protect;
 mod recover;
+mod requests;
 mod setup;
 mod start;
 mod status;

@@ -24,7 +24,8 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use serde::{Deserialize, Serialize};
 use settlement::crypto::{NotAKey, SigningKey, Tag, digest, hash_many};
 use settlement::encoding::{decode, encode};
-use settlement::types::{Anchor, LedgerId, PublicKey, Secret};
+use settlement::reject::Code;
+use settlement::types::{Amount, Anchor, AssetId, LedgerId, PublicKey, Secret};
 use settlement::wire::{Bounded, RELAY_MAX};
 use zeroize::Zeroizing;
 
@@ -60,7 +61,35 @@ pub enum Body {
         /// How many steps of it were taken.
         steps: u32,
     },
+    /// Payer to payee: please ask me for this much, in an invoice.
+    Ask {
+        /// Fresh randomness that names the question.
+        ask: AskId,
+        /// Of which asset.
+        asset: AssetId,
+        /// How much.
+        amount: Amount,
+        /// What for.
+        memo: String,
+    },
+    /// Payee to payer: the invoice that was asked for.
+    Invoice {
+        /// The question.
+        ask: AskId,
+        /// The invoice's text.
+        invoice: String,
+    },
+    /// Payee to payer: there is none.
+    Declined {
+        /// The question.
+        ask: AskId,
+        /// Why.
+        code: Code,
+    },
 }
+
+/// Names a question for an invoice.
+pub type AskId = [u8; 16];
 
 /// Steps of a stream, handed from payer to payee: by the relay, or in any other way that both trust
 /// with their secrecy, such as a header of an HTTP request. Whoever reads it on the way could redeem

@@ -15,7 +15,6 @@
 //!   (module `follow`).
 //! - Payments follow from the channels' own steps (module `state`), so a crash between two records
 //!   leaves no payment that knows less than its channel.
-//!
 //! - A wallet that has lost state takes it back from its hub (module `lost`), and shows its hub what
 //!   that has lost.
 //!
@@ -24,6 +23,7 @@
 //! What is absent: signing and verifying updates, the connection, the disk and the clock are the
 //! shell's; channels with other hubs are other wallets' (one [`Wallet`] has one hub).
 
+mod ask;
 mod command;
 mod core;
 mod counted;
@@ -52,6 +52,7 @@ use crate::relay::{Ciphertext, StepToken};
 use stream::{Chain, StreamId, StreamKey, StreamLock, StreamView};
 
 pub use self::core::{Wallet, WalletConfig};
+pub use ask::{AnswerTerms, Ask, Asked};
 pub use counted::{Counted, NotCounted, Shown};
 pub use follow::FOLLOW_STRIDE;
 pub use pay::WANTED_MAX;
@@ -114,6 +115,10 @@ pub enum Command {
         /// What for, at most 256 bytes.
         memo: String,
     },
+    /// Ask another wallet for an invoice ([`Wallet::asked`] says how that stands).
+    Ask(Box<Ask>),
+    /// Give invoices to whoever asks, on these terms and with this fresh randomness; or to nobody.
+    AnswerAsks(Secret, Option<AnswerTerms>),
     /// Pay an invoice.
     Pay {
         /// Its bech32m text.

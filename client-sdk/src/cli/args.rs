@@ -148,6 +148,25 @@ pub(super) enum Command {
         #[arg(long)]
         wait: bool,
     },
+    /// Ask another wallet for an invoice, and print it: `wallet pay` pays it
+    ///
+    /// It has to be connected and to give invoices (`wallet listen --invoices-up-to`). `--json` prints
+    /// {"invoice", "payee", "asset", "amount"}.
+    Request {
+        /// Its public key
+        payee: PublicKey,
+        /// How much
+        amount: Amount,
+        /// Which asset, by number or code
+        #[arg(long, default_value = "0")]
+        asset: String,
+        /// What for, at most 256 bytes
+        #[arg(long, default_value = "")]
+        memo: String,
+        /// How long the other wallet may take
+        #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+        patience: u64,
+    },
     /// Pay an invoice
     Pay {
         /// The invoice's text
@@ -220,6 +239,9 @@ pub(super) enum Command {
         /// Keep the watchtower at this address fresh: it answers while the wallet sleeps
         #[arg(long, env = "WALLET_TOWER", value_name = "URL")]
         tower: Option<String>,
+        /// Give an invoice to any wallet that asks for one of at most so much (`wallet request`)
+        #[arg(long, value_name = "AMOUNT")]
+        invoices_up_to: Option<Amount>,
     },
     /// Have somebody answer for a wallet that sleeps, or answer for others
     Watchtower {
@@ -299,6 +321,7 @@ impl Command {
             | Command::Deposit { .. }
             | Command::Withdraw { .. }
             | Command::Invoice { .. }
+            | Command::Request { .. }
             | Command::Pay { .. }
             | Command::Send { .. }
             | Command::Stream { .. }
@@ -329,6 +352,7 @@ mod tests {
             "wallet status --json".to_owned(),
             "wallet --home /x invoice 5 --memo tea --wait".to_owned(),
             format!("wallet send {payee} 7 --asset EUR"),
+            format!("wallet request {payee} 7 --memo tea"),
             format!("wallet stream {payee} --unit 1 --steps 100 --rate 20"),
             "wallet streams --close 00".to_owned(),
             format!("wallet close {channel} --unilateral --no-wait"),

@@ -48,6 +48,7 @@ pub(super) async fn run(
             lines.say(moved(session, channel).await?).await;
         }
         Command::Invoice { .. } => invoice(session, command, lines).await?,
+        Command::Request { .. } => lines.say(request(session, command).await?).await,
         Command::Pay { invoice, no_wait } => {
             session.ready().await?;
             let payment = session.wallet.pay_no_wait(invoice.as_str()).await?;
@@ -185,6 +186,20 @@ async fn invoice(session: &Session, command: &Command, lines: &Lines) -> Result<
         lines.say(payment_line(session, payment, false).await?).await;
     }
     Ok(())
+}
+
+/// The invoice that another wallet gives.
+async fn request(session: &Session, command: &Command) -> Result<Line, ClientError> {
+    let Command::Request { payee, amount, asset, memo, patience } = command else {
+        return Err(ClientError::new(Code::Internal, "this is no request"));
+    };
+    session.ready().await?;
+    let (asset, memo, patience) =
+        (session.asset(asset)?, memo.as_str(), Duration::from_secs(*patience));
+    let wallet = &session.wallet;
+    let invoice = wallet.request_invoice_within(patience, *payee, asset, *amount, memo).await?;
+    let json = json!({ "invoice": invoice, "payee": payee, "asset": asset, "amount": amount });
+    Ok(Line::new(json, invoice))
 }
 
 /// What a payment came to, after its end unless `no_wait`.

@@ -26,6 +26,7 @@ use super::session::Session;
 use super::watchtower::Keeper;
 use super::{run, show, stream};
 use crate::client::ClientError;
+use crate::wallet::AnswerTerms;
 
 /// The most bytes of a command.
 const COMMAND_BYTES_MAX: u64 = 64 * 1024;
@@ -95,9 +96,10 @@ pub(super) async fn forward(
 pub(super) async fn listen(
     home: &Home,
     session: &Session,
-    tower: Option<&str>,
+    (tower, terms): (Option<&str>, Option<AnswerTerms>),
     lines: Lines,
 ) -> Result<(), ClientError> {
+    session.wallet.answer_requests(terms).await?;
     let mut keeper = tower.map(|url| Keeper::new(session, url, lines.clone())).transpose()?;
     let mut events = session
         .wallet

@@ -28,6 +28,9 @@ fn what_is_sealed_for_a_wallet_is_what_it_reads() {
         Body::Taken { anchor, steps: 0 },
         Body::Close { anchor },
         Body::Closed { anchor, steps: 65_536 },
+        Body::Ask { ask: [1; 16], asset: AssetId(1), amount: Amount(5), memo: "tea".to_owned() },
+        Body::Invoice { ask: [1; 16], invoice: "phi1".to_owned() },
+        Body::Declined { ask: [1; 16], code: Code::Overloaded },
     ];
     for body in bodies {
         assert_eq!(opened(&sealed(&body, 1, 2), 1, 2), Ok(body));

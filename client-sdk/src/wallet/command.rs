@@ -16,7 +16,12 @@ impl Wallet {
     pub(super) fn obey(&mut self, turn: &mut Turn, command: Command) {
         let mut about = None;
         let done = match command {
-            Command::Invoice { .. } => self.invoice(turn, command),
+            Command::Invoice { .. } => self.invoice(turn, command).map(|_| ()),
+            Command::Ask(ask) => self.ask(turn, *ask),
+            Command::AnswerAsks(seed, terms) => {
+                self.answer_asks(seed, terms);
+                Ok(())
+            }
             Command::Pay { invoice } => self.pay(turn, &invoice, &mut about),
             Command::PayChecked { invoice } => self.pay_checked(turn, *invoice, &mut about),
             Command::Send { .. } => self.send(turn, command, &mut about),
@@ -39,9 +44,14 @@ impl Wallet {
         }
     }
 
-    fn invoice(&mut self, turn: &mut Turn, command: Command) -> Result<(), Refusal> {
+    /// Expects a payment, and tells the user: the invoice's text, and what names the payment.
+    pub(super) fn invoice(
+        &mut self,
+        turn: &mut Turn,
+        command: Command,
+    ) -> Result<(String, Anchor), Refusal> {
         let Command::Invoice { secret, asset, amount, life_blocks, memo } = command else {
-            return Ok(());
+            return refusal(Code::Internal, "this is no command for an invoice");
         };
         self.check_asset(asset)?;
         self.check_fresh(turn)?;
@@ -68,8 +78,8 @@ impl Wallet {
         let record = Record::Payment(payment.clone());
         self.state.apply(&record);
         turn.out.records.push(record);
-        turn.tell(Event::Invoiced { invoice: text, payment });
-        Ok(())
+        turn.tell(Event::Invoiced { invoice: text.clone(), payment });
+        Ok((text, anchor))
     }
 
     fn pay_hub(

@@ -11,6 +11,7 @@ use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Height, LedgerId, PublicKey};
 use settlement::wire::Message;
 
+use super::ask::Asks;
 use super::follow::MEET_MS;
 use super::link::Link;
 use super::pay::Wanted;
@@ -57,6 +58,7 @@ pub struct Wallet {
     pub(super) live: BTreeMap<Anchor, Live>,
     pub(super) relay_keys: RelayKeys,
     pub(super) wasted: Wasted,
+    pub(super) asks: Asks,
     /// The height of the first fresh view since the start.
     pub(super) fresh_from: Option<Height>,
     /// Until when, by the own clock, it waits to meet its hub before it closes on what it holds.
@@ -103,6 +105,7 @@ impl Wallet {
             live: BTreeMap::new(),
             relay_keys: RelayKeys::default(),
             wasted: Wasted::default(),
+            asks: Asks::default(),
             fresh_from: None,
             meet_by_ms: 0,
             awake: false,

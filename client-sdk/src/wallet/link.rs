@@ -349,6 +349,7 @@ impl Wallet {
 
     pub(super) fn tick(&mut self, turn: &mut Turn) {
         self.tick_streams(turn);
+        self.tick_asks(turn);
         for id in self.channel_ids() {
             let Some(channel) = self.state.channels.get(&id) else { continue };
             let suspended = channel.suspended().is_some();

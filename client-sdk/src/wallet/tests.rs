@@ -1,6 +1,7 @@
 //! The wallet against a hub's side that does what a test tells it to.
 
 mod answers;
+mod asks;
 mod close;
 mod counted;
 mod crash;

@@ -73,9 +73,11 @@ pub enum Tag {
     Payment,
     /// What a payee says that it was paid for an HTTP response.
     Receipt,
+    /// The secret of an invoice that another wallet has asked for.
+    Asked,
 }
 
-const TAGS: [(Tag, &str); 30] = [
+const TAGS: [(Tag, &str); 31] = [
     (Tag::Ledger, "payhub/v1/ledger"),
     (Tag::Channel, "payhub/v1/channel"),
     (Tag::Proof, "payhub/v1/proof"),
@@ -106,6 +108,7 @@ const TAGS: [(Tag, &str); 30] = [
     (Tag::Challenge, "payhub/v1/challenge"),
     (Tag::Payment, "payhub/v1/payment"),
     (Tag::Receipt, "payhub/v1/receipt"),
+    (Tag::Asked, "payhub/v1/asked"),
 ];
 
 static MIDSTATES: LazyLock<[Sha256; TAGS.len()]> = LazyLock::new(|| TAGS.map(|(_, t)| midstate(t)));

@@ -73,7 +73,8 @@ fn use_of(tag: Tag) -> Use {
         | Tag::Relay
         | Tag::RelayNonce
         | Tag::Challenge
-        | Tag::Payment => Use::Hashed,
+        | Tag::Payment
+        | Tag::Asked => Use::Hashed,
         Tag::Request => Use::Reserved,
     }
 }

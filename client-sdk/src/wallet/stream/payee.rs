@@ -8,6 +8,7 @@ use settlement::lock::Lock;
 use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, PublicKey, Secret};
 
+use super::super::ask::Wish;
 use super::super::core::Turn;
 use super::super::pay::{Refusal, refusal};
 use super::super::{Event, Record, Wallet, Way};
@@ -23,15 +24,15 @@ pub(in super::super) struct Wasted {
 }
 
 impl Wallet {
-    /// Another wallet says something, as the hub has it. Who is in no stream with this wallet has
-    /// nothing to say to it.
+    /// Another wallet says something, as the hub has it. Who is in no stream with this wallet, and
+    /// neither was asked for an invoice nor may ask, has nothing to say to it.
     pub(in super::super) fn hear_relay(
         &mut self,
         turn: &mut Turn,
         from: PublicKey,
         ciphertext: &Ciphertext,
     ) {
-        if !self.state.streams.knows(&from) {
+        if !self.state.streams.knows(&from) && !self.hears_stranger(turn, &from) {
             return;
         }
         let opened = self.relay_keys.open(ciphertext, &from, &self.config.key, &self.ledger);
@@ -52,6 +53,11 @@ impl Wallet {
                 self.hear_taken(turn, anchor, steps);
             }
             Body::Closed { anchor, .. } if of(&anchor, Way::Out) => self.hear_closed(turn, anchor),
+            Body::Ask { ask, asset, amount, memo } => {
+                self.hear_ask(turn, from, ask, Wish { asset, amount, memo });
+            }
+            Body::Invoice { ask, invoice } => self.hear_answer(from, &ask, Ok(invoice)),
+            Body::Declined { ask, code } => self.hear_answer(from, &ask, Err(code)),
             // Of a lock that has not come yet: it is said again.
             _ => {}
         }

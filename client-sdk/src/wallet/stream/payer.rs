@@ -216,7 +216,7 @@ impl Wallet {
     }
 
     /// Says something to another wallet, end-to-end encrypted.
-    pub(super) fn relay(&mut self, turn: &mut Turn, to: &PublicKey, body: &Body) {
+    pub(in super::super) fn relay(&mut self, turn: &mut Turn, to: &PublicKey, body: &Body) {
         if !self.connected {
             return;
         }

@@ -1,0 +1,283 @@
+//! Asking another wallet for an invoice, and answering who asks.
+//!
+//! Both go by the relay, so the hub learns that the two talk, when, and how much. A message may be
+//! lost: who asks says it again each second until it is answered or nobody waits any more.
+//!
+//! - **An answer is checked before it is believed**: it is an invoice of the wallet that was asked, for
+//!   just what was asked, on this ledger. Nothing is paid by asking.
+//! - **A wallet answers nobody until it is told to** ([`AnswerTerms`]): else strangers would have it
+//!   keep payments in mind that never come. It then keeps [`WAITING_MAX`] at a time that are not paid,
+//!   [`WAITING_EACH`] for one payer, and opens [`STRANGERS_MAX`] messages a second of wallets that it
+//!   has no stream with. Beyond, whoever asks hears that it is too much, or nothing.
+//! - **A question that comes again gets the same invoice** while that can be paid, and none later: its
+//!   secret follows from the question and from randomness that was fresh when the wallet began to
+//!   answer. A hub that says a question again has no more payments kept for it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use settlement::crypto::{Tag, digest};
+use settlement::reject::Code;
+use settlement::types::{Amount, AssetId, PublicKey, Secret};
+
+use super::core::Turn;
+use super::pay::{Refusal, refusal};
+use super::{Command, Payment, PaymentState, Wallet};
+use crate::invoice::{Invoice, MEMO_MAX};
+use crate::relay::{AskId, Body};
+
+/// How many questions of a wallet wait for an answer at a time.
+const ASKING_MAX: usize = 1_024;
+/// After this long without an answer a question is said again.
+const AGAIN_MS: u64 = 1_000;
+/// How many invoices that were asked for and not paid a wallet keeps, of all payers and of one.
+const WAITING_MAX: usize = 64;
+const WAITING_EACH: usize = 4;
+/// How many messages of strangers a wallet that answers opens within a second.
+const STRANGERS_MAX: u32 = 64;
+/// An invoice's text is shorter.
+const TEXT_MAX: usize = 1_023;
+
+/// For what a wallet gives invoices to whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerTerms {
+    /// The most for one, in base units.
+    pub amount_max: Amount,
+    /// For how many blocks one can be paid.
+    pub life_blocks: u64,
+}
+
+impl AnswerTerms {
+    /// Up to so much each, to be paid within 1,500 blocks.
+    pub fn up_to(amount_max: Amount) -> AnswerTerms {
+        AnswerTerms { amount_max, life_blocks: 1_500 }
+    }
+}
+
+/// A question for an invoice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Fresh randomness that names it.
+    pub ask: AskId,
+    /// Which wallet is asked.
+    pub payee: PublicKey,
+    /// Of which asset.
+    pub asset: AssetId,
+    /// How much.
+    pub amount: Amount,
+    /// What for, at most 256 bytes.
+    pub memo: String,
+    /// How long an answer is waited for.
+    pub patience_ms: u64,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) asset: AssetId,
+    pub(super) amount: Amount,
+    pub(super) memo: String,
+}
+
+/// How a question stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// No answer yet.
+    Waiting,
+    /// The invoice's text, which is for what was asked; or why there is none.
+    Answered(Result<String, Code>),
+    /// It was not asked, or nobody waits for an answer any more.
+    Unknown,
+}
+
+/// Both sides of it; nothing of it outlives the process.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    own: BTreeMap<AskId, Question>,
+    answering: Option<Answering>,
+}
+
+#[derive(Debug)]
+struct Question {
+    payee: PublicKey,
+    wish: Wish,
+    said_ms: u64,
+    until_ms: u64,
+    answer: Option<Result<String, Code>>,
+}
+
+#[derive(Debug)]
+struct Answering {
+    terms: AnswerTerms,
+    seed: Secret,
+    /// What was given out and is not paid, oldest first.
+    waiting: VecDeque<Given>,
+    /// Messages of strangers that were opened in this second.
+    opened: (u64, u32),
+}
+
+#[derive(Debug)]
+struct Given {
+    payer: PublicKey,
+    ask: AskId,
+    payment: settlement::types::Anchor,
+    invoice: String,
+}
+
+impl Wallet {
+    /// Asks another wallet for an invoice.
+    pub(super) fn ask(&mut self, turn: &mut Turn, asked: Ask) -> Result<(), Refusal> {
+        let Ask { ask, payee, asset, amount, memo, patience_ms } = asked;
+        self.check_asset(asset)?;
+        if payee == self.me {
+            return refusal(Code::PaymentToSelf, Code::PaymentToSelf.title());
+        }
+        if amount == Amount::ZERO {
+            return refusal(Code::ZeroAmount, "a payment moves at least 1");
+        }
+        if memo.len() > MEMO_MAX {
+            return refusal(Code::BadArgument, format!("a memo has at most {MEMO_MAX} bytes"));
+        }
+        if !self.connected {
+            return refusal(Code::HubUnavailable, "this wallet is not connected to its hub");
+        }
+        if self.asks.own.len() >= ASKING_MAX {
+            return refusal(Code::Overloaded, "too many questions wait for an answer");
+        }
+        let wish = Wish { asset, amount, memo };
+        let until_ms = turn.now_ms.saturating_add(patience_ms);
+        let question = Question { payee, wish, said_ms: turn.now_ms, until_ms, answer: None };
+        let body = question.body(ask);
+        self.asks.own.insert(ask, question);
+        self.relay(turn, &payee, &body);
+        Ok(())
+    }
+
+    /// How a question stands.
+    pub fn asked(&self, ask: &AskId) -> Asked {
+        match self.asks.own.get(ask).map(|question| question.answer.clone()) {
+            None => Asked::Unknown,
+            Some(None) => Asked::Waiting,
+            Some(Some(answer)) => Asked::Answered(answer),
+        }
+    }
+
+    /// From now on whoever asks is answered so, or not at all.
+    pub(super) fn answer_asks(&mut self, seed: Secret, terms: Option<AnswerTerms>) {
+        let begin = |terms| Answering { terms, seed, waiting: VecDeque::new(), opened: (0, 0) };
+        let before = self.asks.answering.take().zip(terms);
+        // What was given out counts on.
+        self.asks.answering = match before {
+            Some((answering, terms)) => Some(Answering { terms, ..answering }),
+            None => terms.map(begin),
+        };
+    }
+
+    /// Whether a message of a wallet that there is no stream with is worth opening.
+    pub(super) fn hears_stranger(&mut self, turn: &Turn, from: &PublicKey) -> bool {
+        let asked = |question: &Question| question.payee == *from && question.answer.is_none();
+        if self.asks.own.values().any(asked) {
+            return true;
+        }
+        let Some(answering) = &mut self.asks.answering else { return false };
+        let second = turn.now_ms / 1_000;
+        if answering.opened.0 != second {
+            answering.opened = (second, 0);
+        }
+        answering.opened.1 = answering.opened.1.saturating_add(1);
+        answering.opened.1 <= STRANGERS_MAX
+    }
+
+    /// Another wallet asks for an invoice.
+    pub(super) fn hear_ask(&mut self, turn: &mut Turn, payer: PublicKey, ask: AskId, wish: Wish) {
+        let body = match self.invoice_for(turn, payer, ask, wish) {
+            Ok(Some(invoice)) => Body::Invoice { ask, invoice },
+            Ok(None) => return,
+            // What may be otherwise a moment later is said; else it is enough that it is not taken.
+            Err((code, _)) if code.retryable() => Body::Declined { ask, code },
+            Err(_) => Body::Declined { ask, code: Code::RefusedByPayee },
+        };
+        self.relay(turn, &payer, &body);
+    }
+
+    fn invoice_for(
+        &mut self,
+        turn: &mut Turn,
+        payer: PublicKey,
+        ask: AskId,
+        wish: Wish,
+    ) -> Result<Option<String>, Refusal> {
+        let Some(answering) = &mut self.asks.answering else { return Ok(None) };
+        let payments = &self.state.payments;
+        let pending = |payment: &Payment| payment.state == PaymentState::Pending;
+        answering.waiting.retain(|given| payments.get(&given.payment).is_some_and(pending));
+        let given = |given: &&Given| (given.payer, given.ask) == (payer, ask);
+        if let Some(given) = answering.waiting.iter().find(given) {
+            return Ok(Some(given.invoice.clone()));
+        }
+        let of_payer = answering.waiting.iter().filter(|given| given.payer == payer).count();
+        if answering.waiting.len() >= WAITING_MAX || of_payer >= WAITING_EACH {
+            return refusal(Code::Overloaded, "too many invoices that were asked for are unpaid");
+        }
+        if wish.amount > answering.terms.amount_max {
+            return refusal(Code::BadArgument, "it asks for more than is taken at a time");
+        }
+        let life_blocks = answering.terms.life_blocks;
+        let secret = Secret(digest(Tag::Asked, &(answering.seed, payer, ask)).0);
+        let Wish { asset, amount, memo } = wish;
+        let made = Command::Invoice { secret, asset, amount, life_blocks, memo };
+        let (invoice, payment) = self.invoice(turn, made)?;
+        let given = Given { payer, ask, payment, invoice: invoice.clone() };
+        if let Some(answering) = &mut self.asks.answering {
+            answering.waiting.push_back(given);
+        }
+        Ok(Some(invoice))
+    }
+
+    /// The wallet that was asked has answered.
+    pub(super) fn hear_answer(
+        &mut self,
+        from: PublicKey,
+        ask: &AskId,
+        answer: Result<String, Code>,
+    ) {
+        let (ledger, hub) = (self.ledger, self.config.hub);
+        let Some(question) = self.asks.own.get_mut(ask) else { return };
+        if question.payee != from || question.answer.is_some() {
+            return;
+        }
+        let fits = |invoice: Invoice| {
+            let Wish { asset, amount, ref memo } = question.wish;
+            (invoice.ledger, invoice.payee) == (ledger, from)
+                && (invoice.asset, invoice.amount, &invoice.memo) == (asset, amount, memo)
+                && invoice.hub.is_none_or(|named| named == hub)
+        };
+        question.answer = Some(answer.and_then(|text| {
+            let invoice = if text.len() > TEXT_MAX { None } else { Invoice::parse(&text).ok() };
+            if invoice.is_some_and(fits) { Ok(text) } else { Err(Code::BadInvoice) }
+        }));
+    }
+
+    /// Says again what was not answered, and forgets what nobody waits for.
+    pub(super) fn tick_asks(&mut self, turn: &mut Turn) {
+        let now_ms = turn.now_ms;
+        self.asks.own.retain(|_, question| question.until_ms > now_ms);
+        let due = |question: &Question| {
+            question.answer.is_none() && question.said_ms.saturating_add(AGAIN_MS) <= now_ms
+        };
+        let mut again = Vec::new();
+        for (ask, question) in self.asks.own.iter_mut().filter(|(_, question)| due(question)) {
+            question.said_ms = now_ms;
+            again.push((question.payee, question.body(*ask)));
+        }
+        for (payee, body) in again {
+            self.relay(turn, &payee, &body);
+        }
+    }
+}
+
+impl Question {
+    fn body(&self, ask: AskId) -> Body {
+        let Wish { asset, amount, memo } = self.wish.clone();
+        Body::Ask { ask, asset, amount, memo }
+    }
+}
