@@ -93,6 +93,12 @@ impl Desk {
         let _ = self.errands.send(errand);
     }
 
+    /// A desk whose errands somebody else runs.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn of(errands: mpsc::UnboundedSender<Errand>) -> Desk {
+        Desk { errands }
+    }
+
     /// Opens the desk; `blocks` are those that the hub follows. Its tasks end with the last handle
     /// and with the blocks.
     pub(crate) fn open(clerk: Clerk, blocks: Receiver<Arc<BlockEvents>>) -> Desk {
@@ -209,7 +215,7 @@ impl Clerk {
         self.submitting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, errand: Errand) {
+    pub(crate) async fn run(&self, errand: Errand) {
         match errand {
             Errand::Submit(submission) => {
                 let channel = submission.channel;

@@ -32,6 +32,9 @@ mod embedded;
 mod follow;
 pub mod home;
 mod hub;
+#[cfg(feature = "shuttle")]
+#[cfg(test)]
+mod interleavings;
 mod lease;
 mod outbox;
 mod peer;
@@ -44,6 +47,7 @@ mod run;
 mod scheduling;
 pub mod shard;
 mod shards;
+mod sync;
 mod tickets;
 mod tips;
 mod verify;

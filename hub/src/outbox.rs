@@ -13,8 +13,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::Receiver;
-use std::thread::{Builder, JoinHandle};
 
 use foldhash::{HashMap, HashMapExt};
 use settlement::bugs::{Bug, planted};
@@ -33,6 +31,8 @@ use crate::lease::Authority;
 use crate::peer::Peer;
 use crate::shard::{Action, Moved};
 use crate::shards::Release;
+use crate::sync::mpsc::Receiver;
+use crate::sync::thread::{Builder, JoinHandle};
 use crate::tickets::Tickets;
 
 /// What the outbox works with.

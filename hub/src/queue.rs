@@ -6,8 +6,9 @@
 //! room would wait for ever.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 pub(crate) struct Queue<T> {

@@ -8,9 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{
-    Arc, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::HashMap;
 use settlement::block::LedgerEvent;
@@ -26,6 +24,7 @@ use crate::peers::Peers;
 use crate::queue::Queue;
 use crate::shard::{Directory, Input, ShardConfig, Slice};
 use crate::shards::Job;
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The queues of all shards.
 pub(crate) type ShardQueues = Arc<[Queue<Job>]>;

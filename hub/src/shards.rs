@@ -8,11 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender};
-use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
+use settlement::bugs::{Bug, planted};
 use settlement::index::Change;
 use settlement::types::ChannelId;
 use tokio::sync::oneshot;
@@ -21,6 +20,8 @@ use crate::committer::{Log, Records};
 use crate::peer::Peer;
 use crate::router::{Router, ShardQueues, shard_of};
 use crate::shard::{Action, Input, Output, Pass, Record, Redeemed, Shard};
+use crate::sync::mpsc::{Receiver, SyncSender};
+use crate::sync::thread::{Builder, JoinHandle};
 
 /// Time that passes between two ticks of a shard.
 const TICK: Duration = Duration::from_millis(200);
@@ -252,6 +253,9 @@ impl<'a> ShardThread<'a> {
         if self.finished > 0 {
             self.releases.push(Release::Finished(std::mem::take(&mut self.finished)));
         }
+        if planted(Bug::PassedBeforeAppended) {
+            self.pass_abroad();
+        }
         if !self.records.is_empty() || !self.releases.is_empty() {
             self.shared.log.append(&mut self.records, &mut self.releases);
         }
@@ -260,6 +264,10 @@ impl<'a> ShardThread<'a> {
             let locks = now.locks_in.saturating_add(now.locks_out);
             pending.store(locks.saturating_add(now.queued as u64), Relaxed);
         }
+        self.pass_abroad();
+    }
+
+    fn pass_abroad(&mut self) {
         for pass in self.abroad.drain(..) {
             let shard = shard_of(&pass.channel(), self.shared.queues.len());
             if let Some(queue) = self.shared.queues.get(shard) {

@@ -1,15 +1,17 @@
 //! Requests that wait for a shard: a withdrawal or a cooperative close that a wallet wants signed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use client_sdk::api::Cosigned;
 use settlement::api::Problem;
+use settlement::bugs::{Bug, planted};
 use settlement::proof::{CooperativeClose, Withdrawal};
 use settlement::reject::Code;
 use settlement::types::Signature;
 use tokio::sync::oneshot;
+
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{Mutex, PoisonError};
 
 /// What the wallet wants signed.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,13 @@ pub(crate) struct Tickets {
 impl Tickets {
     /// Keeps a request until its shard has answered.
     pub(crate) fn keep(&self, request: Request) -> u64 {
-        let ticket = self.last.fetch_add(1, Relaxed);
+        let ticket = if planted(Bug::TicketTwice) {
+            let last = self.last.load(Relaxed);
+            self.last.store(last.wrapping_add(1), Relaxed);
+            last
+        } else {
+            self.last.fetch_add(1, Relaxed)
+        };
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, request);
         ticket
     }

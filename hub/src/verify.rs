@@ -7,7 +7,6 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::thread::{Builder, JoinHandle};
 
 use bytes::Bytes;
 use settlement::channel::{VerifiedSnapshot, VerifiedUpdate};
@@ -23,6 +22,7 @@ use crate::queue::Queue;
 use crate::router::{Route, Router, ShardQueues};
 use crate::shard::Input;
 use crate::shards::Job;
+use crate::sync::thread::{Builder, JoinHandle};
 use crate::tips::Tips;
 
 /// Frames that a worker takes from a lane at a time.

@@ -27,6 +27,18 @@ macro_rules! bugs {
 bugs! {
     /// The hub tells and signs what a commit will cover before it is synced.
     ReleaseBeforeSync,
+    /// The hub tells what a commit was to cover, and wakes who waits for it, though its sync failed.
+    FailedSyncTold,
+    /// That a record is durable is said without the lock under which somebody looks and falls asleep.
+    SaidUnlocked,
+    /// A shard tells others what follows from a record before it is handed to the committer.
+    PassedBeforeAppended,
+    /// A checkpoint is taken though its last record is not durable yet.
+    CheckpointUnwaited,
+    /// Shards go on before it is known up to where their rows go.
+    CheckpointMoves,
+    /// Two requests that come at once may get one number.
+    TicketTwice,
     /// A wallet tells and signs before its records are synced.
     PerformBeforeSync,
     /// The journal writes a group and does not sync it.

@@ -43,28 +43,18 @@ struct Program {
 pub(super) struct Programs(BTreeMap<(String, String), Program>);
 
 impl Programs {
-    /// Builds them.
-    pub(super) fn build() -> Result<Programs> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"]);
-        command.args(["--features", "tests/sabotage", "--lib"]);
-        for package in ["settlement", "client-sdk", "hub", "tests"] {
-            command.args(["-p", package]);
-        }
-        for target in [Target::SEARCHES].iter().chain(Target::OF_TESTS) {
-            command.args(["--test", target]);
-        }
-        let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-        ensure!(output.status.success(), "the tests can't be built");
-        let mut programs = BTreeMap::new();
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            let message: Value = serde_json::from_str(line).context("what cargo says")?;
-            programs.extend(program(&message));
+    /// Builds them, those that try out orders only if they are needed.
+    pub(super) fn build(orders: bool) -> Result<Programs> {
+        let files: Vec<&str> = [Target::SEARCHES].iter().chain(Target::OF_TESTS).copied().collect();
+        let mut programs = built("tests/sabotage", &files)?;
+        if orders {
+            let lib = ("hub".to_owned(), "lib".to_owned());
+            let found = built("tests/sabotage,hub/shuttle", &[])?.remove(&lib);
+            let orders = found.context("the tests of orders were not built")?;
+            programs.insert((lib.0, Target::ORDERS.to_owned()), orders);
         }
         Ok(Programs(programs))
     }
-
     /// Runs one test, with this in its environment.
     pub(super) fn run(&self, test: &Test, planted: Option<(&str, &str)>) -> Result<Ended> {
         let program = self.get(test.target.package(), test.target.name())?;
@@ -91,6 +81,28 @@ impl Programs {
         let key = (package.to_owned(), target.to_owned());
         self.0.get(&key).with_context(|| format!("{package} has no tests {target}"))
     }
+}
+
+/// What cargo makes of the tests beside the code, and of these files of `tests/tests`.
+fn built(features: &str, files: &[&str]) -> Result<BTreeMap<(String, String), Program>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"]);
+    command.args(["--features", features, "--lib"]);
+    for package in ["settlement", "client-sdk", "hub", "tests"] {
+        command.args(["-p", package]);
+    }
+    for file in files {
+        command.args(["--test", file]);
+    }
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "the tests can't be built");
+    let mut programs = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: Value = serde_json::from_str(line).context("what cargo says")?;
+        programs.extend(program(&message));
+    }
+    Ok(programs)
 }
 
 impl Program {

@@ -20,6 +20,8 @@ pub(super) struct Test {
 pub(super) enum Target {
     /// The tests beside the code of a package.
     Lib(&'static str),
+    /// Those of them that try out orders in which threads run: built apart.
+    Orders(&'static str),
     /// A file of `tests/tests`.
     Whole(&'static str),
 }
@@ -27,12 +29,14 @@ pub(super) enum Target {
 impl Target {
     /// The file with the searches for a thief.
     pub(super) const SEARCHES: &'static str = "sensitivity";
+    /// The name of the program of tests that try out orders.
+    pub(super) const ORDERS: &'static str = "orders";
     /// The other files of `tests/tests` that are named in the table.
     pub(super) const OF_TESTS: &'static [&'static str] = &["strace_order"];
 
     pub(super) fn package(self) -> &'static str {
         match self {
-            Target::Lib(package) => package,
+            Target::Lib(package) | Target::Orders(package) => package,
             Target::Whole(_) => "tests",
         }
     }
@@ -40,6 +44,7 @@ impl Target {
     pub(super) fn name(self) -> &'static str {
         match self {
             Target::Lib(_) => "lib",
+            Target::Orders(_) => Target::ORDERS,
             Target::Whole(file) => file,
         }
     }
@@ -49,7 +54,7 @@ impl Test {
     /// As a reader finds it.
     pub(super) fn name(&self) -> String {
         match self.target {
-            Target::Lib(package) => format!("{package} {}", self.path),
+            Target::Lib(package) | Target::Orders(package) => format!("{package} {}", self.path),
             Target::Whole(file) => format!("tests {file}::{}", self.path),
         }
     }
@@ -67,6 +72,10 @@ const fn hub(path: &'static str) -> Test {
     Test { target: Target::Lib("hub"), path }
 }
 
+const fn orders(path: &'static str) -> Test {
+    Test { target: Target::Orders("hub"), path }
+}
+
 const fn sdk(path: &'static str) -> Test {
     Test { target: Target::Lib("client-sdk"), path }
 }
@@ -81,6 +90,21 @@ const TRACE: Test = whole(
 );
 const TRACE_OF_WALLET: Test =
     whole("strace_order", "the_wallets_sync_lock_and_secret_before_they_send_them");
+const COMMITS: Test = orders(
+    "interleavings::commits::whoever_is_told_or_woken_is_so_once_it_is_durable_and_in_order",
+);
+const PAID: Test = orders(
+    "shard::tests::interleavings::paid::\
+     nothing_is_said_before_it_is_durable_and_nothing_recorded_before_what_led_to_it",
+);
+const CHECKPOINTED: Test = orders(
+    "shard::tests::interleavings::checkpointed::\
+     a_checkpoint_is_what_the_durable_records_up_to_one_of_them_make",
+);
+const ASKED: Test = orders(
+    "shard::tests::interleavings::asked::\
+     a_hundred_who_ask_at_once_for_one_thing_or_another_get_one_of_them",
+);
 const BOUNDARIES: Test = ours("ledger::boundaries::tests::before_at_and_after");
 const CLAIMS: Test =
     ours("ledger::dispute::tests::claims::claims_count_below_the_expiry_of_their_lock");
@@ -115,8 +139,28 @@ const FLIPS: Test = ours(
 pub(super) const TABLE: &[Row] = &[
     row(
         ReleaseBeforeSync,
-        &[hub("committer::tests::nothing_is_released_before_its_sync_has_returned"), TRACE],
+        &[
+            hub("committer::tests::nothing_is_released_before_its_sync_has_returned"),
+            COMMITS,
+            PAID,
+            ASKED,
+            TRACE,
+        ],
     ),
+    row(
+        FailedSyncTold,
+        &[orders(
+            "interleavings::commits::nobody_is_told_or_woken_of_a_group_whose_sync_has_failed",
+        )],
+    ),
+    row(
+        SaidUnlocked,
+        &[orders("interleavings::commits::whoever_waits_for_the_last_record_of_all_is_woken")],
+    ),
+    row(PassedBeforeAppended, &[PAID]),
+    row(CheckpointUnwaited, &[CHECKPOINTED]),
+    row(CheckpointMoves, &[CHECKPOINTED]),
+    row(TicketTwice, &[ASKED]),
     row(
         PerformBeforeSync,
         &[

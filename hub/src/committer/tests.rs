@@ -1,8 +1,8 @@
 //! Group commits over journals that watch, refuse and remember.
 
 use super::*;
+use crate::sync::mpsc::{Receiver, sync_channel};
 use settlement::journal::{FileJournal, JournalConfig, Kind};
-use std::sync::mpsc::sync_channel;
 
 fn records(texts: &[&str]) -> Records {
     let mut records = Records::default();
@@ -115,7 +115,7 @@ fn more_than_a_group_of_the_journal_takes_does_not_end_the_process() {
 /// A journal whose every sync looks at what was released before it.
 struct Watched {
     inner: settlement::journal::MemoryJournal,
-    released: std::sync::mpsc::Receiver<Vec<&'static str>>,
+    released: Receiver<Vec<&'static str>>,
 }
 
 impl Journal for Watched {

@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
 
 use anyhow::Result;
 use settlement::journal::{FileJournal, Journal, Lsn};
@@ -28,6 +26,8 @@ use crate::relay::Relay;
 use crate::router::{Router, ShardQueues};
 use crate::shard::{Input, Output, Pairing, Shard};
 use crate::shards::{self, Job, Shared, now_ms};
+use crate::sync::mpsc::sync_channel;
+use crate::sync::thread::JoinHandle;
 use crate::tickets::Tickets;
 use crate::verify::Pool;
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use settlement::reject::Code;
@@ -14,6 +13,7 @@ use super::open::Opened;
 use crate::hub::Hub;
 use crate::shard::Input;
 use crate::shards::Job;
+use crate::sync::thread::JoinHandle;
 
 /// How long pending payments may take.
 const PENDING: Duration = Duration::from_secs(5);

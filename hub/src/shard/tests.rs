@@ -6,6 +6,8 @@ mod crash;
 mod deposits;
 mod forgotten;
 mod hidden;
+#[cfg(feature = "shuttle")]
+mod interleavings;
 mod ledger;
 mod lost;
 mod lost_streams;
