@@ -1,7 +1,10 @@
 //! The one codec: postcard with nothing left over and one way to write each value.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bugs::{Bug, planted};
 
@@ -74,4 +77,39 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, Decode
     } else {
         Err(DecodeError::NotCanonical)
     }
+}
+
+struct AtMost<const MAX: usize, T>(PhantomData<T>);
+
+impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for AtMost<MAX, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MAX} elements")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let claimed = seq.size_hint().unwrap_or(0);
+        if claimed > MAX {
+            return Err(de::Error::invalid_length(claimed, &self));
+        }
+        let mut list = Vec::with_capacity(claimed);
+        while let Some(element) = seq.next_element()? {
+            if list.len() >= MAX {
+                return Err(de::Error::invalid_length(MAX.saturating_add(1), &self));
+            }
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+/// For `deserialize_with`: a list that is refused at the first element that is too many, and not only
+/// once it is whole. An element may take a hundred times the room of its bytes.
+pub(crate) fn at_most<'de, const MAX: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_seq(AtMost::<MAX, T>(PhantomData))
 }

@@ -7,6 +7,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::crypto::Signed;
+use crate::encoding::at_most;
 use crate::lock::Lock;
 use crate::proof::BalanceProof;
 use crate::types::{Amount, ChannelId, PublicKey, Secret};
@@ -150,6 +151,7 @@ pub struct Update {
     /// The accepted state that the operations build on.
     pub base: u64,
     /// At most [`OPS_MAX`].
+    #[serde(deserialize_with = "at_most::<OPS_MAX, _, _>")]
     pub ops: Vec<Op>,
     /// What they make of it, signed.
     pub proof: Signed<BalanceProof>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::SignedHeader;
 use crate::channel::{Taken, TakenLock};
 use crate::crypto::{Signable, Signed, Tag, VerifyingKey};
-use crate::encoding::{DecodeError, decode, encode};
+use crate::encoding::{DecodeError, at_most, decode, encode};
 use crate::lock::{LOCKS_MAX, Lock};
 use crate::proof::{BalanceProof, SnapshotRef};
 use crate::reject::Code;
@@ -68,6 +68,7 @@ pub struct Hello {
     /// Fresh randomness for the other side to sign.
     pub challenge: Hash,
     /// Keys and their signatures over [`SignIn`]; at most [`HELLO_KEYS_MAX`].
+    #[serde(deserialize_with = "at_most::<HELLO_KEYS_MAX, _, _>")]
     pub keys: Vec<(PublicKey, Signature)>,
 }
 
@@ -94,10 +95,13 @@ pub enum Message {
         /// The newest proof.
         proof: Signed<BalanceProof>,
         /// The locks under its root.
+        #[serde(deserialize_with = "at_most::<LOCKS_MAX, _, _>")]
         locks: Vec<Lock>,
         /// Where each lock goes.
+        #[serde(deserialize_with = "at_most::<LOCKS_MAX, _, _>")]
         destinations: Vec<Destination>,
         /// The payload of each lock.
+        #[serde(deserialize_with = "at_most::<LOCKS_MAX, _, _>")]
         payloads: Vec<Payload>,
     },
     /// The next state of the sender's direction.
@@ -168,24 +172,20 @@ impl Message {
     /// The message in a frame.
     ///
     /// # Errors
-    /// [`FrameError`] when the frame is too large, malformed, not canonical, or over a limit that
-    /// the type alone does not hold.
+    /// [`FrameError`] when the frame is too large, malformed, over a limit, not canonical, or has lists
+    /// of different lengths where they belong together.
     pub fn from_frame(frame: &[u8]) -> Result<Message, FrameError> {
         if frame.len() > FRAME_MAX {
             return Err(FrameError::TooLarge(frame.len()));
         }
         let message: Message = decode(frame)?;
         let within = match &message {
-            Message::Hello(hello) => hello.keys.len() <= HELLO_KEYS_MAX,
-            Message::Update(update) => update.ops.len() <= OPS_MAX,
             Message::Snapshot { locks, destinations, payloads, .. } => {
-                locks.len() <= LOCKS_MAX
-                    && destinations.len() == locks.len()
-                    && payloads.len() == locks.len()
+                destinations.len() == locks.len() && payloads.len() == locks.len()
             }
             _ => true,
         };
-        if within { Ok(message) } else { Err(FrameError::OverLimit) }
+        if within { Ok(message) } else { Err(FrameError::Unequal) }
     }
 
     /// A [`Message::Snapshot`] of that direction.
@@ -238,9 +238,9 @@ pub enum FrameError {
     /// No message.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A list is longer than its place allows.
-    #[error("a list in the frame is longer than allowed")]
-    OverLimit,
+    /// Lists that belong together are not of one length.
+    #[error("lists in the frame that belong together are not of one length")]
+    Unequal,
 }
 
 impl FrameError {
@@ -248,7 +248,7 @@ impl FrameError {
     pub fn code(self) -> Code {
         match self {
             FrameError::TooLarge(_) => Code::FrameTooLarge,
-            FrameError::Decode(_) | FrameError::OverLimit => Code::MalformedFrame,
+            FrameError::Decode(_) | FrameError::Unequal => Code::MalformedFrame,
         }
     }
 }
