@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use settlement::crypto::{Signable, SigningKey, Tag, VerifyingKey, hash_many};
 use settlement::types::{Amount, AssetId, LedgerId, PublicKey, Signature};
 
+use super::challenge::HEADER_MAX;
 use super::session::{SessionId, stream_hex};
 use super::time::rfc3339;
 use crate::wallet::stream::StreamId;
@@ -95,6 +96,17 @@ impl Receipt {
         }
     }
 
+    /// The receipt in a JSON text of at most 16 KiB. Reading takes some twenty times its bytes.
+    ///
+    /// # Errors
+    /// When it is longer, or none.
+    pub fn from_json(json: &[u8]) -> Result<Receipt, serde_json::Error> {
+        if json.len() > HEADER_MAX {
+            return Err(serde::de::Error::custom("it is longer than any receipt"));
+        }
+        serde_json::from_slice(json)
+    }
+
     /// Checks that the payee has signed it. What stands beside the signed part has to say the same.
     ///
     /// # Errors
@@ -124,4 +136,37 @@ pub fn resource(method: &str, realm: &str, target: &str) -> String {
     let shown: String = target.chars().take(SHOWN_CHARS).collect();
     let whole = hash_many(Tag::Receipt, &[target.as_bytes()]);
     format!("{method} {realm}{shown}~{whole}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_longer_than_any_receipt_is_not_read() {
+        let key = SigningKey::from_bytes([2; 32]).unwrap();
+        let body = ReceiptBody {
+            ledger: LedgerId([1; 32]),
+            payee: key.public(),
+            payer: key.public(),
+            stream: StreamId([3; 16]),
+            asset: AssetId(0),
+            unit: Amount(1),
+            session: SessionId([4; 16]),
+            // Each takes six characters: no target is written longer.
+            resource: resource("GET", "api.example", &"\u{1}".repeat(TARGET_MAX)),
+            steps: u64::MAX,
+            served: u64::MAX,
+            paid: u64::MAX,
+            time_ms: u64::MAX,
+        };
+        let receipt = Receipt::sign(body, &key);
+        let mut text = serde_json::to_vec(&receipt).unwrap();
+        assert!(text.len() < HEADER_MAX / 2, "{}", text.len());
+        assert_eq!(Receipt::from_json(&text).unwrap(), receipt);
+        text.resize(HEADER_MAX, b' ');
+        assert!(Receipt::from_json(&text).is_ok());
+        text.push(b' ');
+        assert!(Receipt::from_json(&text).is_err());
+    }
 }

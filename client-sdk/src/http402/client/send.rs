@@ -221,8 +221,7 @@ pub(in crate::http402) fn receipt_of(
 /// A receipt in JSON, if its payee has signed it and it is for this.
 pub(in crate::http402) fn check_receipt(json: &[u8], paid: &Paid) -> Result<Receipt, PayError> {
     let bad = |why: &str| PayError::Receipt(why.to_owned());
-    let read = serde_json::from_slice::<Receipt>(json);
-    let receipt = read.map_err(|error| PayError::Receipt(error.to_string()))?;
+    let receipt = Receipt::from_json(json).map_err(|error| PayError::Receipt(error.to_string()))?;
     receipt.verify()?;
     let (body, price) = (&receipt.body, &paid.known.price);
     let same = (body.payee, body.payer, body.stream) == paid.purse.names()
