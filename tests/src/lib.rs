@@ -9,6 +9,7 @@
 
 pub mod closes;
 pub mod crash_lab;
+pub mod fuzz;
 pub mod load;
 pub mod long_ledger;
 pub mod named;

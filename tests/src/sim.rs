@@ -19,7 +19,8 @@ mod breakage;
 mod check;
 mod config;
 mod counts;
-mod disk;
+mod dice;
+pub(crate) mod disk;
 mod ending;
 mod happening;
 mod hub_node;
@@ -29,6 +30,7 @@ mod lies;
 mod loss;
 mod net;
 mod node;
+mod samples;
 mod shrink;
 mod streams;
 mod wallet_node;
@@ -37,8 +39,7 @@ mod weather;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use rand::RngExt;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use settlement::crypto::SigningKey;
 use settlement::params::{Genesis, Policy};
@@ -47,12 +48,14 @@ use settlement::types::{Amount, AssetId, ChannelId, Signature};
 
 use check::{Facts, Story};
 pub use counts::{Counts, Kind};
+use dice::Dice;
 use disk::End;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
 use liar::Liar;
 use loss::Loss;
 use net::Net;
+pub use samples::{Row, Samples, samples};
 pub use shrink::shrink;
 use streams::Streams;
 use wallet_node::WalletNode;
@@ -77,6 +80,9 @@ pub struct Plan {
     /// Which of them, if not all: each has dice of its own, so that one can be left out and the
     /// others stay what they are.
     pub only: Option<Vec<u32>>,
+    /// What happens, in the place of dice and as long as there are bytes. `events` and `only` say
+    /// nothing then.
+    pub given: Option<Vec<u8>>,
     /// Ends the process (0 hub, 1 and 2 the wallets) at the operation of its disk with this number,
     /// by a power cut if that is so, on top of what happens at random.
     pub end_at: Option<(usize, u64, bool)>,
@@ -91,7 +97,15 @@ pub struct Plan {
 impl Plan {
     /// Everything that can happen in a world of this length.
     pub fn of(seed: u64, events: u32) -> Plan {
-        Plan { seed, events, only: None, end_at: None, faults: true, careless: false, told: false }
+        let (only, given, end_at) = (None, None, None);
+        Plan { seed, events, only, given, end_at, faults: true, careless: false, told: false }
+    }
+
+    /// The first two bytes are the seed (who is who, who lies), the others say what happens.
+    pub fn given(bytes: &[u8]) -> Plan {
+        let (seed, given) = bytes.split_at(bytes.len().min(2));
+        let seed = seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        Plan { given: Some(given.to_vec()), ..Plan::of(seed, 0) }
     }
 }
 
@@ -139,7 +153,7 @@ pub struct Wrong {
 
 /// The world. See the module.
 pub struct World {
-    rng: ChaCha8Rng,
+    rng: Dice,
     now_ms: u64,
     ledger: LedgerNode,
     hub: HubNode,
@@ -233,7 +247,7 @@ impl World {
             streams: Streams::default(),
             faults_over: false,
             wrong: None,
-            rng,
+            rng: Dice::Seeded(rng),
         };
         world.loss = Loss::plan(plan, &world.liars);
         world.set_up(plan);
@@ -267,19 +281,29 @@ impl World {
     }
 
     fn live(&mut self, plan: &Plan) -> Result<(), String> {
+        if let Some(given) = &plan.given {
+            self.rng = Dice::given(given);
+            while !self.rng.are_spent() {
+                self.event(plan.faults)?;
+            }
+        }
         let all = || (0..plan.events).collect();
         for event in plan.only.clone().unwrap_or_else(all) {
-            self.rng = dice(plan.seed, event);
-            self.lose_state();
-            self.something_happens(plan.faults);
-            self.nothing_wrong()?;
+            self.rng = Dice::Seeded(dice(plan.seed, event));
+            self.event(plan.faults)?;
         }
-        self.rng = dice(plan.seed, END);
+        self.rng = Dice::Seeded(dice(plan.seed, END));
         self.heal()?;
         self.nothing_wrong()?;
         self.close_all()?;
         self.nothing_wrong()?;
         self.check_ledger()
+    }
+
+    fn event(&mut self, faults: bool) -> Result<(), String> {
+        self.lose_state();
+        self.something_happens(faults);
+        self.nothing_wrong()
     }
 
     fn nothing_wrong(&mut self) -> Result<(), String> {

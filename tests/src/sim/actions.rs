@@ -147,7 +147,7 @@ impl World {
                 self.says(who + 1, who, message);
             }
             WalletAction::SendUpdate { channel, base, ops, proof } => {
-                let salt = Salt(self.rng.random());
+                let salt = Salt(self.rng.fresh());
                 let proof = self.wallets[who].sign(proof, salt);
                 let update = Update { channel, base, ops, proof };
                 self.says(who + 1, who, Message::Update(update));
@@ -301,7 +301,7 @@ impl World {
     }
 
     pub(super) fn pay_by_invoice(&mut self, payer: usize, amount: Amount) {
-        let secret = Secret(self.rng.random());
+        let secret = Secret(self.rng.fresh());
         let invoice =
             Command::Invoice { secret, asset: EUR, amount, life_blocks: 300, memo: String::new() };
         self.wallet_input(1 - payer, WalletInput::Command(Box::new(invoice)));
@@ -321,8 +321,8 @@ impl World {
 
     pub(super) fn send(&mut self, payer: usize, amount: Amount) {
         let command = Command::Send {
-            secret: Secret(self.rng.random()),
-            nonce: self.rng.random(),
+            secret: Secret(self.rng.fresh()),
+            nonce: self.rng.fresh(),
             payee: self.public(1 - payer),
             asset: EUR,
             amount,

@@ -10,6 +10,7 @@
 //! Every operation has a number, and at any of them the process may die.
 
 mod files;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +26,7 @@ const SECTOR: usize = 512;
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// It is killed; the machine goes on.
     Kill,
     /// The power goes.
@@ -34,7 +35,7 @@ pub(super) enum End {
 
 /// How a process ended, and what that did to its disk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     pub(super) end: End,
     /// Something that was not synced is gone.
     pub(super) lost: bool,
@@ -98,11 +99,11 @@ struct State {
 
 /// See the module. Clones are handles of the same disk.
 #[derive(Clone, Default)]
-pub(super) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 impl SimDisk {
     /// An empty disk, whose damage these dice decide.
-    pub(super) fn new(seed: u64) -> SimDisk {
+    pub(crate) fn new(seed: u64) -> SimDisk {
         let disk = SimDisk::default();
         disk.state().dice = Some(ChaCha8Rng::seed_from_u64(seed));
         disk
@@ -140,7 +141,7 @@ impl SimDisk {
 
     /// The process is gone: by a plan at one of its operations, else like this. What is left is for
     /// the next one to find. How it ended.
-    pub(super) fn process_ends(&self, end: End) -> Ending {
+    pub(crate) fn process_ends(&self, end: End) -> Ending {
         let mut state = self.state();
         let end = state.ended.take().unwrap_or(end);
         (state.end_at, state.locked) = (None, false);

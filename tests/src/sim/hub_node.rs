@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hub::shard::{Action, Directory, Input, Output, Record, Shard};
+use hub::shard::{Action, Directory, Input, Output, Record, Shard, ShardConfig};
 use settlement::crypto::{Signable, Signed, SigningKey, sign_batch};
 use settlement::journal::{JournalError, Lsn};
 use settlement::params::{Genesis, Policy};
@@ -55,9 +55,12 @@ impl HubNode {
         hub
     }
 
+    pub(super) fn config(&self) -> ShardConfig {
+        super::config::shard(&self.genesis, self.policy, self.public())
+    }
+
     pub(super) fn start(&mut self, now_ms: u64) -> Started {
-        let shard = Shard::new(super::config::shard(&self.genesis, self.policy, self.public()));
-        let started = self.node.start(shard);
+        let started = self.node.start(Shard::new(self.config()));
         self.work(&Book::default(), now_ms, |shard, now_ms, _, output| {
             let pairs = shard.pairs();
             shard.recovered(&pairs, now_ms, output);
@@ -111,6 +114,10 @@ impl HubNode {
 
     pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
         self.node.restore(to, seed)
+    }
+
+    pub(super) fn records(&self) -> Vec<Vec<u8>> {
+        self.node.records()
     }
 
     pub(super) fn core(&self) -> Option<&Shard> {

@@ -18,13 +18,15 @@ use super::EUR;
 pub(super) struct LedgerNode {
     producer: Producer,
     genesis: Genesis,
+    disk: Disk,
     /// What was refused, for the story.
     pub(super) refused: u64,
 }
 
 impl LedgerNode {
     pub(super) fn new(genesis: Genesis, key: Arc<SigningKey>) -> LedgerNode {
-        let journal = MemoryJournal::open(&Disk::new()).expect("a new disk is free");
+        let disk = Disk::new();
+        let journal = MemoryJournal::open(&disk).expect("a new disk is free");
         let index = MemoryIndex::open(&Shelf::new());
         let key = SigningKey::from_bytes(*key.to_bytes()).expect("a key's bytes are a key");
         let producer = Producer::open(
@@ -34,7 +36,13 @@ impl LedgerNode {
             Box::new(index),
             ProducerConfig::default(),
         );
-        LedgerNode { producer: producer.expect("a new ledger opens"), genesis, refused: 0 }
+        let producer = producer.expect("a new ledger opens");
+        LedgerNode { producer, genesis, disk, refused: 0 }
+    }
+
+    /// Ends it, and leaves its genesis and its disk.
+    pub(super) fn end(self) -> (Genesis, Disk) {
+        (self.genesis, self.disk)
     }
 
     /// Makes a block, if enough time has passed.

@@ -108,7 +108,7 @@ impl World {
             return None;
         }
         other.ops.push(Op::Pay { amount, memo: Memo::default() });
-        let salt = Salt(self.rng.random());
+        let salt = Salt(self.rng.fresh());
         other.proof = Signed::alone(self.key_of(process), value, salt);
         let mut both = vec![Message::Update(update), Message::Update(other)];
         if self.rng.random_bool(0.5) {
@@ -139,7 +139,7 @@ impl World {
                 update.ops.push(Op::Drop { id: first.id });
             }
         }
-        let (value, salt) = (*value, Salt(self.rng.random()));
+        let (value, salt) = (*value, Salt(self.rng.fresh()));
         update.proof = Signed::alone(self.key_of(process), value, salt);
         (update.ops.len() <= OPS_MAX).then_some(Message::Update(update))
     }

@@ -95,6 +95,20 @@ impl<C: Core> Node<C> {
         self.running.as_ref().map(|running| &running.core)
     }
 
+    /// Its durable records.
+    pub(super) fn records(&self) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        let journal = self.running.as_ref().map(|running| &running.journal);
+        journal.into_iter().for_each(|journal| {
+            let visited = journal.replay(0, &mut |_, bytes| {
+                records.push(bytes.to_vec());
+                Ok(())
+            });
+            visited.expect("its journal can be read");
+        });
+        records
+    }
+
     /// Position of the last record that the process knew to be durable.
     pub(super) fn durable(&self) -> Lsn {
         self.durable

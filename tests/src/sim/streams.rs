@@ -70,15 +70,15 @@ impl World {
         let further = self.rng.random_bool(0.3);
         let known = self.streams.all.last().copied().filter(|_| further);
         let (payer, stream) =
-            known.unwrap_or_else(|| (self.rng.random_range(0..2), StreamId(self.rng.random())));
+            known.unwrap_or_else(|| (self.rng.random_range(0..2), StreamId(self.rng.fresh())));
         if known.is_none() {
             self.streams.all.push((payer, stream));
         }
-        let chain = Chain::new(Secret(self.rng.random()), self.rng.random_range(2..60));
+        let chain = Chain::new(Secret(self.rng.fresh()), self.rng.random_range(2..60));
         let command = Command::OpenStream {
             stream,
             chain: Box::new(chain),
-            nonce: self.rng.random(),
+            nonce: self.rng.fresh(),
             payee: self.public(1 - payer),
             asset: EUR,
             unit: Amount(self.rng.random_range(1..200)),

@@ -47,15 +47,22 @@ impl WalletNode {
         wallet
     }
 
-    pub(super) fn start(&mut self) -> Started {
-        let config = WalletConfig {
+    pub(super) fn config(&self) -> WalletConfig {
+        WalletConfig {
             key: self.key.clone(),
             genesis: self.genesis.clone(),
             hub: self.hub,
             policy: self.policy,
             fees: FEES,
-        };
-        self.node.start(Wallet::new(config))
+        }
+    }
+
+    pub(super) fn start(&mut self) -> Started {
+        self.node.start(Wallet::new(self.config()))
+    }
+
+    pub(super) fn records(&self) -> Vec<Vec<u8>> {
+        self.node.records()
     }
 
     pub(super) fn input(&mut self, input: Input, now_ms: u64) {
