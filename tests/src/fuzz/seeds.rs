@@ -177,6 +177,8 @@ fn sealed() -> Vec<(&'static str, Vec<u8>)> {
     let to = key(2).public();
     let payload = payload::seal(&content, &key(1), &to, &LEDGER, &[8; 24]).expect("it fits");
     let body = Body::Step(TOKEN);
+    let (asset, amount, memo) = (AssetId(0), Amount(3), "tea".to_owned());
+    let asks = Body::Ask { ask: [1; 16], asset, amount, memo };
     let relayed = RelayKeys::default().seal(&body, &key(1), &to, &LEDGER).expect("it fits");
     let session = SessionId([4; 16]);
     let handing = Handing { session, steps: 3, tokens: vec![TOKEN; 2] };
@@ -186,6 +188,7 @@ fn sealed() -> Vec<(&'static str, Vec<u8>)> {
         ("payload::Content", encode(&content)),
         ("RelayKeys::open", relayed.as_slice().to_vec()),
         ("relay::Body", encode(&body)),
+        ("relay::Body", encode(&asks)),
         ("PaymentKey::open", payment_key().seal(&handing, &bound(), nonce)),
         ("http402::Handing", encode(&handing)),
         ("StepToken::from_text", TOKEN.to_text().into_bytes()),

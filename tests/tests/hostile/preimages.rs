@@ -1,5 +1,6 @@
 //! Secrets of any length but the right one, at every door: they are 32 bytes by type, so each door
-//! refuses the message that they come in, and nothing else happens.
+//! refuses the message that they come in, and nothing else happens. The door of paid requests has a test
+//! of its own: `tests/http402/preimages.rs`.
 
 use serde_json::json;
 use settlement::crypto::chain_step;

@@ -14,6 +14,7 @@ mod https;
 mod killed;
 mod limits;
 mod paying;
+mod preimages;
 mod receipts;
 mod silent;
 mod stage;

@@ -16,7 +16,12 @@ use tokio::net::TcpStream;
 
 use super::stage::{ASSET, Member, Seen, Shop, Stage, key, plain, until};
 
-async fn show(shop: &Shop, method: &str, target: &str, credential: &str) -> (StatusCode, String) {
+pub(crate) async fn show(
+    shop: &Shop,
+    method: &str,
+    target: &str,
+    credential: &str,
+) -> (StatusCode, String) {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let request = plain().request(method, shop.url(target));
     let answer = request.header(AUTHORIZATION, credential).send().await.unwrap();
@@ -105,8 +110,8 @@ pub(super) struct Forger<'a> {
     shop: &'a Shop,
     target: &'static str,
     payer: u8,
-    payee: PublicKey,
-    ledger: settlement::types::LedgerId,
+    pub(crate) payee: PublicKey,
+    pub(crate) ledger: settlement::types::LedgerId,
     challenge: Challenge,
 }
 
@@ -143,18 +148,26 @@ impl<'a> Forger<'a> {
             steps,
             tokens: forged.tokens.clone(),
         };
-        let bound = Bound {
-            challenge: &self.challenge.id,
-            action,
-            method,
-            realm: &self.challenge.realm,
-            target: self.target,
-            payer,
-            stream,
-        };
-        let sealed = key.seal(&handing, &bound, [forged.nonce; 24]);
+        let bound = self.bound(payer, stream, action, method);
+        self.carries(&bound, &key.seal(&handing, &bound, [forged.nonce; 24]))
+    }
+
+    pub(crate) fn bound<'b>(
+        &'b self,
+        payer: PublicKey,
+        stream: StreamId,
+        action: Action,
+        method: &'b str,
+    ) -> Bound<'b> {
+        let Challenge { id: challenge, realm, .. } = &self.challenge;
+        Bound { challenge, action, method, realm, target: self.target, payer, stream }
+    }
+
+    /// The header that carries this, whatever is sealed in it.
+    pub(crate) fn carries(&self, bound: &Bound<'_>, sealed: &[u8]) -> String {
         use base64::Engine;
         let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed);
+        let Bound { action, payer, stream, .. } = *bound;
         let payload = CredentialPayload { action, payer, stream, sealed };
         Credential { challenge: self.challenge.clone(), payload }.to_header()
     }
