@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::stage::{ASSET, Member, Seen, Shop, Stage, key, plain, until};
 
-pub(crate) async fn show(
+pub(super) async fn show(
     shop: &Shop,
     method: &str,
     target: &str,
@@ -110,8 +110,8 @@ pub(super) struct Forger<'a> {
     shop: &'a Shop,
     target: &'static str,
     payer: u8,
-    pub(crate) payee: PublicKey,
-    pub(crate) ledger: settlement::types::LedgerId,
+    pub(super) payee: PublicKey,
+    pub(super) ledger: settlement::types::LedgerId,
     challenge: Challenge,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Forger<'a> {
         self.carries(&bound, &key.seal(&handing, &bound, [forged.nonce; 24]))
     }
 
-    pub(crate) fn bound<'b>(
+    pub(super) fn bound<'b>(
         &'b self,
         payer: PublicKey,
         stream: StreamId,
@@ -164,7 +164,7 @@ impl<'a> Forger<'a> {
     }
 
     /// The header that carries this, whatever is sealed in it.
-    pub(crate) fn carries(&self, bound: &Bound<'_>, sealed: &[u8]) -> String {
+    pub(super) fn carries(&self, bound: &Bound<'_>, sealed: &[u8]) -> String {
         use base64::Engine;
         let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed);
         let Bound { action, payer, stream, .. } = *bound;
