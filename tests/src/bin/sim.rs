@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use tests::sim::{Plan, Report, run, shrink};
 
+const PROGRESS_EVERY: Duration = Duration::from_secs(60);
+
 /// A hub, wallets and a ledger in one thread, on a network and on disks that fail, with liars among
 /// them, until every unit is where the rules say. A seed that fails prints the shortest story that
 /// was found to fail in the same way.
@@ -43,6 +45,25 @@ struct Sum {
     report: Report,
     seeds: u64,
     failed: u64,
+    /// When it was last told how far this is.
+    told: Option<Instant>,
+}
+
+impl Sum {
+    fn line(&self) -> String {
+        let Sum { report, seeds, failed, .. } = self;
+        let payments = report.settled + report.failed;
+        format!("seeds {seeds}, failed {failed}, payments {payments}, crashes {}", report.crashes)
+    }
+
+    /// Now and then, so that a long run that ends early has said what it did.
+    fn tell_of_progress(&mut self) {
+        let told = self.told.get_or_insert_with(Instant::now);
+        if told.elapsed() >= PROGRESS_EVERY {
+            *told = Instant::now();
+            eprintln!("so far: {}", self.line());
+        }
+    }
 }
 
 impl Args {
@@ -85,7 +106,8 @@ fn main() -> ExitCode {
             });
         }
     });
-    let Ok(Sum { report, seeds, failed }) = sum.into_inner() else { return ExitCode::FAILURE };
+    let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
+    let report = &sum.report;
     eprint!("{}", report.counts);
     eprintln!("{:>12}  payments settled, {} failed", report.settled, report.failed);
     eprintln!("{:>12}  steps of streams settled", report.steps);
@@ -93,9 +115,8 @@ fn main() -> ExitCode {
         "{:>12}  payments whose payer a hub forgot; wallets not held to the unit {}",
         report.forgotten, report.blurred
     );
-    let payments = report.settled + report.failed;
-    eprintln!("seeds {seeds}, failed {failed}, payments {payments}, crashes {}", report.crashes);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    eprintln!("{}", sum.line());
+    if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A program that stops itself is a failure like any other; which seed it was is all that can be
@@ -119,7 +140,10 @@ fn one(plan: &Plan, stories: u64, sum: &Mutex<Sum>) {
     let Ok(mut held) = sum.lock() else { return };
     held.seeds += 1;
     match result {
-        Ok(report) => held.report.add(&report),
+        Ok(report) => {
+            held.report.add(&report);
+            held.tell_of_progress();
+        }
         Err(wrong) => {
             held.failed += 1;
             let tell = held.failed <= stories;

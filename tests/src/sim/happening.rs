@@ -7,9 +7,12 @@ use super::counts::Kind;
 use super::wallet_node::WalletNode;
 use super::{DEPOSIT, World};
 
+/// Fewer payments than this follow each other in a busy time.
+const RUSH_MAX: usize = 16;
+
 impl World {
     pub(super) fn something_happens(&mut self, faults: bool) {
-        let dice = self.rng.random_range(0..1060);
+        let dice = self.rng.random_range(0..1100);
         match dice {
             0..360 => self.deliver_one(),
             360..500 => self.commit_one(),
@@ -36,6 +39,7 @@ impl World {
             987..990 if faults => self.deafen(),
             990..994 if faults => self.replay_one(),
             994..995 if faults => self.mute_one(),
+            1060.. => self.rush(),
             _ => self.revive(),
         }
     }
@@ -47,16 +51,36 @@ impl World {
     }
 
     fn pay_somebody(&mut self) {
-        let payer = self.rng.random_range(0..2);
         let amount = Amount(match self.rng.random_range(0..10) {
             0 => DEPOSIT.0 * 2,
             1 => DEPOSIT.0 / 2,
-            _ => self.rng.random_range(1..500),
+            _ => self.small(),
         });
+        self.pay(amount);
+    }
+
+    fn small(&mut self) -> u64 {
+        self.rng.random_range(1..500)
+    }
+
+    fn pay(&mut self, amount: Amount) {
+        let payer = self.rng.random_range(0..2);
         if self.rng.random_bool(0.5) {
             self.pay_by_invoice(payer, amount);
         } else {
             self.send(payer, amount);
+        }
+    }
+
+    /// A busy time: everybody is there, and payments start while others are under way.
+    fn rush(&mut self) {
+        self.everybody_up(None);
+        for _ in 0..self.rng.random_range(1..RUSH_MAX) {
+            let amount = Amount(self.small());
+            self.pay(amount);
+            for _ in 0..self.rng.random_range(0..20) {
+                if self.rng.random_bool(0.7) { self.deliver_one() } else { self.commit_one() }
+            }
         }
     }
 
