@@ -36,6 +36,7 @@ mod protect;
 mod rows;
 mod state;
 pub mod stream;
+mod unsent;
 
 use serde::{Deserialize, Serialize};
 use settlement::block::BlockEvents;

@@ -18,7 +18,7 @@ use super::pay::Wanted;
 use super::rows::Parts;
 use super::state::{Applied, Followed, State};
 use super::stream::{Live, StreamLock, StreamState, Wasted};
-use super::{Action, Event, Input, Output, Payment, PaymentState, Record, Way};
+use super::{Action, Event, Input, Output, Payment, Record};
 use crate::api::FeePolicy;
 use crate::relay::RelayKeys;
 
@@ -63,6 +63,8 @@ pub struct Wallet {
     pub(super) fresh_from: Option<Height>,
     /// Until when, by the own clock, it waits to meet its hub before it closes on what it holds.
     pub(super) meet_by_ms: u64,
+    /// Payments that were wanted when the process ended, and that no known lock has.
+    pub(super) unsent: Vec<Anchor>,
     awake: bool,
 }
 
@@ -108,6 +110,7 @@ impl Wallet {
             asks: Asks::default(),
             fresh_from: None,
             meet_by_ms: 0,
+            unsent: Vec::new(),
             awake: false,
         }
     }
@@ -133,6 +136,7 @@ impl Wallet {
             Input::Tick => self.tick(&mut turn),
             Input::Command(command) => self.obey(&mut turn, *command),
         }
+        self.fail_unsent(&mut turn);
         turn.out
     }
 
@@ -142,21 +146,13 @@ impl Wallet {
         self.seen = self.state.followed;
     }
 
-    /// A payment that was wanted when the process ended and never got into an update: no lock, so
-    /// nothing to wait for.
+    /// Looks, before the first input, at what was wanted when the process ended.
     fn wake(&mut self, turn: &mut Turn) {
         if std::mem::replace(&mut self.awake, true) {
             return;
         }
         self.meet_by_ms = turn.now_ms.saturating_add(MEET_MS);
-        let lockless = |p: &&Payment| {
-            p.way == Way::Out && p.state == PaymentState::Pending && p.lock.is_none()
-        };
-        let lost: Vec<Payment> = self.state.payments.values().filter(lockless).cloned().collect();
-        for payment in lost {
-            let state = PaymentState::Failed(Code::HubUnavailable);
-            self.commit(turn, Record::Payment(Payment { state, ..payment }));
-        }
+        self.note_unsent();
         let wanted = self.state.streams.all().filter(|lock| lock.state == StreamState::Wanted);
         let lost: Vec<StreamLock> = wanted.cloned().collect();
         for lock in lost {

@@ -9,6 +9,7 @@ use super::{HUB_FUNDS, MINTED, World, check};
 
 impl World {
     pub(super) fn check_after_lies(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
+        self.note_all(payments);
         for (who, payments) in payments.iter().enumerate() {
             if !self.is_liar(who + 1) {
                 self.wallet_is_not_worse_off(who, payments)?;

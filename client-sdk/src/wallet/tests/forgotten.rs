@@ -210,6 +210,36 @@ fn no_invoice_is_paid_while_a_lock_for_it_may_be_forgotten() {
     assert_eq!(world.state_of(9), Some(PaymentState::Settled));
 }
 
+/// A home from before the update that took a payment along: whether that fails is not known before the
+/// hub has shown what it has.
+#[test]
+fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
+    for sent in [true, false] {
+        let mut world = World::new();
+        world.command(pay(3, 9, 10));
+        let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+        if sent {
+            world.run();
+        }
+        let (own, yours) = world.hub.channel.snapshot_refs();
+        let shown = world.hub.channel.their_snapshot().map(Message::snapshot);
+        world.disconnect();
+        world.records.truncate(wanted + 1);
+        world.restart();
+        assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+        world.feed(Input::Connected);
+        let channel = world.id();
+        shown.into_iter().for_each(|shown| world.hear(shown));
+        world.hear(Message::Sync { channel, own, yours, tip: None });
+        world.forget_unsent();
+        world.pass(WAIT + 1);
+        let found = world.wallet.payment(&anchor_of(9)).unwrap();
+        let state =
+            if sent { PaymentState::Pending } else { PaymentState::Failed(Code::HubUnavailable) };
+        assert_eq!((found.state, found.lock.is_some()), (state, sent), "sent: {sent}");
+    }
+}
+
 /// A lock of which the copy knows and which it had not answered: the secret may be out, and paid for.
 #[test]
 fn while_it_waits_a_wallet_neither_shows_a_secret_nor_gives_a_lock_up() {

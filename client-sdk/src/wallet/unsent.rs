@@ -1,0 +1,47 @@
+//! What was wanted when the process ended, and is in no lock that this wallet knows of.
+//!
+//! Mostly it was never sent. But an old copy of a home may lack the update that took it along, and the
+//! hub shows the lock when the sides meet. So nothing is said of it before they have met on every
+//! channel that may have it.
+
+use settlement::channel::Phase;
+use settlement::reject::Code;
+use settlement::types::{Anchor, AssetId};
+
+use super::core::Turn;
+use super::{Payment, PaymentState, Record, Wallet, Way};
+
+impl Wallet {
+    /// Notes it, once, when the process starts.
+    pub(super) fn note_unsent(&mut self) {
+        let lockless = self.state.payments.values().filter(|payment| is_lockless(payment));
+        self.unsent = lockless.map(|payment| payment.anchor).collect();
+    }
+
+    /// Fails what no channel can have any more.
+    pub(super) fn fail_unsent(&mut self, turn: &mut Turn) {
+        let unsent: Vec<Anchor> = std::mem::take(&mut self.unsent);
+        for anchor in unsent {
+            let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
+            let Some(payment) = payment.cloned() else { continue };
+            if self.may_have_forgotten_locks(payment.asset) {
+                self.unsent.push(anchor);
+                continue;
+            }
+            let state = PaymentState::Failed(Code::HubUnavailable);
+            self.commit(turn, Record::Payment(Payment { state, ..payment }));
+        }
+    }
+
+    fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
+        let mut of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
+        of_asset.any(|channel| {
+            let met = self.links.get(&channel.id()).is_some_and(|link| link.met);
+            !met && !matches!(channel.phase(), Phase::Closed { .. })
+        })
+    }
+}
+
+fn is_lockless(payment: &Payment) -> bool {
+    payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
+}
