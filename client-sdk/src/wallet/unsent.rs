@@ -2,7 +2,7 @@
 //!
 //! Mostly it was never sent. But an old copy of a home may lack the update that took it along, and the
 //! hub shows the lock when the sides meet. So nothing is said of it before they have met on every
-//! channel that may have it.
+//! channel that may have it, or such a lock has expired.
 
 use settlement::channel::Phase;
 use settlement::reject::Code;
@@ -24,7 +24,7 @@ impl Wallet {
         for anchor in unsent {
             let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
             let Some(payment) = payment.cloned() else { continue };
-            if self.may_have_forgotten_locks(payment.asset) {
+            if self.may_have_forgotten_locks(payment.asset) && !self.forgotten_have_expired() {
                 self.unsent.push(anchor);
                 continue;
             }
@@ -39,6 +39,12 @@ impl Wallet {
             let met = self.links.get(&channel.id()).is_some_and(|link| link.met);
             !met && !matches!(channel.phase(), Phase::Closed { .. })
         })
+    }
+
+    /// Whether a payment's lock that was added before the process started has.
+    fn forgotten_have_expired(&self) -> bool {
+        let life = self.config.policy.lock_life;
+        self.fresh_from.is_some_and(|start| self.seen.height > start.after(life))
     }
 }
 

@@ -240,6 +240,21 @@ fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
     }
 }
 
+/// A hub that is never met again shows nothing.
+#[test]
+fn a_payment_that_may_have_been_sent_fails_once_its_lock_would_have_expired() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+    world.disconnect();
+    world.records.truncate(wanted + 1);
+    world.restart();
+    world.pass(world.wallet.config.policy.lock_life);
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.pass(2);
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::HubUnavailable)));
+}
+
 /// A lock of which the copy knows and which it had not answered: the secret may be out, and paid for.
 #[test]
 fn while_it_waits_a_wallet_neither_shows_a_secret_nor_gives_a_lock_up() {
