@@ -8,7 +8,8 @@
 //! - **A wallet answers nobody until it is told to** ([`AnswerTerms`]): else strangers would have it
 //!   keep payments in mind that never come. It then keeps [`WAITING_MAX`] at a time that are not paid,
 //!   [`WAITING_EACH`] for one payer, and opens [`STRANGERS_MAX`] messages a second of wallets that it
-//!   has no stream with. Beyond, whoever asks hears that it is too much, or nothing.
+//!   has no stream with, [`STRANGER_EACH`] of one. Beyond, whoever asks hears that it is too much, or
+//!   nothing.
 //! - **A question that comes again gets the same invoice** while that can be paid, and none later: its
 //!   secret follows from the question and from randomness that was fresh when the wallet began to
 //!   answer. A hub that says a question again has no more payments kept for it.
@@ -32,8 +33,9 @@ const AGAIN_MS: u64 = 1_000;
 /// How many invoices that were asked for and not paid a wallet keeps, of all payers and of one.
 const WAITING_MAX: usize = 64;
 const WAITING_EACH: usize = 4;
-/// How many messages of strangers a wallet that answers opens within a second.
+/// How many messages of strangers a wallet that answers opens within a second, of all and of one.
 const STRANGERS_MAX: u32 = 64;
+const STRANGER_EACH: u32 = 4;
 /// An invoice's text is shorter.
 const TEXT_MAX: usize = 1_023;
 
@@ -112,7 +114,31 @@ struct Answering {
     /// What was given out and is not paid, oldest first.
     waiting: VecDeque<Given>,
     /// Messages of strangers that were opened in this second.
-    opened: (u64, u32),
+    opened: Opened,
+}
+
+/// How many messages were opened in one second, and whose.
+#[derive(Clone, Debug, Default)]
+struct Opened {
+    second: u64,
+    all: u32,
+    each: BTreeMap<PublicKey, u32>,
+}
+
+impl Opened {
+    /// Whether one more is, which counts then. So there are no more senders than messages.
+    fn takes(&mut self, second: u64, from: &PublicKey) -> bool {
+        if self.second != second {
+            *self = Opened { second, ..Opened::default() };
+        }
+        let before = self.each.get(from).copied().unwrap_or(0);
+        let taken = self.all < STRANGERS_MAX && before < STRANGER_EACH;
+        if taken {
+            self.all = self.all.saturating_add(1);
+            self.each.insert(*from, before.saturating_add(1));
+        }
+        taken
+    }
 }
 
 #[derive(Debug)]
@@ -163,7 +189,8 @@ impl Wallet {
 
     /// From now on whoever asks is answered so, or not at all.
     pub(super) fn answer_asks(&mut self, seed: Secret, terms: Option<AnswerTerms>) {
-        let begin = |terms| Answering { terms, seed, waiting: VecDeque::new(), opened: (0, 0) };
+        let begin =
+            |terms| Answering { terms, seed, waiting: VecDeque::new(), opened: Opened::default() };
         let before = self.asks.answering.take().zip(terms);
         // What was given out counts on.
         self.asks.answering = match before {
@@ -179,12 +206,7 @@ impl Wallet {
             return true;
         }
         let Some(answering) = &mut self.asks.answering else { return false };
-        let second = turn.now_ms / 1_000;
-        if answering.opened.0 != second {
-            answering.opened = (second, 0);
-        }
-        answering.opened.1 = answering.opened.1.saturating_add(1);
-        answering.opened.1 <= STRANGERS_MAX
+        answering.opened.takes(turn.now_ms / 1_000, from)
     }
 
     /// Another wallet asks for an invoice.

@@ -105,8 +105,10 @@ fn what_is_given_to_whoever_asks_is_bounded() {
     assert_eq!(expected(&world), 0);
     let too_much = Some(Err(Code::Overloaded));
     for number in 0..4 {
+        world.second();
         assert!(answer(&mut world, OTHER, &ask(number, 5, "")).unwrap().is_ok());
     }
+    world.second();
     assert_eq!(answer(&mut world, OTHER, &ask(4, 5, "")), too_much, "for one payer");
     for other in 0..60 {
         world.second();
@@ -122,10 +124,13 @@ fn what_is_given_to_whoever_asks_is_bounded() {
 fn strangers_are_heard_so_often_in_a_second() {
     let mut world = open_to(100);
     let question = ask(1, 5, "");
-    let heard = (0..70).filter(|_| answer(&mut world, OTHER, &question).is_some()).count();
-    assert_eq!(heard, 64);
-    world.second();
-    assert!(answer(&mut world, OTHER, &question).is_some());
+    let mut heard = |others: fn(u8) -> u8| {
+        world.second();
+        (0..70).filter(|n| answer(&mut world, others(*n), &question).is_some()).count()
+    };
+    assert_eq!(heard(|_| OTHER), 4, "one of them");
+    assert_eq!(heard(|n| 10 + n), 64, "all of them");
+    assert_eq!(heard(|_| OTHER), 4, "in each second");
 }
 
 fn asks(world: &mut World, number: u8, amount: u64) {
@@ -240,4 +245,16 @@ fn what_can_not_be_asked_is_refused() {
     world.command(Command::Ask(Box::new(good)));
     assert_eq!(world.refused(), Some((Code::HubUnavailable, None)));
     assert_eq!(world.relayed, []);
+}
+
+/// ⚔ What one stranger says without end keeps nobody else's question from being heard.
+#[test]
+fn junk_of_one_stranger_keeps_no_other_out() {
+    let mut world = open_to(100);
+    let (from, to) = (key(5).public(), key(1).public());
+    for _ in 0..1_000 {
+        let ciphertext = crate::relay::Ciphertext::new(vec![0; 40]).unwrap();
+        world.feed(Input::Relay { to, from, ciphertext });
+    }
+    assert!(answer(&mut world, OTHER, &ask(1, 5, "")).is_some());
 }
