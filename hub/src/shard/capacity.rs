@@ -5,7 +5,7 @@
 //! [`SUBMISSION_BYTES`] for each channel with a pending lock and [`CLAIM_BYTES`] for each lock, and
 //! one hash for each step. Locks of many steps get half of the room at most, and half of the places in
 //! a direction, which they may take for long: the other halves are kept for payments, and of those
-//! places the locks of one payer's channel get an eighth. A channel gets a [`CHANNEL_SHARE`]th at most,
+//! places the locks of one payer's channel get half. A channel gets a [`CHANNEL_SHARE`]th at most,
 //! so that a few hostile wallets can't take it all; the shards of a hub divide the rest evenly.
 //!
 //! A ledger has three things to take in the same moment: claims on payers' locks, claims on the hub's
@@ -33,9 +33,10 @@ pub(super) const CHANNEL_SHARE: u64 = 16;
 /// The most locks of many steps in one direction of a channel: half of all its places. Whoever opens
 /// streams to somebody and never pays a step would shut out all payments to it otherwise.
 const STREAM_LOCKS_MAX: u64 = LOCKS_MAX as u64 / 2;
-/// The most of those that one payer's channel has in one payee's: an eighth. Who shuts out all other
-/// streams to somebody has to fund eight channels.
-pub(super) const STREAM_LOCKS_OF_ONE_PAYER: usize = LOCKS_MAX / 16;
+/// The most of those that one payer's channel has in one payee's: half. Who shuts out all other
+/// streams to somebody has to fund two channels; fewer would stop a stream whose locks are used up
+/// faster than its payee redeems them.
+pub(super) const STREAM_LOCKS_OF_ONE_PAYER: usize = LOCKS_MAX / 4;
 
 /// What pending locks would cost the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -48,22 +48,22 @@ fn one_payer_leaves_room_for_the_streams_of_others() {
         (world.pairs() - before, world.wallets[from].failed.last().map(|(_, code)| *code))
     };
     (1..4).for_each(|at| world.wallets[at].manner = Manner::StaysSilent);
-    for number in 0..16 {
+    for number in 0..64 {
         assert_eq!(open(&mut world, 0, 1, number, 2), (1, None), "{number}");
     }
     let refused = (0, Some(Code::NoCapacity));
-    assert_eq!(open(&mut world, 0, 1, 16, 2), refused);
+    assert_eq!(open(&mut world, 0, 1, 64, 2), refused);
     world.restart();
     world.run();
-    assert_eq!(open(&mut world, 0, 1, 17, 2), refused, "a restart forgets none of them");
+    assert_eq!(open(&mut world, 0, 1, 65, 2), refused, "a restart forgets none of them");
     // Others have their places, and so have payments and other payees.
-    assert_eq!(open(&mut world, 2, 1, 18, 2).0, 1);
-    assert_eq!(open(&mut world, 0, 1, 19, 1).0, 1);
-    assert_eq!(open(&mut world, 0, 3, 20, 2).0, 1);
+    assert_eq!(open(&mut world, 2, 1, 66, 2).0, 1);
+    assert_eq!(open(&mut world, 0, 1, 67, 1).0, 1);
+    assert_eq!(open(&mut world, 0, 3, 68, 2).0, 1);
     // One that is given up makes room.
     assert!(give_up(&mut world));
     world.idle();
-    assert_eq!(open(&mut world, 0, 1, 21, 2).0, 1);
+    assert_eq!(open(&mut world, 0, 1, 69, 2).0, 1);
 }
 
 /// ⚔ Hashing beyond a wallet's share of a second is refused with a number, and changes nothing else.
