@@ -47,12 +47,16 @@ mod tests {
     fn threads_finish_their_turns_and_so_do_those_they_start() {
         // The system's threads each have their own.
         let nice = || rustix::process::getpriority_process(None);
+        let inherited = nice();
         let started = std::thread::spawn(move || {
-            assert!(finish_turns());
+            let done = finish_turns();
             let started = std::thread::spawn(move || (thread_schedule_policy(), nice()));
-            started.join().unwrap()
+            (done, started.join().unwrap())
         });
-        assert_eq!(started.join().unwrap(), (Ok(BATCH), Ok(0)));
+        let (done, (policy, niceness)) = started.join().unwrap();
+        // Whoever gave the process a niceness meant it.
+        let expected = inherited == Ok(0);
+        assert_eq!((done, policy == Ok(BATCH), niceness), (expected, expected, inherited));
         assert_ne!(thread_schedule_policy(), Ok(BATCH), "nobody else's thread is changed");
     }
 }
