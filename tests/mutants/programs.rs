@@ -89,6 +89,15 @@ fn built(features: &str, files: &[&str]) -> Result<BTreeMap<(String, String), Pr
     let mut command = Command::new(cargo);
     command.args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"]);
     command.args(["--features", features, "--lib"]);
+    // What cargo says of this program to it. A build script that asks for it would run again, and with
+    // it much of what a build from a shell has made.
+    let of_this =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+        if of_this(&name) {
+            command.env_remove(name);
+        }
+    }
     for package in ["settlement", "client-sdk", "hub", "tests"] {
         command.args(["-p", package]);
     }
