@@ -320,7 +320,8 @@ impl LedgerHandle {
         self.height.has_changed().map(|_| ()).map_err(|_| Code::LedgerUnavailable)
     }
 
-    /// Makes a block now, or at the earliest time that it may have.
+    /// Makes a block now, or at the earliest time that it may have. Once it is answered, whoever
+    /// asks for what the block did is told.
     ///
     /// # Errors
     /// See [`LedgerHandle::info`].
@@ -329,15 +330,28 @@ impl LedgerHandle {
             let time = now_ms().max(producer.next_time_ms());
             produce(producer, time)
         };
-        self.work(make).await
+        self.announced(self.work(make).await?).await
     }
 
-    /// Makes a block of this time; none if that is too early.
+    /// Makes a block of this time; none if that is too early. See [`LedgerHandle::produce_now`].
     ///
     /// # Errors
     /// See [`LedgerHandle::info`].
     pub async fn produce_at(&self, time_ms: u64) -> Result<Option<Arc<BlockEvents>>, Code> {
-        self.work(move |producer| produce(producer, time_ms)).await
+        self.announced(self.work(move |producer| produce(producer, time_ms)).await?).await
+    }
+
+    /// The thread answers who made a block before it tells of its height.
+    async fn announced(
+        &self,
+        made: Option<Arc<BlockEvents>>,
+    ) -> Result<Option<Arc<BlockEvents>>, Code> {
+        if let Some(block) = &made {
+            let height = block.header.header.height;
+            let mut tip = self.height.clone();
+            tip.wait_for(|tip| *tip >= height).await.map_err(|_| Code::LedgerUnavailable)?;
+        }
+        Ok(made)
     }
 }
 

@@ -42,6 +42,28 @@ async fn a_block_is_heard_of_by_those_who_wait() {
     service.stop().await;
 }
 
+/// Its height is told of only after the thread has answered who made it.
+#[tokio::test]
+async fn whoever_made_a_block_can_ask_what_it_did_at_once() {
+    let service = start(&Disk::new(), Pace::ByHand);
+    let (announce, height) = watch::channel(Height(0));
+    let handle = LedgerHandle { height, ..service.handle() };
+    let making = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.produce_now().await }
+    });
+    // Behind the block, and behind its answer.
+    while handle.info().await.unwrap().tip.is_none() {}
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!making.is_finished());
+    announce.send_replace(Height(1));
+    let made = making.await.unwrap().unwrap().unwrap();
+    assert_eq!(handle.events_from(Height(1), 1, Duration::ZERO).await, Ok(vec![made]));
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn waiting_ends_with_the_wait_or_with_the_ledger() {
     let service = start(&Disk::new(), Pace::ByHand);
