@@ -212,9 +212,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 10,
               value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
-        /// Steps that are locked at a time, 1 to 65536
+        /// Steps that are locked at a time, 2 to 65536
         #[arg(long, value_name = "COUNT", default_value_t = 4_096,
-              value_parser = clap::value_parser!(u32).range(1..=65_536))]
+              value_parser = clap::value_parser!(u32).range(2..=65_536))]
         lock_steps: u32,
         /// For how many ledger blocks a lock stands at most
         #[arg(long, value_name = "BLOCKS", default_value_t = 1_500)]

@@ -13,7 +13,7 @@ use super::lines::{Line, Lines};
 use super::session::Session;
 use super::show;
 use crate::client::{ClientError, OutgoingStream, StreamOptions};
-use crate::wallet::stream::{StreamKey, StreamPhase, StreamView};
+use crate::wallet::stream::{STEPS_MIN, StreamKey, StreamPhase, StreamView};
 use crate::wallet::{Event, Way};
 
 /// How often steps are paid, if the rate is higher.
@@ -41,7 +41,7 @@ pub(super) async fn stream(
         return Ok(());
     };
     session.ready().await?;
-    let lock_steps = u32::try_from(*steps).unwrap_or(u32::MAX).min(*lock_steps).max(1);
+    let lock_steps = u32::try_from(*steps).unwrap_or(u32::MAX).min(*lock_steps).max(STEPS_MIN);
     let options = StreamOptions {
         steps: lock_steps,
         life_blocks: *life_blocks,

@@ -70,7 +70,7 @@ pub struct StreamOptions {
     pub asset: AssetId,
     /// What the payee gets for a step, at least 1.
     pub unit: Amount,
-    /// The steps of one lock, 1 to 65,536: `unit × steps` and the fee are locked at a time.
+    /// The steps of one lock, 2 to 65,536: `unit × steps` and the fee are locked at a time.
     pub steps: u32,
     /// For how many blocks a lock stands at most; the hub's policy bounds it.
     pub life_blocks: u64,

@@ -39,7 +39,7 @@ pub struct Limits {
     /// takes for them; the fee of the lock that reaches it may go beyond.
     pub budget: Amount,
     /// The most that one lock of a stream takes out of the wallet's channel, in base units, fees
-    /// apart; the next one is added before it is used up. A payee that asks for several units has a
+    /// apart, but two steps at least; the next one is added before it is used up. A payee that asks for several units has a
     /// stream of each, with a lock of its own, and four at a time at most.
     pub lock_max: Amount,
     /// For how many blocks a lock stands at most.

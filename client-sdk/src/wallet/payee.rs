@@ -151,6 +151,7 @@ impl Wallet {
                     (false, _) => Err(Code::BadPayload),
                     (true, false) => Err(Code::WrongAmount),
                     (true, true) => {
+                        self.check_places(place.0, &payer, steps)?;
                         let made = (stream, number, payer, memo);
                         Ok(Deal::Stream(Box::new(stream_of(turn, place, asset, lock, made))))
                     }

@@ -15,6 +15,9 @@
 //!   any known secret hold, and the ledger pays if the hub is gone.
 //! - **A lock is taken for what its payer's sealed payload says**, or not at all: anchor, unit, steps
 //!   and asset. A hub that skims a unit off, or shortens the chain, gets no step.
+//! - **Streams leave room for payments.** A payee has to keep a stream's lock, as it waits for steps; so
+//!   it keeps [`STREAM_LOCKS_MAX`] of them in a channel, [`STREAM_LOCKS_OF_ONE_PAYER`] of one payer's, and
+//!   gives up the next one with 212, which may be tried again.
 //! - **A step that does not fit is ignored**, and says nothing about those before it. It costs at
 //!   most 4,096 hashes, and a wallet makes so many for one payer's steps that do not fit in a second and
 //!   no more ([`HASHES_PER_SECOND`]).
@@ -33,6 +36,7 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 use settlement::crypto::chain_step;
+use settlement::lock::LOCKS_MAX;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
 
@@ -43,6 +47,15 @@ pub use self::view::{StreamKey, StreamPhase, StreamView};
 use super::Way;
 pub use crate::payload::StreamId;
 
+/// The fewest steps of a stream's lock. A lock of one step looks like a payment to a hub, which bounds
+/// how many places streams take and can't count it among them.
+pub const STEPS_MIN: u32 = 2;
+/// How many locks of streams a payee keeps in one channel at most: half of its places. The others are for
+/// payments, which it answers at once. The hub keeps to the same number, but knows a lock of which a
+/// single step is left from a payment only where it comes from.
+pub const STREAM_LOCKS_MAX: usize = LOCKS_MAX / 2;
+/// How many of those one payer may have: half.
+pub const STREAM_LOCKS_OF_ONE_PAYER: usize = STREAM_LOCKS_MAX / 2;
 /// How many hashes a wallet makes within a second for steps of one payer that do not fit.
 pub const HASHES_PER_SECOND: u32 = 1 << 15;
 /// After this long a payee redeems what it has taken.

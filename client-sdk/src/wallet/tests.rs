@@ -14,5 +14,6 @@ mod protect;
 mod streams;
 mod streams_ended;
 mod streams_paid;
+mod streams_places;
 mod streams_restored;
 mod talk;

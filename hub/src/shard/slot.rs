@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 use settlement::channel::{Answer, Channel, Now, Phase};
-use settlement::lock::ByLock;
+use settlement::lock::{ByLock, Lock};
 use settlement::rare::{AtRest, Rare};
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId, Height, PublicKey, Secret};
@@ -205,12 +205,15 @@ impl Slot {
         self.routes.values().any(|route| (route.anchor, route.payee) == (anchor, payee))
     }
 
-    /// How many of this payer's locks of many steps are on their way to a payee, or stand there.
+    /// How many of this payer's locks of many steps are on their way to a payee, or stand there. One
+    /// of which a single step is left is still one: its anchor has moved.
     pub(super) fn streams_to(&self, payee: PublicKey) -> usize {
         let tally = &self.channel.incoming().tally;
-        let streams = |id: &u64| tally.lock(*id).is_some_and(|lock| lock.steps > 1);
-        let to_payee = self.routes.iter().filter(|(_, route)| route.payee == payee);
-        to_payee.filter(|(id, _)| streams(id)).count()
+        let is_stream = |(id, route): &(&u64, &Route)| {
+            let moved = |lock: &Lock| lock.steps > 1 || lock.anchor != route.anchor;
+            route.payee == payee && tally.lock(**id).is_some_and(moved)
+        };
+        self.routes.iter().filter(is_stream).count()
     }
 
     /// Whether nothing more can come of a payer's lock in this channel: it is out of the tally, was

@@ -18,7 +18,7 @@ use crate::http402::purse::{Book, Reserved, Stop};
 use crate::http402::session::SessionId;
 use crate::relay::StepToken;
 use crate::wallet::Way;
-use crate::wallet::stream::{StreamPhase, StreamView};
+use crate::wallet::stream::{STEPS_MIN, StreamPhase, StreamView};
 
 /// Who is paid over one stream: by whom, of what asset, in what unit.
 pub(super) type PurseName = (PublicKey, AssetId, Amount);
@@ -307,7 +307,7 @@ impl ClientInner {
         let steps = u32::try_from(affordable(lock_max)).unwrap_or(u32::MAX);
         let ahead = self.ahead();
         let options = StreamOptions {
-            steps: steps.min(settlement::lock::STEPS_MAX),
+            steps: steps.clamp(STEPS_MIN, settlement::lock::STEPS_MAX),
             life_blocks,
             memo: realm.chars().take(200).collect(),
             // The book holds what is handed out against what was served, which is stricter than

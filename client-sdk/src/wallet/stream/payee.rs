@@ -12,7 +12,10 @@ use super::super::ask::Wish;
 use super::super::core::Turn;
 use super::super::pay::{Refusal, refusal};
 use super::super::{Event, Record, Wallet, Way};
-use super::{HASHES_PER_SECOND, REDEEM_MS, StreamKey, StreamLock, StreamState};
+use super::{
+    HASHES_PER_SECOND, REDEEM_MS, STEPS_MIN, STREAM_LOCKS_MAX, STREAM_LOCKS_OF_ONE_PAYER,
+    StreamKey, StreamLock, StreamState,
+};
 use crate::relay::{Body, Ciphertext, StepToken};
 
 /// How many hashes were made for steps that did not fit, in which second. By payer, so that junk of
@@ -61,6 +64,27 @@ impl Wallet {
             // Of a lock that has not come yet: it is said again.
             _ => {}
         }
+    }
+
+    /// Whether one more lock of a stream leaves enough room for others. What its payer has used up is on its
+    /// way out, and not counted.
+    pub(in super::super) fn check_places(
+        &self,
+        id: ChannelId,
+        payer: &PublicKey,
+        steps: u32,
+    ) -> Result<(), Code> {
+        if steps < STEPS_MIN {
+            return Err(Code::StepsOutOfRange);
+        }
+        let kept = self.state.streams.standing(id, Way::In).filter(|lock| lock.left() > 0);
+        let (mut all, mut theirs) = (0, 0);
+        for lock in kept {
+            all += 1;
+            theirs += usize::from(lock.peer == *payer);
+        }
+        let full = all >= STREAM_LOCKS_MAX || theirs >= STREAM_LOCKS_OF_ONE_PAYER;
+        if full { Err(Code::NoCapacity) } else { Ok(()) }
     }
 
     /// A lock that its payer's payload says to be of a stream, as the payload says it: taken.

@@ -11,7 +11,7 @@ use settlement::wire::Message;
 use super::super::core::Turn;
 use super::super::pay::{Refusal, Wanted, refusal};
 use super::super::{Action, Command, Event, Record, Wallet, Way};
-use super::{AGAIN_MS, Chain, Live, StreamId, StreamKey, StreamLock, StreamState};
+use super::{AGAIN_MS, Chain, Live, STEPS_MIN, StreamId, StreamKey, StreamLock, StreamState};
 use crate::api::{StreamFee, upfront_memo};
 use crate::payload::{Content, ContentKey, seal};
 use crate::relay::{Body, StepToken};
@@ -85,8 +85,9 @@ impl Wallet {
         if unit == Amount::ZERO {
             return refusal(Code::ZeroAmount, "a step is worth at least 1");
         }
-        if !(1..=STEPS_MAX).contains(&chain.steps()) {
-            return refusal(Code::StepsOutOfRange, Code::StepsOutOfRange.title());
+        if !(STEPS_MIN..=STEPS_MAX).contains(&chain.steps()) {
+            let detail = format!("a stream's lock has {STEPS_MIN} to {STEPS_MAX} steps");
+            return refusal(Code::StepsOutOfRange, detail);
         }
         // A chain is never used twice: whoever has its secrets could redeem the second lock at once.
         self.check_unpaid(&chain.anchor())?;

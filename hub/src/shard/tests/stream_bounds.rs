@@ -37,7 +37,7 @@ fn junk_secrets_suspend_the_channel_and_old_ones_are_ignored() {
 #[test]
 fn one_payer_leaves_room_for_the_streams_of_others() {
     let mut world = World::new(4);
-    let chain = |number: u8| Anchor(chain_step(&[number; 32]));
+    let chain = |number: u8| Anchor(chain_step(&chain_step(&[number; 32])));
     let open = |world: &mut World, from: usize, to: usize, number: u8, wanted: u32| {
         let mut op = world.pay_op(to, UNIT, chain(number));
         let NewOp::Add { steps, .. } = &mut op else { panic!() };
@@ -56,6 +56,19 @@ fn one_payer_leaves_room_for_the_streams_of_others() {
     world.restart();
     world.run();
     assert_eq!(open(&mut world, 0, 1, 65, 2), refused, "a restart forgets none of them");
+    // One of which all but a single step is paid is still one of them.
+    world.wallets[0].settles = true;
+    let step = world.with_now(1, |wallet, now| {
+        let mut said = Vec::new();
+        let step = wallet.channel.reveal(1, &Secret(chain_step(&[0; 32])));
+        wallet.commit(step.unwrap().unwrap(), &mut said, now);
+        said
+    });
+    step.into_iter().for_each(|input| world.input(input));
+    tick(&mut world);
+    world.idle();
+    assert_eq!(world.channel(0).incoming().tally.lock(1).unwrap().steps, 1);
+    assert_eq!(open(&mut world, 0, 1, 70, 2), refused);
     // Others have their places, and so have payments and other payees.
     assert_eq!(open(&mut world, 2, 1, 66, 2).0, 1);
     assert_eq!(open(&mut world, 0, 1, 67, 1).0, 1);
