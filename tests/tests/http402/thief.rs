@@ -3,6 +3,7 @@
 use client_sdk::client::OutgoingStream;
 use client_sdk::http402::{
     Action, Bound, Challenge, Credential, CredentialPayload, Handing, PaymentKey, SessionId,
+    TillOptions,
 };
 use client_sdk::payload::StreamId;
 use client_sdk::relay::StepToken;
@@ -289,4 +290,35 @@ async fn a_request_that_was_begun_is_not_ended_by_its_payer() {
     let refused = (StatusCode::PAYMENT_REQUIRED, "verification-failed".to_owned());
     assert_eq!(ended, [refused.clone(), refused]);
     assert_eq!(here.show(&forged(&tokens, 3, 4, 2)).await, "payment-insufficient");
+}
+
+/// A payer that has used up its credit opens one stream after the other to be lent more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_is_lent_once_over_all_its_streams() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.member(1).await, stage.member(2).await);
+    let carol = stage.member(3).await;
+    let options = TillOptions { credit: 4, ..TillOptions::default() };
+    let shop = Shop::open_with(&bob, options).await;
+    let alices = Forger::at(&stage, &shop, &bob, "/answer").await;
+    let carols = Forger { payer: 3, ..Forger::at(&stage, &shop, &bob, "/answer").await };
+    let (_first, first) = stream_to(&alice, &bob).await;
+    let (paying, second) = stream_to(&alice, &bob).await;
+    let (_third, third) = stream_to(&carol, &bob).await;
+    let tokens = paying.advance(3).await.unwrap();
+    // Of four that are lent a request takes three; the order counts.
+    let table: [(&str, _, _, &[StepToken], _); 5] = [
+        ("on credit", &alices, first, &[], "served"),
+        ("what was lent before, over another stream", &alices, second, &[], "payment-insufficient"),
+        ("with what is owed paid first", &alices, second, &tokens, "served"),
+        ("the same over the first", &alices, first, &[], "payment-insufficient"),
+        ("what another payer has not been lent", &carols, third, &[], "served"),
+    ];
+    for (nonce, (what, forger, stream, tokens, expected)) in (1..).zip(table) {
+        let (payer, steps) = (key(forger.payer).public(), tokens.iter().map(|it| it.steps).sum());
+        let tokens = tokens.to_vec();
+        let forged = Forged { stream, payer, tokens, steps, nonce, session: nonce };
+        assert_eq!(forger.show(&forged).await, expected, "{what}");
+    }
+    assert_eq!(shop.served_and_paid(), (9, 3), "each owes 3 of 4");
 }
