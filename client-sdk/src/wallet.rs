@@ -17,7 +17,6 @@
 //!   leaves no payment that knows less than its channel.
 //! - A wallet that has lost state takes it back from its hub (module `lost`), and shows its hub what
 //!   that has lost.
-//!
 //! - Streams of small payments have a page of their own ([`stream`]).
 //!
 //! What is absent: signing and verifying updates, the connection, the disk and the clock are the
@@ -89,10 +88,9 @@ pub enum Input {
         /// What.
         ciphertext: Ciphertext,
     },
-    /// The next block of the ledger; its header was checked. Blocks come in order, none left out: an
-    /// old one changes nothing, and one after a gap is refused ([`Event::Refused`] with
-    /// [`Code::LedgerUnavailable`]). A wallet that has followed nothing and has no channel takes any
-    /// block as its first.
+    /// The next block of the ledger, its header checked. They come in order, none left out: an old
+    /// one changes nothing, and one after a gap is refused ([`Code::LedgerUnavailable`]). A wallet
+    /// that has followed nothing and has no channel takes any as its first.
     Block(Box<BlockEvents>),
     /// Time has passed: at least once a second.
     Tick,
@@ -265,7 +263,7 @@ pub struct Payment {
     pub amount: Amount,
     /// What the hub takes on top (0 for payments in).
     pub fee: Amount,
-    /// The other wallet, where it is known.
+    /// The other wallet, where it is known: of an invoice that was asked for, whoever asked.
     pub peer: Option<PublicKey>,
     /// What for.
     pub memo: String,
@@ -384,6 +382,8 @@ pub enum Record {
         /// The newest (payee).
         secret: Option<Secret>,
     },
+    /// An invoice that was asked for and not paid is forgotten.
+    Forgotten(Anchor),
 }
 
 /// What came of one input.

@@ -10,9 +10,11 @@
 //!   [`WAITING_EACH`] for one payer, and opens [`STRANGERS_MAX`] messages a second of wallets that it
 //!   has no stream with, [`STRANGER_EACH`] of one. Beyond, whoever asks hears that it is too much, or
 //!   nothing.
-//! - **A question that comes again gets the same invoice** while that can be paid, and none later: its
-//!   secret follows from the question and from randomness that was fresh when the wallet began to
-//!   answer. A hub that says a question again has no more payments kept for it.
+//! - **A question that comes again gets the same invoice** while that can be paid, so a hub that says
+//!   one again has no more payments kept for it. Later it counts as a new one: no secret is used
+//!   twice, since each follows from randomness that was fresh when the wallet began to answer, and
+//!   from how many it has made since.
+//! - **What nobody has paid is forgotten** as soon as nobody can (module `follow`).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,7 +24,7 @@ use settlement::types::{Amount, AssetId, PublicKey, Secret};
 
 use super::core::Turn;
 use super::pay::{Refusal, refusal};
-use super::{Command, Payment, PaymentState, Wallet};
+use super::{Command, Event, Payment, PaymentState, Record, Wallet, Way};
 use crate::invoice::{Invoice, MEMO_MAX};
 use crate::relay::{AskId, Body};
 
@@ -111,6 +113,8 @@ struct Question {
 struct Answering {
     terms: AnswerTerms,
     seed: Secret,
+    /// How many secrets were made of it.
+    made: u64,
     /// What was given out and is not paid, oldest first.
     waiting: VecDeque<Given>,
     /// Messages of strangers that were opened in this second.
@@ -138,6 +142,13 @@ impl Opened {
             self.each.insert(*from, before.saturating_add(1));
         }
         taken
+    }
+}
+
+impl Answering {
+    fn next_secret(&mut self) -> Secret {
+        self.made = self.made.saturating_add(1);
+        Secret(digest(Tag::Asked, &(self.seed, self.made)).0)
     }
 }
 
@@ -189,8 +200,10 @@ impl Wallet {
 
     /// From now on whoever asks is answered so, or not at all.
     pub(super) fn answer_asks(&mut self, seed: Secret, terms: Option<AnswerTerms>) {
-        let begin =
-            |terms| Answering { terms, seed, waiting: VecDeque::new(), opened: Opened::default() };
+        let begin = |terms| {
+            let (made, waiting, opened) = Default::default();
+            Answering { terms, seed, made, waiting, opened }
+        };
         let before = self.asks.answering.take().zip(terms);
         // What was given out counts on.
         self.asks.answering = match before {
@@ -244,15 +257,22 @@ impl Wallet {
             return refusal(Code::BadArgument, "it asks for more than is taken at a time");
         }
         let life_blocks = answering.terms.life_blocks;
-        let secret = Secret(digest(Tag::Asked, &(answering.seed, payer, ask)).0);
+        let secret = answering.next_secret();
         let Wish { asset, amount, memo } = wish;
         let made = Command::Invoice { secret, asset, amount, life_blocks, memo };
-        let (invoice, payment) = self.invoice(turn, made)?;
+        let (invoice, payment) = self.invoice(turn, made, Some(payer))?;
         let given = Given { payer, ask, payment, invoice: invoice.clone() };
         if let Some(answering) = &mut self.asks.answering {
             answering.waiting.push_back(given);
         }
         Ok(Some(invoice))
+    }
+
+    /// Forgets an invoice that was asked for: no lock for it is there, and none is taken from now on.
+    /// The user hears how it has ended.
+    pub(super) fn forget(&mut self, turn: &mut Turn, payment: Payment, code: Code) {
+        self.commit(turn, Record::Forgotten(payment.anchor));
+        turn.tell(Event::Payment(Payment { state: PaymentState::Failed(code), ..payment }));
     }
 
     /// The wallet that was asked has answered.
@@ -294,6 +314,14 @@ impl Wallet {
         for (payee, body) in again {
             self.relay(turn, &payee, &body);
         }
+    }
+}
+
+impl Payment {
+    /// Whether it is an invoice that another wallet has asked for and that no lock was taken for: one
+    /// of the user's own names nobody, and who pays unasked comes with a lock.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.way == Way::In && self.lock.is_none() && self.peer.is_some()
     }
 }
 

@@ -4,7 +4,7 @@ use settlement::channel::{Channel, Phase, Step};
 use settlement::crypto::chain_step;
 use settlement::proof::{CooperativeClose, Withdrawal};
 use settlement::reject::Code;
-use settlement::types::{Amount, Anchor, ChannelId};
+use settlement::types::{Amount, Anchor, ChannelId, PublicKey};
 use settlement::update::Memo;
 
 use super::core::Turn;
@@ -16,7 +16,7 @@ impl Wallet {
     pub(super) fn obey(&mut self, turn: &mut Turn, command: Command) {
         let mut about = None;
         let done = match command {
-            Command::Invoice { .. } => self.invoice(turn, command).map(|_| ()),
+            Command::Invoice { .. } => self.invoice(turn, command, None).map(|_| ()),
             Command::Ask(ask) => self.ask(turn, *ask),
             Command::AnswerAsks(seed, terms) => {
                 self.answer_asks(seed, terms);
@@ -44,11 +44,13 @@ impl Wallet {
         }
     }
 
-    /// Expects a payment, and tells the user: the invoice's text, and what names the payment.
+    /// Expects a payment, and tells the user: the invoice's text, and what names the payment. `asker`
+    /// is the wallet that has asked for it, if one has.
     pub(super) fn invoice(
         &mut self,
         turn: &mut Turn,
         command: Command,
+        asker: Option<PublicKey>,
     ) -> Result<(String, Anchor), Refusal> {
         let Command::Invoice { secret, asset, amount, life_blocks, memo } = command else {
             return refusal(Code::Internal, "this is no command for an invoice");
@@ -71,7 +73,7 @@ impl Wallet {
         let order = Order { payee, asset, amount, anchor, memo: invoice.memo, expires };
         let payment = Payment {
             secret: Some(secret),
-            peer: None,
+            peer: asker,
             ..order.payment(Way::In, Amount::ZERO, turn.now_ms)
         };
         // Told once, as an invoice.

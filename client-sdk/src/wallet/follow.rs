@@ -138,18 +138,23 @@ impl Wallet {
     }
 
     /// Payments in that nobody can make any more: their invoice has run out, and no lock of theirs
-    /// is pending.
+    /// is pending. What others have asked for is forgotten then: it would stay for good, and they
+    /// may ask for as much as they like.
     fn end_invoices(&mut self, turn: &mut Turn) {
         let height = self.seen.height;
         let over = self.state.awaited.iter().take_while(|(expires, _)| *expires < height);
         let over: Vec<Anchor> = over.map(|(_, anchor)| *anchor).collect();
         for anchor in over {
             let payment = self.state.payments.get(&anchor).filter(|_| !self.is_pending(&anchor));
-            let Some(payment) = payment else { continue };
-            let asked = payment.lock.is_none();
-            let code = if asked { Code::InvoiceExpired } else { Code::Expired };
+            let Some(payment) = payment.cloned() else { continue };
+            if payment.is_asked_for() {
+                self.forget(turn, payment, Code::InvoiceExpired);
+                continue;
+            }
+            let invoiced = payment.lock.is_none();
+            let code = if invoiced { Code::InvoiceExpired } else { Code::Expired };
             let state = PaymentState::Failed(code);
-            self.commit(turn, Record::Payment(Payment { state, ..payment.clone() }));
+            self.commit(turn, Record::Payment(Payment { state, ..payment }));
         }
     }
 

@@ -95,8 +95,10 @@ impl Wallet {
                 exposed.into_iter().chain(deposited).map(|(key, value)| (key, Some(value))),
             );
         }
-        let payments = payments.iter().filter_map(|anchor| self.state.payments.get(anchor));
-        rows.extend(payments.map(payment_row).map(|(key, value)| (key, Some(value))));
+        rows.extend(payments.iter().map(|anchor| match self.state.payments.get(anchor) {
+            Some(payment) => (payment_key(anchor), Some(encode(payment))),
+            None => (payment_key(anchor), None),
+        }));
         let streams = std::mem::take(&mut self.state.streams.dirty);
         rows.extend(streams.iter().map(|anchor| match self.state.streams.get(anchor) {
             Some(lock) => (stream_key(anchor), Some(encode(lock))),
@@ -168,8 +170,11 @@ impl Wallet {
 }
 
 fn payment_row(payment: &Payment) -> (Vec<u8>, Vec<u8>) {
-    let key = [&[PAYMENT], payment.anchor.as_slice()].concat();
-    (key, encode(payment))
+    (payment_key(&payment.anchor), encode(payment))
+}
+
+fn payment_key(anchor: &Anchor) -> Vec<u8> {
+    [&[PAYMENT], anchor.as_slice()].concat()
 }
 
 fn stream_row(lock: &StreamLock) -> (Vec<u8>, Vec<u8>) {

@@ -90,6 +90,10 @@ impl State {
                 self.put(payment.clone());
                 Applied { payments: vec![payment.anchor], ..Applied::default() }
             }
+            Record::Forgotten(anchor) => {
+                self.take(anchor);
+                Applied::default()
+            }
             Record::Stream(lock) => {
                 self.streams.put(lock.as_ref().clone());
                 Applied { streams: vec![lock.anchor], ..Applied::default() }
@@ -114,10 +118,7 @@ impl State {
     pub(super) fn put(&mut self, payment: Payment) {
         let anchor = payment.anchor;
         self.dirty.payments.insert(anchor);
-        if let Some(before) = self.payments.get(&anchor) {
-            self.awaited.remove(&(before.expires, anchor));
-            lock_key(before).map(|lock| self.by_lock.remove(&lock));
-        }
+        self.take(&anchor);
         if payment.state == PaymentState::Pending {
             lock_key(&payment).map(|lock| self.by_lock.insert(lock, anchor));
             if payment.way == Way::In {
@@ -125,6 +126,14 @@ impl State {
             }
         }
         self.payments.insert(anchor, payment);
+    }
+
+    /// Takes a payment out of its place and of the indexes.
+    fn take(&mut self, anchor: &Anchor) {
+        let Some(before) = self.payments.remove(anchor) else { return };
+        self.dirty.payments.insert(*anchor);
+        self.awaited.remove(&(before.expires, *anchor));
+        lock_key(&before).map(|lock| self.by_lock.remove(&lock));
     }
 
     fn apply_step(&mut self, id: ChannelId, step: &Step) -> Applied {

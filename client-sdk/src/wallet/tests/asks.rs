@@ -1,5 +1,7 @@
 //! Asking for invoices over the relay, and being asked.
 
+use std::collections::BTreeMap;
+
 use settlement::reject::Code;
 use settlement::types::*;
 use settlement::wire::Message;
@@ -80,7 +82,7 @@ fn a_wallet_answers_nobody_until_it_is_told_to() {
 
 /// ⚔ A hub that says a question again, as often as it likes, has no more payments kept for it.
 #[test]
-fn a_question_that_comes_again_gets_the_same_invoice_or_none() {
+fn a_question_that_comes_again_gets_the_same_invoice_while_that_can_be_paid() {
     let mut world = open_to(100);
     let first = answer(&mut world, OTHER, &ask(1, 5, "tea")).unwrap();
     assert_eq!(answer(&mut world, OTHER, &ask(1, 5, "tea")), Some(first.clone()));
@@ -88,10 +90,79 @@ fn a_question_that_comes_again_gets_the_same_invoice_or_none() {
     // Another payer's question is another one, whatever its name.
     assert_ne!(answer(&mut world, OTHER + 1, &ask(1, 5, "tea")).unwrap(), first);
     assert_eq!(expected(&world), 3);
-    world.pass(1_502);
-    let refused = Some(Err(Code::RefusedByPayee));
-    assert_eq!(answer(&mut world, OTHER, &ask(1, 5, "tea")), refused);
-    assert_eq!(expected(&world), 3);
+    world.pass(1_501);
+    let anew = answer(&mut world, OTHER, &ask(1, 5, "tea")).unwrap();
+    let anchor = |text: Result<String, Code>| Invoice::parse(&text.unwrap()).unwrap().anchor;
+    assert_ne!(anchor(anew), anchor(first), "its secret is another one");
+    assert_eq!(expected(&world), 1);
+}
+
+/// Gives an invoice of 5 to whoever asks so.
+fn given(world: &mut World, other: u8, number: u8) -> Anchor {
+    let text = answer(world, other, &ask(number, 5, "")).unwrap().unwrap();
+    Invoice::parse(&text).unwrap().anchor
+}
+
+fn lock_for(anchor: Anchor) -> NewLock {
+    NewLock { anchor, ..NewLock::of(0, 5) }
+}
+
+/// Its payments by anchor, as it stands and as its rows make it.
+fn kept(world: &World) -> BTreeMap<Anchor, PaymentState> {
+    let stand = |wallet: &Wallet| -> BTreeMap<Anchor, PaymentState> {
+        wallet.payments().map(|payment| (payment.anchor, payment.state)).collect()
+    };
+    let restored = Wallet::restore(config(), &mut world.wallet.rows().into_iter()).unwrap();
+    assert_eq!(stand(&restored), stand(&world.wallet));
+    stand(&world.wallet)
+}
+
+/// ⚔ What strangers ask for and never pay does not stay; what somebody has paid, or may pay yet, does.
+#[test]
+fn what_was_asked_for_and_not_paid_is_forgotten_when_nobody_can_pay_it_any_more() {
+    for restarts in [false, true] {
+        let mut world = open_to(100);
+        world.command(invoice(7, 300));
+        let [paid, locked, unpaid] = [1, 2, 3].map(|number| given(&mut world, OTHER, number));
+        world.hub_adds(lock_for(paid));
+        world.run();
+        // Too late for a secret to be shown, and there when the invoice runs out.
+        world.pass(1_480);
+        world.hub.script.keep_due = true;
+        world.hub_adds(NewLock { life: 60, ..lock_for(locked) });
+        world.run();
+        assert_eq!(world.hub.failures, [(2, Code::ExpiryTooSoon)]);
+        if restarts {
+            world.restart();
+            world.reconnect();
+        }
+        let expires = world.wallet.payment(&unpaid).unwrap().expires;
+        world.pass(expires.0 - world.hub.height);
+        assert_eq!(kept(&world)[&unpaid], PaymentState::Pending);
+        world.events.clear();
+        world.pass(1);
+        let failed = PaymentState::Failed(Code::InvoiceExpired);
+        let mut stand = BTreeMap::from([
+            (anchor_of(7), failed),
+            (paid, PaymentState::Settled),
+            (locked, PaymentState::Pending),
+        ]);
+        assert_eq!(kept(&world), stand, "restarts: {restarts}");
+        let told = |event: &Event| matches!(event, Event::Payment(it) if it.anchor == unpaid && it.state == failed);
+        assert!(world.events.iter().any(told), "the user hears of it");
+        // The hub has the secret from elsewhere, and pays.
+        world.hub.learn(2, world.wallet.payment(&locked).unwrap().secret.unwrap());
+        world.hub.script.keep_due = false;
+        world.run();
+        stand.insert(locked, PaymentState::Settled);
+        world.restart();
+        assert_eq!(kept(&world), stand);
+        // Whoever comes too late hears so and loses nothing.
+        world.reconnect();
+        world.hub_adds(lock_for(unpaid));
+        world.run();
+        assert_eq!(world.hub.failures.last(), Some(&(3, Code::UnknownInvoice)));
+    }
 }
 
 /// ⚔ What strangers can have a wallet keep in mind and do is bounded.
