@@ -14,7 +14,9 @@ const ANSWERING: Duration = Duration::from_secs(20);
 
 impl WalletHandle {
     /// Asks another wallet of this hub for an invoice, end-to-end encrypted, and returns its text once
-    /// it has come: signed by `payee`, for just what was asked. Nothing is paid by that.
+    /// it has come: signed by `payee`, for just what was asked. Nothing is paid by that. It is meant to
+    /// be paid soon: the payee forgets it when too many wallets ask it at once. Paying it then fails
+    /// with [`Code::UnknownInvoice`] and costs nothing.
     ///
     /// # Errors
     /// [`Code::Unanswered`] when the wallet does not answer in 20 seconds: it is away, or answers nobody
@@ -64,8 +66,9 @@ impl WalletHandle {
 
     /// From now on this wallet gives an invoice to any wallet of its hub that asks, on these terms; or
     /// answers nobody, as in the beginning. It keeps 64 at a time that were asked for and are not paid,
-    /// and 4 for one payer; who asks for more is told to come again later. Forgotten when the client
-    /// ends.
+    /// and 4 for one payer; who asks for more is told to come again later. For a wallet that has none
+    /// the oldest of whichever has most makes room, which ends as [`Code::Overloaded`]. Forgotten when
+    /// the client ends.
     ///
     /// # Errors
     /// When the client has been shut down, or the system gives no randomness.

@@ -10,6 +10,12 @@
 //!   [`WAITING_EACH`] for one payer, and opens [`STRANGERS_MAX`] messages a second of wallets that it
 //!   has no stream with, [`STRANGER_EACH`] of one. Beyond, whoever asks hears that it is too much, or
 //!   nothing.
+//! - **Who asks and never pays keeps nobody out**: when all places are taken, the oldest invoice of
+//!   whoever has most makes room for who has none. The places are shared by wallets, not by
+//!   questions, and each wallet that a thief asks with costs it a channel. An invoice that makes room
+//!   is forgotten: no lock has come for it, and one that comes later is declined with
+//!   [`Code::UnknownInvoice`] and is its payer's again. A shorter life would help less: who wants to
+//!   keep others out asks again as soon as it is over, and who pays by hand finds it over.
 //! - **A question that comes again gets the same invoice** while that can be paid, so a hub that says
 //!   one again has no more payments kept for it. Later it counts as a new one: no secret is used
 //!   twice, since each follows from randomness that was fresh when the wallet began to answer, and
@@ -20,7 +26,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use settlement::crypto::{Tag, digest};
 use settlement::reject::Code;
-use settlement::types::{Amount, AssetId, PublicKey, Secret};
+use settlement::types::{Amount, Anchor, AssetId, PublicKey, Secret};
 
 use super::core::Turn;
 use super::pay::{Refusal, refusal};
@@ -155,9 +161,9 @@ impl Answering {
 #[derive(Debug)]
 struct Given {
     payer: PublicKey,
-    ask: AskId,
-    payment: settlement::types::Anchor,
-    invoice: String,
+    payment: Anchor,
+    /// The question and the invoice's text; not known of what was given before a restart.
+    answer: Option<(AskId, String)>,
 }
 
 impl Wallet {
@@ -200,16 +206,27 @@ impl Wallet {
 
     /// From now on whoever asks is answered so, or not at all.
     pub(super) fn answer_asks(&mut self, seed: Secret, terms: Option<AnswerTerms>) {
-        let begin = |terms| {
-            let (made, waiting, opened) = Default::default();
-            Answering { terms, seed, made, waiting, opened }
-        };
         let before = self.asks.answering.take().zip(terms);
         // What was given out counts on.
         self.asks.answering = match before {
             Some((answering, terms)) => Some(Answering { terms, ..answering }),
-            None => terms.map(begin),
+            None => terms.map(|terms| {
+                let (made, waiting, opened) = (0, self.given_before(), Opened::default());
+                Answering { terms, seed, made, waiting, opened }
+            }),
         };
+    }
+
+    /// What was given out in an earlier life and is not paid.
+    fn given_before(&self) -> VecDeque<Given> {
+        let awaited = self.state.awaited.iter();
+        let payments = awaited.filter_map(|(_, anchor)| self.state.payments.get(anchor));
+        let mut given: Vec<&Payment> = payments.filter(|payment| payment.is_asked_for()).collect();
+        given.sort_by_key(|payment| (payment.created_ms, payment.anchor));
+        let given = given.into_iter().filter_map(|payment| {
+            Some(Given { payer: payment.peer?, payment: payment.anchor, answer: None })
+        });
+        given.collect()
     }
 
     /// Whether a message of a wallet that there is no stream with is worth opening.
@@ -241,18 +258,15 @@ impl Wallet {
         ask: AskId,
         wish: Wish,
     ) -> Result<Option<String>, Refusal> {
+        if self.asks.answering.is_none() {
+            return Ok(None);
+        }
+        self.forget_given();
+        if let Some(invoice) = self.given_for(&payer, ask) {
+            return Ok(Some(invoice));
+        }
+        let gives_way = self.place_for(&payer)?;
         let Some(answering) = &mut self.asks.answering else { return Ok(None) };
-        let payments = &self.state.payments;
-        let pending = |payment: &Payment| payment.state == PaymentState::Pending;
-        answering.waiting.retain(|given| payments.get(&given.payment).is_some_and(pending));
-        let given = |given: &&Given| (given.payer, given.ask) == (payer, ask);
-        if let Some(given) = answering.waiting.iter().find(given) {
-            return Ok(Some(given.invoice.clone()));
-        }
-        let of_payer = answering.waiting.iter().filter(|given| given.payer == payer).count();
-        if answering.waiting.len() >= WAITING_MAX || of_payer >= WAITING_EACH {
-            return refusal(Code::Overloaded, "too many invoices that were asked for are unpaid");
-        }
         if wish.amount > answering.terms.amount_max {
             return refusal(Code::BadArgument, "it asks for more than is taken at a time");
         }
@@ -261,11 +275,61 @@ impl Wallet {
         let Wish { asset, amount, memo } = wish;
         let made = Command::Invoice { secret, asset, amount, life_blocks, memo };
         let (invoice, payment) = self.invoice(turn, made, Some(payer))?;
-        let given = Given { payer, ask, payment, invoice: invoice.clone() };
+        // Not before: a question that gets no invoice takes nobody's away.
+        let gives_way = gives_way.and_then(|anchor| self.state.payments.get(&anchor).cloned());
+        if let Some(gives_way) = gives_way {
+            self.forget(turn, gives_way, Code::Overloaded);
+        }
+        let given = Given { payer, payment, answer: Some((ask, invoice.clone())) };
         if let Some(answering) = &mut self.asks.answering {
             answering.waiting.push_back(given);
         }
         Ok(Some(invoice))
+    }
+
+    /// Counts no more what was given out and is paid, or can't be.
+    fn forget_given(&mut self) {
+        let payments = &self.state.payments;
+        let pending = |payment: &Payment| payment.state == PaymentState::Pending;
+        if let Some(answering) = &mut self.asks.answering {
+            answering.waiting.retain(|given| payments.get(&given.payment).is_some_and(pending));
+        }
+    }
+
+    /// The invoice that this question got before.
+    fn given_for(&self, payer: &PublicKey, ask: AskId) -> Option<String> {
+        let waiting = &self.asks.answering.as_ref()?.waiting;
+        let mut answers = waiting.iter().filter(|given| given.payer == *payer);
+        answers.find_map(|given| {
+            let (asked, invoice) = given.answer.as_ref()?;
+            (*asked == ask).then(|| invoice.clone())
+        })
+    }
+
+    /// Whether there is a place for one invoice more of this payer's; where one has to make room for
+    /// it, which.
+    fn place_for(&self, payer: &PublicKey) -> Result<Option<Anchor>, Refusal> {
+        let Some(answering) = &self.asks.answering else { return Ok(None) };
+        let all = answering.waiting.len();
+        let of_payer = answering.waiting.iter().filter(|given| given.payer == *payer).count();
+        let gives_way = match (of_payer, all) {
+            (0..WAITING_EACH, 0..WAITING_MAX) => return Ok(None),
+            (0, _) => self.gives_way(&answering.waiting),
+            _ => None,
+        };
+        let full =
+            (Code::Overloaded, "too many invoices that were asked for are unpaid".to_owned());
+        gives_way.map(Some).ok_or(full)
+    }
+
+    /// The oldest invoice of whoever has most, of those that no lock has come for.
+    fn gives_way(&self, waiting: &VecDeque<Given>) -> Option<Anchor> {
+        let unpaid = waiting.iter().filter(|given| !self.is_pending(&given.payment));
+        let unpaid: Vec<&Given> = unpaid.collect();
+        let has = |payer: &PublicKey| unpaid.iter().filter(|given| given.payer == *payer).count();
+        let most = unpaid.iter().map(|given| has(&given.payer)).max()?;
+        let oldest = unpaid.iter().find(|given| has(&given.payer) == most);
+        oldest.map(|given| given.payment)
     }
 
     /// Forgets an invoice that was asked for: no lock for it is there, and none is taken from now on.

@@ -158,7 +158,7 @@ impl Wallet {
         }
     }
 
-    fn is_pending(&self, anchor: &Anchor) -> bool {
+    pub(super) fn is_pending(&self, anchor: &Anchor) -> bool {
         let mut locks = self.channels().flat_map(|channel| channel.incoming().tally.locks.iter());
         locks.any(|lock| lock.anchor == *anchor)
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asks;
+mod asks_bounds;
 mod close;
 mod counted;
 mod crash;
