@@ -164,10 +164,12 @@ fn a_chain_is_never_used_twice() {
     world.command(open_stream(50, 2, 100));
     assert_eq!(world.refused().map(|it| it.0), Some(Code::AlreadyPaid));
     // Nor for a payment, and no payment's anchor for a stream.
-    world.command(pay(PAYEE, 60, 5));
+    let mut invoice = invoice_by(PAYEE, 60, 5, 10_000);
+    invoice.anchor = chain(60, 2).anchor();
+    world.command(Command::Pay { invoice: invoice.to_text(&key(PAYEE)).unwrap() });
     world.run();
     world.events.clear();
-    world.command(open_stream(60, 2, 1));
+    world.command(open_stream(60, 2, 2));
     assert_eq!(world.refused().map(|it| it.0), Some(Code::AlreadyPaid));
 }
 
