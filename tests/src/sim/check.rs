@@ -1,6 +1,6 @@
 //! What has been seen, what must stay true, and the story of how it came about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use client_sdk::wallet::{Payment, PaymentState, Way};
@@ -10,8 +10,8 @@ use settlement::types::{Amount, Anchor, Secret};
 #[derive(Default)]
 pub(super) struct Facts {
     final_states: BTreeMap<(usize, Anchor), PaymentState>,
-    /// Payments that were asked for and have not ended since.
-    asked: BTreeSet<(usize, Anchor)>,
+    /// How often payments were asked for that have not ended since, and not refused.
+    asked: BTreeMap<(usize, Anchor), u32>,
     /// Every payment that a wallet ever spoke of, forgotten ones included.
     deals: BTreeMap<Anchor, Deal>,
 }
@@ -30,12 +30,15 @@ pub(super) struct Deal {
 impl Facts {
     /// A wallet was asked to pay, perhaps for the second time.
     pub(super) fn asked(&mut self, who: usize, anchor: Anchor) {
-        self.asked.insert((who, anchor));
+        *self.asked.entry((who, anchor)).or_default() += 1;
     }
 
-    /// A wallet refused to.
+    /// A wallet refused to: perhaps because it is at it, as it was asked before.
     pub(super) fn refused(&mut self, who: usize, anchor: Anchor) {
-        self.asked.remove(&(who, anchor));
+        if let Some(times) = self.asked.get_mut(&(who, anchor)) {
+            *times = times.saturating_sub(1);
+        }
+        self.asked.retain(|_, times| *times > 0);
     }
 
     /// A wallet was told how a payment stands.
@@ -51,7 +54,7 @@ impl Facts {
                 _ => Ok(()),
             };
         }
-        let asked = self.asked.remove(&key);
+        let asked = self.asked.remove(&key).is_some();
         match self.final_states.insert(key, payment.state) {
             // A second try may end otherwise, and the word that it was under way may have been lost
             // with the process.
@@ -110,7 +113,7 @@ impl Facts {
             };
             // The word of how a second try failed may have been lost with the process.
             let failed = |state: &PaymentState| matches!(state, PaymentState::Failed(_));
-            let again = self.asked.contains(&(who, *anchor)) && failed(state);
+            let again = self.asked.contains_key(&(who, *anchor)) && failed(state);
             if again && failed(&payment.state) {
                 continue;
             }

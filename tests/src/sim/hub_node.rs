@@ -113,7 +113,7 @@ impl HubNode {
     }
 
     pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
-        self.node.restore(to, seed)
+        self.node.restore(to, seed, Shard::new(self.config())).map(drop)
     }
 
     pub(super) fn records(&self) -> Vec<Vec<u8>> {

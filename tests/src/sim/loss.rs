@@ -88,8 +88,10 @@ impl World {
             Whose::Wallets(these) if these[who] => {
                 let to = at(self.wallets[who].durable());
                 self.story.tell(self.now_ms, || format!("wallet {who} is restored to record {to}"));
-                self.payments(who).iter().for_each(|payment| self.facts.note(who, payment));
-                let copied = self.wallets[who].restore(to, seed);
+                // Also what it settled and died before it told of.
+                let copied = self.wallets[who].restore(to, seed).map(|before| {
+                    before.payments().for_each(|payment| self.facts.note(who, payment));
+                });
                 self.copied(copied);
                 self.facts.forget(who);
                 self.notice_deaths();

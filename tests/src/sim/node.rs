@@ -143,14 +143,15 @@ impl<C: Core> Node<C> {
     }
 
     /// Kills the process, if it runs, and puts an old copy of its disk in place: what it held when
-    /// `to` was the last record. Whether the copy could be made.
-    pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
+    /// `to` was the last record. `fresh` is brought to where the disk was that is replaced, and given
+    /// back, if the copy could be made.
+    pub(super) fn restore(&mut self, to: Lsn, seed: u64, mut fresh: C) -> Result<C, JournalError> {
         self.running = None;
         self.disk.process_ends(End::Kill);
         self.disk.mend();
         self.disk.restore_rotten();
         let copy = SimDisk::new(seed);
-        let from = FileJournal::open_on(Arc::new(self.disk.clone()), DIR, LAYOUT)?;
+        let from = open(&self.disk, &mut fresh)?;
         let mut into = FileJournal::open_on(Arc::new(copy.clone()), DIR, LAYOUT)?;
         from.replay(0, &mut |lsn, record| {
             if lsn > to {
@@ -160,7 +161,7 @@ impl<C: Core> Node<C> {
         })?;
         copy.process_ends(End::Kill);
         (self.disk, self.durable) = (copy, to);
-        Ok(())
+        Ok(fresh)
     }
 
     /// Moves cold segments into the archive. `None` when there is no process, or it went down.

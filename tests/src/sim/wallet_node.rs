@@ -92,8 +92,9 @@ impl WalletNode {
         self.node.archive()
     }
 
-    pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<(), JournalError> {
-        self.node.restore(to, seed)
+    /// What the wallet was before.
+    pub(super) fn restore(&mut self, to: Lsn, seed: u64) -> Result<Wallet, JournalError> {
+        self.node.restore(to, seed, Wallet::new(self.config()))
     }
 
     pub(super) fn core(&self) -> Option<&Wallet> {
