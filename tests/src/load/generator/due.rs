@@ -6,6 +6,9 @@ use super::TURN;
 use crate::load::fleet::Fleet;
 use crate::load::schedule::Schedule;
 
+/// The shortest wait.
+const NAP: Duration = Duration::from_millis(1);
+
 /// Payments that fall due by a schedule, each group at the next wallet of a shuffled round.
 pub(super) struct Payments {
     schedule: Schedule,
@@ -30,8 +33,10 @@ impl Payments {
 
     pub(super) fn wait(&self, now_ns: u64) -> Duration {
         let left = Duration::from_nanos(self.schedule.next_ns().saturating_sub(now_ns));
-        // The system waits whole milliseconds: what is nearer is waited for awake.
-        if left < Duration::from_millis(1) { Duration::ZERO } else { left.min(TURN) }
+        // The system waits whole milliseconds. What is nearer is waited for as long: awake, a generator
+        // takes a core that the hub shares with it. Latencies count from when a payment was due, so
+        // they have that wait in them.
+        if left.is_zero() { left } else { left.clamp(NAP, TURN) }
     }
 }
 
