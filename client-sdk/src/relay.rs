@@ -42,7 +42,8 @@ pub type Ciphertext = Bounded<RELAY_MAX>;
 pub enum Body {
     /// Payer to payee: so many steps of this lock are the payee's, and this is the newest.
     Step(StepToken),
-    /// Payee to payer: so many steps of this lock are durable here; 0 for "the lock is here".
+    /// Payee to payer: so many steps of this lock are durable here; 0 for "the lock is here". Said when
+    /// the lock comes and when steps do, and to a `Step` or `Query` that brings nothing once a second.
     Taken {
         /// The lock's anchor, as it was added.
         anchor: Anchor,
@@ -85,6 +86,12 @@ pub enum Body {
         ask: AskId,
         /// Why.
         code: Code,
+    },
+    /// Payer to payee: how many steps of this lock do you have? Said again until it is answered by
+    /// `Taken` or `Closed`; a payee that does not have the lock says nothing.
+    Query {
+        /// The lock's anchor, as it was added.
+        anchor: Anchor,
     },
 }
 

@@ -81,6 +81,28 @@ fn all_is_paid(town: &Town, settled: u64, fees: u64) {
     town.all_hold(DEPOSIT - UNIT * settled - fees, DEPOSIT + UNIT * settled);
 }
 
+/// Locks of a few steps, each used up before the next can come: the payer waits for places and for its
+/// payee, and says at no time that it has paid what it has not.
+#[test]
+fn a_stream_over_locks_of_a_few_steps_pays_exactly_what_was_asked_for() {
+    let town = Town::found(&tests::programs!());
+    let _bob = listen(&town.bob);
+    let (bob, unit) = (town.bob.key.to_string(), UNIT.to_string());
+    let (mut settled, mut fees) = (0, 0);
+    for [count, rate, lock_steps] in [["3000", "3000", "100"], ["300", "1500", "7"]] {
+        let stream = ["stream", &bob, "--unit", &unit, "--steps", count, "--rate", rate];
+        let mut alice = town.alice.start(&[&stream[..], &["--lock-steps", lock_steps]].concat());
+        let status = alice.wait(BLOCKS_PATIENCE);
+        assert!(status.success(), "{count}: {} {}", alice.out(), alice.log());
+        let end = alice.json_from(0).pop().unwrap();
+        let count: u64 = count.parse().unwrap();
+        assert_eq!((steps(&end, "paid"), steps(&end, "settled")), (count, count), "{end}");
+        assert!(said(&alice) <= count, "{}", alice.out());
+        (settled, fees) = (settled + count, fees + amount(&end["fees"]).0);
+    }
+    all_is_paid(&town, settled, fees);
+}
+
 #[test]
 fn what_the_payee_was_shown_is_paid_once_when_the_payer_is_killed() {
     let town = Town::found(&tests::programs!());
@@ -181,4 +203,7 @@ fn a_payer_gets_the_rest_back_when_the_payee_has_vanished() {
     let left = DEPOSIT - fees - UNIT * settled;
     assert_eq!(amount(&status["channels"][0]["wallet_amount"]).0, left, "{end} {status}");
     assert_eq!(end["state"], "ended", "{end}");
+    // What Bob never redeemed is not shown as paid.
+    assert_eq!(steps(&end, "paid"), settled, "{end}");
+    assert!(steps(&end, "returned") > 0, "{end}");
 }

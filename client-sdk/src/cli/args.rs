@@ -194,11 +194,12 @@ pub(super) enum Command {
     /// Pay a wallet step by step, and give the rest of what was locked for it back at the end
     ///
     /// Goes on with a stream of the same unit to the same wallet that an earlier command has left
-    /// open. An interrupt ends it as if all steps were paid. `--json` prints an object a second,
-    /// and a last one when it has ended: {"event": "stream", "stream", "way", "peer", "asset",
-    /// "unit", "memo", "state" ("opening", "open", "closing" or "ended"), "ended_by" (a code or
-    /// null), "amount", "fees", "paid", "taken", "redeemed", "settled", "left"}, the last five in
-    /// steps.
+    /// open. An interrupt ends it as if all steps were paid; else the command fails when fewer are
+    /// settled in the end. `--json` prints an object a second, and a last one when it has ended:
+    /// {"event": "stream", "stream", "way", "peer", "asset", "unit", "memo", "state" ("opening",
+    /// "open", "closing" or "ended"), "ended_by" (a code or null), "amount", "fees", "paid", "taken",
+    /// "returned", "redeemed", "settled", "left"}, the last six in steps. Steps that are "returned" were
+    /// handed out and are not "paid": their locks ended before the payee redeemed them.
     Stream {
         /// Its public key
         payee: PublicKey,

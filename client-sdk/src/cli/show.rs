@@ -230,6 +230,7 @@ pub(super) fn stream_json(view: &StreamView) -> Value {
         "fees": view.fees,
         "paid": view.paid,
         "taken": view.taken,
+        "returned": view.returned,
         "redeemed": view.redeemed,
         "settled": view.settled,
         "left": view.left,

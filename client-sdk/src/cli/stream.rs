@@ -29,7 +29,8 @@ enum Stopped {
     Failed(ClientError),
 }
 
-/// Pays so many steps at that rate, and closes the stream.
+/// Pays so many steps at that rate, and closes the stream. Fails if fewer are settled in the end, unless
+/// it was told to end before.
 pub(super) async fn stream(
     session: &Session,
     command: &Command,
@@ -50,15 +51,17 @@ pub(super) async fn stream(
         ..StreamOptions::new(*payee, session.asset(asset)?, *unit)
     };
     let stream = open(session, options).await?;
+    let before = stream.view().await?.paid;
     let stopped = tokio::select! {
         paid = pay(&stream, *steps, *rate) => paid.err().map(Stopped::Failed),
         () = tell(&stream, lines) => Some(Stopped::Told),
         () = interrupted() => Some(Stopped::Told),
     };
     let key = stream.key();
-    let mut failed = match stopped {
-        Some(Stopped::Failed(error)) => Some(error),
-        Some(Stopped::Told) | None => None,
+    let (mut failed, wanted) = match stopped {
+        Some(Stopped::Failed(error)) => (Some(error), 0),
+        Some(Stopped::Told) => (None, 0),
+        None => (None, before.saturating_add(*steps)),
     };
     let view = match stream.close().await {
         Ok(view) => view,
@@ -70,7 +73,19 @@ pub(super) async fn stream(
     // So that a status right after it shows what was paid.
     session.settle().await;
     lines.say(line(&view, Line::new)).await;
-    failed.map_or(Ok(()), Err)
+    failed.or_else(|| short_of(&view, wanted)).map_or(Ok(()), Err)
+}
+
+/// What is wrong with a stream that has brought its payee less than so many steps.
+fn short_of(view: &StreamView, wanted: u64) -> Option<ClientError> {
+    let missing = wanted.checked_sub(view.settled).filter(|missing| *missing > 0)?;
+    let code = match view.phase {
+        StreamPhase::Ended(Some(code)) => code,
+        _ => Code::StreamClosed,
+    };
+    let detail =
+        format!("{} steps are settled, {missing} fewer than were to be paid", view.settled);
+    Some(ClientError::new(code, detail))
 }
 
 /// A stream that an earlier command has left open, or a new one.
@@ -91,7 +106,7 @@ async fn open(session: &Session, options: StreamOptions) -> Result<OutgoingStrea
     }
 }
 
-/// Pays so many steps, none before its time.
+/// Pays so many steps, none before its time, and waits until the payee has them.
 async fn pay(stream: &OutgoingStream, steps: u64, rate: u32) -> Result<(), ClientError> {
     let begun = Instant::now();
     let mut beats = tokio::time::interval(BEAT.max(Duration::from_secs(1) / rate));
@@ -106,7 +121,7 @@ async fn pay(stream: &OutgoingStream, steps: u64, rate: u32) -> Result<(), Clien
             paid = paid.saturating_add(now);
         }
     }
-    Ok(())
+    stream.delivered().await.map(|_| ())
 }
 
 /// Says how it stands until nobody listens any more.
@@ -182,5 +197,30 @@ impl Told {
             self.0.insert(view.key, (Instant::now(), view.phase));
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exit code must not say that all was paid when it was not.
+    #[test]
+    fn a_stream_that_ends_short_has_failed_with_what_ended_it() {
+        let cases = [
+            (10, 10, None, None),
+            (11, 10, Some(Code::StreamClosed), None),
+            (9, 10, None, Some(Code::StreamClosed)),
+            (9, 10, Some(Code::StreamClosed), Some(Code::StreamClosed)),
+            (0, 10, Some(Code::Expired), Some(Code::Expired)),
+            (0, 0, Some(Code::Expired), None),
+        ];
+        for (settled, wanted, code, failed) in cases {
+            let phase = StreamPhase::Ended(code);
+            let error = short_of(&StreamView { settled, phase, ..StreamView::sample() }, wanted);
+            assert_eq!(error.as_ref().map(|error| error.code), failed, "{settled} of {wanted}");
+            let says = |error: ClientError| error.detail.contains(&settled.to_string());
+            assert!(error.is_none_or(says));
+        }
     }
 }

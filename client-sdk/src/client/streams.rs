@@ -10,8 +10,10 @@
 //!
 //! - **Paying** hands steps over by the hub's relay, end-to-end encrypted. [`OutgoingStream::pay`]
 //!   returns when they are durable here and on their way; it waits while the payee has not said that
-//!   it holds what came before ([`Exposure::ahead`]), and adds the next lock while the last one still
-//!   has steps, so that paying never stops for it.
+//!   it holds what came before ([`Exposure::ahead`]) or that it has the lock that they are of, and adds
+//!   the next lock while the last one still has steps, so that paying does not stop for it. What comes
+//!   back with a lock that ends before the payee redeems it is paid again with the next.
+//!   [`OutgoingStream::delivered`] waits until the payee has said that it holds everything.
 //! - **Another way than the relay**, such as a header of an HTTP request:
 //!   [`OutgoingStream::advance`] gives the steps as [`StepToken`]s (one, or two where a lock ends),
 //!   and the payee's side gives what it got to [`WalletHandle::take_step`], which returns once they
@@ -153,12 +155,12 @@ impl WalletHandle {
         options: StreamOptions,
     ) -> Result<OutgoingStream, ClientError> {
         let (views, view) = self.stream_views(stream).await?;
-        let StreamView { asset, unit, .. } = view;
+        let (asset, unit) = (view.asset, view.unit);
         if stream.way != Way::Out || view.has_ended() {
             return Err(unknown());
         }
         let options = StreamOptions { payee: stream.peer, asset, unit, ..options };
-        Ok(OutgoingStream::new(self.clone(), stream, options, views))
+        Ok(OutgoingStream::new(self.clone(), &view, options, views))
     }
 
     /// Streams to this wallet: those that stand, and each one that comes.

@@ -31,6 +31,7 @@ fn what_is_sealed_for_a_wallet_is_what_it_reads() {
         Body::Ask { ask: [1; 16], asset: AssetId(1), amount: Amount(5), memo: "tea".to_owned() },
         Body::Invoice { ask: [1; 16], invoice: "phi1".to_owned() },
         Body::Declined { ask: [1; 16], code: Code::Overloaded },
+        Body::Query { anchor },
     ];
     for body in bodies {
         assert_eq!(opened(&sealed(&body, 1, 2), 1, 2), Ok(body));

@@ -24,9 +24,16 @@
 //! - **What is left of a lock is given up only after what was redeemed of it is settled** (module
 //!   `payee`), and is the payer's again once that is so.
 //!
-//! The relay may lose, repeat and reorder everything. A payer says its newest step until the payee
-//! says that it has it, with one message on the way at a time: so it never runs ahead of a payee
-//! that does not answer, and a fast payer's steps travel together.
+//! - **A payer hands out steps only of a lock that the payee has said that it has.** A hub may refuse
+//!   any lock: one that does not come to stand at the payee takes no step with it.
+//! - **A payer settles no more than it counts as paid**, and counts nothing twice: of a lock that it
+//!   knows to have ended, what was redeemed; the rest can't be redeemed any more, and may be paid
+//!   again ([`StreamLock::paid`]).
+//!
+//! The relay may lose, repeat and reorder everything. A payer asks whether the payee has a lock, and
+//! says its newest step, until the payee says so, with one message on the way at a time: so it never
+//! runs ahead of a payee that does not answer, and a fast payer's steps travel together. A payee
+//! answers what brings nothing new once a second for each lock.
 
 mod book;
 mod chain;
@@ -161,6 +168,28 @@ impl StreamLock {
         Some(Secret((0..beyond).fold(newest.0, |value, _| chain_step(&value))))
     }
 
+    /// Its steps that count as paid: all that were handed out (payer), or are durable here (payee). Of a
+    /// lock that its payer knows the end of, those that were redeemed: no more can be. Where that end
+    /// is forgotten, or was its channel's, any that was handed out may have been paid.
+    pub fn paid(&self) -> u32 {
+        match (self.way, self.state) {
+            (Way::In, _) => self.shown,
+            (_, StreamState::Ended(Some(Code::StateLost | Code::ChannelClosing))) => self.shown,
+            (_, StreamState::Ended(_)) => self.redeemed,
+            (_, StreamState::Open | StreamState::Wanted) => self.shown,
+        }
+    }
+
+    /// Whether the payee has it, as it has said: steps were handed out of no other.
+    fn is_at_payee(&self, live: Option<&Live>) -> bool {
+        self.shown > 0 || live.is_some_and(|live| live.ready)
+    }
+
+    /// Whether all its steps are redeemed.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.redeemed >= self.steps
+    }
+
     /// Steps that were not handed out yet.
     pub fn left(&self) -> u32 {
         self.steps.saturating_sub(self.shown)
@@ -176,6 +205,8 @@ pub(super) struct Live {
     taken: u32,
     /// Whether the payee has said that it has the lock (payer).
     ready: bool,
+    /// When the payee was last asked whether it has the lock (payer).
+    queried_ms: Option<u64>,
     /// The newest step that was put on the relay (payer), and when.
     sent: u32,
     sent_ms: u64,
@@ -185,6 +216,8 @@ pub(super) struct Live {
     closing: bool,
     /// When the payee was last asked to give it back (payer).
     asked_ms: Option<u64>,
+    /// What its payer was told last: how many steps are here, and whether no more are taken (payee).
+    told: Option<(u32, bool)>,
     /// Whether the hub was asked to settle at once, so that the rest can be given up (payee).
     hurried: bool,
     /// Since when steps of it wait to be redeemed (payee).

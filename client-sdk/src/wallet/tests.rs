@@ -13,6 +13,8 @@ mod paid;
 mod paying;
 mod protect;
 mod streams;
+mod streams_answers;
+mod streams_at_payee;
 mod streams_ended;
 mod streams_paid;
 mod streams_places;

@@ -259,3 +259,39 @@ async fn a_stream_goes_on_after_each_side_has_started_again() {
     drop((payer_client, payee_client));
     soon(hub.stop()).await;
 }
+
+/// Streams of this payer's that take so many of the places that it has to the payee.
+async fn take_places(payer: &WalletHandle, payee: &WalletHandle, count: usize) {
+    for _ in 0..count {
+        soon(payer.open_stream_with(options(payee, 1, 2))).await.unwrap();
+    }
+}
+
+/// Two places are left for a stream that needs a hundred, one after the other: it waits for its own to be
+/// free again. With a single one it can't have the next lock before the last one has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_waits_for_room_while_a_lock_of_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (_payer_client, payer) = wallet(&hub, dir.path(), 31).await;
+    let (_payee_client, payee) = wallet(&hub, dir.path(), 32).await;
+    take_places(&payer, &payee, 62).await;
+    let (stream, incoming) = both(&payer, &payee, options(&payee, 1, 2)).await;
+    let view = soon(stream.pay(200)).await.unwrap();
+    assert_eq!((view.paid, view.returned), (200, 0));
+    assert_eq!(soon(stream.delivered()).await.unwrap().taken, 200);
+    assert_eq!(incoming.paid(), 200);
+    let view = soon(stream.close()).await.unwrap();
+    assert_eq!((view.paid, view.settled), (200, 200));
+    take_places(&payer, &payee, 1).await;
+    let (stream, _incoming) = both(&payer, &payee, options(&payee, 1, 2)).await;
+    let failed = soon(stream.pay(200)).await.unwrap_err();
+    assert_eq!(failed.code, Code::NoCapacity, "{failed}");
+    let view = stream.view().await.unwrap();
+    assert_eq!(
+        (view.paid, view.returned),
+        (2, 0),
+        "nothing is handed out of a lock that is refused"
+    );
+    soon(hub.stop()).await;
+}

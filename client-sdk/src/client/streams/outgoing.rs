@@ -6,7 +6,7 @@ use settlement::types::Secret;
 use tokio::sync::Mutex;
 
 use super::super::handle::{WalletHandle, fresh};
-use super::{StreamOptions, Views, tokens, until};
+use super::{CLOSING, StreamOptions, Views, tokens, until};
 use crate::client::ClientError;
 use crate::relay::StepToken;
 use crate::wallet::stream::{Chain, StreamId, StreamKey, StreamPhase, StreamView};
@@ -19,17 +19,59 @@ pub struct OutgoingStream {
     key: StreamKey,
     options: StreamOptions,
     /// One at a time, in order.
-    views: Mutex<Views>,
+    paying: Mutex<Paying>,
+}
+
+/// What whoever pays has in hand.
+struct Paying {
+    views: Views,
+    /// So much of [`StreamView::returned`] was paid again, or had come back before.
+    paid_again: u64,
+    /// How many locks stood when this asked for the newest.
+    stood: Option<u32>,
+}
+
+impl Paying {
+    /// What has come back, and is to be paid again.
+    fn came_back(&self) -> u64 {
+        let view = self.views.borrow();
+        view.as_ref().map_or(0, |view| view.returned.saturating_sub(self.paid_again))
+    }
+
+    /// Of the steps that there is room for: how many pay again what came back, and how many of those
+    /// that are wanted follow.
+    fn shares(&self, wanted: u64, room: u64) -> (u64, u64) {
+        let again = self.came_back().min(room);
+        (again, wanted.min(room.saturating_sub(again)))
+    }
+}
+
+/// Whether the hub had no room for the newest lock, and none of those has ended that stood when it was
+/// asked for: there would be no room for the next.
+fn is_full(view: &StreamView, stood: Option<u32>) -> bool {
+    let still = stood.is_some_and(|stood| view.locks > 0 && view.locks >= stood);
+    still && view.refused == Some(Code::NoCapacity)
+}
+
+/// Whether steps can go, or soon will: a payee may take any other stream for over.
+fn goes_on(view: &StreamView) -> bool {
+    matches!(view.phase, StreamPhase::Open | StreamPhase::Opening)
+}
+
+/// Steps of locks that are on their way to the payee.
+fn coming(view: &StreamView) -> u64 {
+    view.wanted.saturating_add(view.left.saturating_sub(view.usable))
 }
 
 impl OutgoingStream {
     pub(super) fn new(
         wallet: WalletHandle,
-        key: StreamKey,
+        view: &StreamView,
         options: StreamOptions,
         views: Views,
     ) -> OutgoingStream {
-        OutgoingStream { wallet, key, options, views: Mutex::new(views) }
+        let paying = Mutex::new(Paying { views, paid_again: view.returned, stood: None });
+        OutgoingStream { wallet, key: view.key, options, paying }
     }
 
     pub(super) async fn open(
@@ -39,7 +81,7 @@ impl OutgoingStream {
         let stream = StreamId(fresh()?);
         let key = StreamKey { way: Way::Out, peer: options.payee, stream };
         add_lock(&wallet, &key, &options).await?;
-        let (mut views, _) = wallet.stream_views(key).await?;
+        let (mut views, view) = wallet.stream_views(key).await?;
         let ready = until(&wallet, &mut views, |view| match view.phase {
             StreamPhase::Ended(code) => Some(Err(code.unwrap_or(Code::StreamClosed))),
             _ => (view.ready > 0).then_some(Ok(())),
@@ -53,7 +95,7 @@ impl OutgoingStream {
                 return Err(ClientError::new(Code::Unanswered, detail));
             }
         }
-        Ok(OutgoingStream::new(wallet, key, options, views))
+        Ok(OutgoingStream::new(wallet, &view, options, views))
     }
 
     /// Names it within the wallet.
@@ -77,23 +119,67 @@ impl OutgoingStream {
     }
 
     /// Pays so many steps: they are durable here, and on their way, when this returns. Waits while
-    /// the payee has not said that it holds what came before. A wait that is given up may have paid a
-    /// part.
+    /// the payee has not said that it holds what came before, or that it has the next lock, and while
+    /// the hub has no room for another lock of the stream. What this has paid and came back, because its
+    /// lock ended before the payee redeemed it, is paid again ([`StreamView::returned`]). A wait that is
+    /// given up may have paid a part.
     ///
     /// # Errors
     /// [`Code::StreamClosed`] and others that ended the stream; [`Code::InsufficientBalance`] and
-    /// others when no further lock can be had, [`Code::StreamSpent`] when none is wanted.
+    /// others when no further lock can be had ([`Code::NoCapacity`]: while none of the stream stands),
+    /// [`Code::StreamSpent`] when none is wanted.
     pub async fn pay(&self, steps: u64) -> Result<StreamView, ClientError> {
-        let mut views = self.views.lock().await;
-        let mut wanted = steps;
-        while wanted > 0 {
-            let room = self.room(&mut views, 1).await?;
-            let now = wanted.min(room);
-            self.hand_out(now, true).await?;
-            wanted = wanted.saturating_sub(now);
-            self.top_up(&mut views).await?;
+        let mut paying = self.paying.lock().await;
+        self.hand_over(&mut paying, steps).await
+    }
+
+    /// Waits until the payee holds all that was paid, for ten seconds at most; what comes back meanwhile
+    /// is paid again. Closing a stream before that may leave some of it unpaid.
+    ///
+    /// # Errors
+    /// As [`OutgoingStream::pay`]; [`Code::Unanswered`] when the payee does not say in time that it
+    /// holds it.
+    pub async fn delivered(&self) -> Result<StreamView, ClientError> {
+        let mut paying = self.paying.lock().await;
+        let delivered = tokio::time::timeout(CLOSING, self.deliver(&mut paying)).await;
+        delivered.map_err(|_| {
+            let detail = "the payee does not say that it holds what was paid";
+            ClientError::new(Code::Unanswered, detail)
+        })?
+    }
+
+    async fn deliver(&self, paying: &mut Paying) -> Result<StreamView, ClientError> {
+        loop {
+            self.hand_over(paying, 0).await?;
+            let again = paying.paid_again;
+            let all_there = until(&self.wallet, &mut paying.views, |view| {
+                let came_back = view.returned > again;
+                (came_back || view.taken >= view.paid).then(|| (!came_back).then(|| view.clone()))
+            });
+            if let Some(view) = all_there.await? {
+                return Ok(view);
+            }
         }
-        let view = views.borrow().clone();
+    }
+
+    /// Hands out so many steps and all that came back.
+    async fn hand_over(&self, paying: &mut Paying, steps: u64) -> Result<StreamView, ClientError> {
+        let mut wanted = steps;
+        while wanted > 0 || paying.came_back() > 0 {
+            let room = self.room(paying, 1).await?;
+            let (again, new) = paying.shares(wanted, room);
+            // Counted first: who does not wait for the answer must not pay it a second time.
+            let before = paying.paid_again;
+            paying.paid_again = before.saturating_add(again);
+            let handed = self.hand_out(again.saturating_add(new), true).await;
+            if let Err(error) = handed {
+                paying.paid_again = before;
+                return Err(error);
+            }
+            wanted = wanted.saturating_sub(new);
+            self.top_up(paying).await?;
+        }
+        let view = paying.views.borrow().clone();
         view.ok_or_else(super::unknown)
     }
 
@@ -105,15 +191,15 @@ impl OutgoingStream {
     /// # Errors
     /// As [`OutgoingStream::pay`]; [`Code::BadArgument`] for more steps at once than `ahead` covers.
     pub async fn advance(&self, steps: u32) -> Result<Vec<StepToken>, ClientError> {
-        let mut views = self.views.lock().await;
+        let mut paying = self.paying.lock().await;
         if u64::from(steps) > self.most_ahead() {
             let detail = format!("a payer goes {} steps ahead at most", self.most_ahead());
             return Err(ClientError::new(Code::BadArgument, detail));
         }
-        self.room(&mut views, steps.into()).await?;
+        self.room(&mut paying, steps.into()).await?;
         let tokens = self.hand_out(steps.into(), false).await?;
         // These were handed out, whatever comes of the next lock: who needs more hears of it then.
-        let _ = self.top_up(&mut views).await;
+        let _ = self.top_up(&mut paying).await;
         Ok(tokens)
     }
 
@@ -123,17 +209,17 @@ impl OutgoingStream {
     }
 
     /// How many steps can be handed out now, `least` or more: waits until there are so many.
-    async fn room(&self, views: &mut Views, least: u64) -> Result<u64, ClientError> {
+    async fn room(&self, paying: &mut Paying, least: u64) -> Result<u64, ClientError> {
         let most = self.most_ahead();
         loop {
-            if self.left(views).await? < least {
-                self.next_lock(views).await?;
+            if self.usable(&mut paying.views).await? < least {
+                self.next_lock(paying).await?;
                 continue;
             }
-            let room = until(&self.wallet, views, |view| {
+            let room = until(&self.wallet, &mut paying.views, |view| {
                 let ahead = view.paid.saturating_sub(view.taken);
-                let room = most.saturating_sub(ahead).min(view.left);
-                let ends = view.left < least || view.phase != StreamPhase::Open;
+                let room = most.saturating_sub(ahead).min(view.usable);
+                let ends = view.usable < least || view.phase != StreamPhase::Open;
                 (room >= least || ends).then_some(room)
             });
             let room = room.await?;
@@ -148,55 +234,75 @@ impl OutgoingStream {
         self.options.exposure.ahead.max(1).into()
     }
 
-    /// How many steps are left in locks that stand.
-    async fn left(&self, views: &mut Views) -> Result<u64, ClientError> {
-        let known = |view: &StreamView| Some((view.left, view.phase));
-        let (left, phase) = until(&self.wallet, views, known).await?;
+    /// How many steps are left in locks that the payee has.
+    async fn usable(&self, views: &mut Views) -> Result<u64, ClientError> {
+        let known = |view: &StreamView| Some((view.usable, view.phase));
+        let (usable, phase) = until(&self.wallet, views, known).await?;
         match phase {
-            StreamPhase::Open | StreamPhase::Opening => Ok(left),
+            StreamPhase::Open | StreamPhase::Opening => Ok(usable),
             StreamPhase::Closing | StreamPhase::Ended(_) => Err(self.over(views)),
         }
     }
 
     /// Why no more is paid.
     fn over(&self, views: &Views) -> ClientError {
-        let phase = views.borrow().as_ref().map(|view| view.phase);
-        let code = match phase {
-            Some(StreamPhase::Ended(Some(code))) => code,
-            Some(StreamPhase::Open | StreamPhase::Opening) => Code::StreamSpent,
+        let known = views.borrow().as_ref().map(|view| (view.phase, view.refused));
+        let code = match known {
+            Some((StreamPhase::Ended(Some(code)), _)) => code,
+            Some((StreamPhase::Open | StreamPhase::Opening, refused)) => {
+                refused.unwrap_or(Code::StreamSpent)
+            }
             _ => Code::StreamClosed,
         };
         ClientError::new(code, code.title())
     }
 
     /// Adds the next lock once less than half of the last one is left.
-    async fn top_up(&self, views: &mut Views) -> Result<(), ClientError> {
-        let coming =
-            until(&self.wallet, views, |view| Some(view.left.saturating_add(view.wanted))).await?;
-        if !self.options.top_up || coming >= u64::from(self.options.steps / 2).max(1) {
+    async fn top_up(&self, paying: &mut Paying) -> Result<(), ClientError> {
+        let view = until(&self.wallet, &mut paying.views, |view| Some(view.clone())).await?;
+        let left = view.left.saturating_add(view.wanted);
+        let is_enough = left >= u64::from(self.options.steps / 2).max(1);
+        if !self.options.top_up || is_enough || is_full(&view, paying.stood) || !goes_on(&view) {
             return Ok(());
         }
+        paying.stood = Some(view.locks);
         match add_lock(&self.wallet, &self.key, &self.options).await {
             // What is left can still be paid; who needs more hears of it then.
-            Err(_) if coming > 0 => Ok(()),
+            Err(_) if left > 0 => Ok(()),
             added => added,
         }
     }
 
-    /// Waits for the next lock; asks for it if that was not done.
-    async fn next_lock(&self, views: &mut Views) -> Result<(), ClientError> {
-        let before = until(&self.wallet, views, |view| Some((view.left, view.wanted))).await?;
-        if before.1 == 0 {
-            if !self.options.top_up {
-                return Err(ClientError::new(Code::StreamSpent, Code::StreamSpent.title()));
+    /// Waits until the payee has the next lock; asks for it if that was not done. While the hub has no
+    /// room for it, and others of the stream stand, it is asked for once one of those has ended.
+    async fn next_lock(&self, paying: &mut Paying) -> Result<(), ClientError> {
+        let Paying { views, stood, .. } = paying;
+        loop {
+            let before = until(&self.wallet, views, |view| {
+                let waits = coming(view) == 0 && is_full(view, *stood);
+                (!waits).then(|| view.clone())
+            });
+            let before = before.await?;
+            if coming(&before) == 0 {
+                if !goes_on(&before) {
+                    return Err(self.over(views));
+                }
+                if !self.options.top_up {
+                    return Err(ClientError::new(Code::StreamSpent, Code::StreamSpent.title()));
+                }
+                *stood = Some(before.locks);
+                add_lock(&self.wallet, &self.key, &self.options).await?;
             }
-            add_lock(&self.wallet, &self.key, &self.options).await?;
+            let stands = until(&self.wallet, views, |view| {
+                let more = view.usable > before.usable;
+                (more || coming(view) == 0).then_some((more, view.refused, view.locks))
+            });
+            match stands.await? {
+                (false, Some(Code::NoCapacity), 1..) => {}
+                (false, Some(_), _) => return Err(self.over(views)),
+                (true, ..) | (false, None, _) => return Ok(()),
+            }
         }
-        let stands = until(&self.wallet, views, |view| {
-            let more = view.left > before.0;
-            (more || view.wanted == 0).then_some(more)
-        });
-        if stands.await? { Ok(()) } else { Err(self.over(views)) }
     }
 
     /// Pays no more: the payee redeems what it has, and the rest of the money is this wallet's again
@@ -234,4 +340,49 @@ async fn add_lock(
     let command =
         Command::OpenStream { stream, chain, nonce, payee, asset, unit, life_blocks, memo };
     wallet.command(command).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[test]
+    fn what_came_back_is_paid_again_once_and_before_anything_new() {
+        // Returned; of it paid again before; wanted; room: what is paid again, and what is new.
+        let cases = [
+            (0, 0, 5, 9, (0, 5)),
+            (3, 0, 5, 9, (3, 5)),
+            (3, 3, 5, 9, (0, 5)),
+            (7, 3, 5, 6, (4, 2)),
+            (7, 3, 5, 2, (2, 0)),
+            (7, 3, 0, 9, (4, 0)),
+        ];
+        for (returned, paid_again, wanted, room, shares) in cases {
+            let (_sender, views) =
+                watch::channel(Some(StreamView { returned, ..StreamView::sample() }));
+            let paying = Paying { views, paid_again, stood: None };
+            assert_eq!(paying.shares(wanted, room), shares, "{returned} {paid_again}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_use_in_asking_again_before_a_lock_has_ended() {
+        let full = Some(Code::NoCapacity);
+        // Why the newest lock was refused; how many stand, and stood then.
+        let cases = [
+            (full, 2, Some(2), true),
+            (full, 3, Some(2), true),
+            (full, 1, Some(2), false),
+            (full, 0, Some(0), false),
+            (full, 2, None, false),
+            (Some(Code::PayeeOffline), 2, Some(2), false),
+            (None, 2, Some(2), false),
+        ];
+        for (refused, locks, stood, waits) in cases {
+            let view = StreamView { refused, locks, ..StreamView::sample() };
+            assert_eq!(is_full(&view, stood), waits, "{refused:?} {locks} {stood:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The payee's side: taking locks and steps, redeeming, and giving the rest up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use settlement::channel::{Answer, HASHES_PER_MESSAGE, Phase};
 use settlement::crypto::chain_step;
@@ -18,12 +18,26 @@ use super::{
 };
 use crate::relay::{Body, Ciphertext, StepToken};
 
-/// How many hashes were made for steps that did not fit, in which second. By payer, so that junk of
-/// one has nobody else's steps refused; there are no more payers than locks in this wallet's channels.
+/// What messages that brought nothing have cost, in which second.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Wasted {
     second: u64,
+    /// Hashes that were made for steps that did not fit. By payer, so that junk of one has nobody else's
+    /// steps refused; there are no more payers than locks in this wallet's channels.
     hashes: BTreeMap<PublicKey, u32>,
+    /// Locks of which their payers were told again what they had been told.
+    repeated: BTreeSet<Anchor>,
+}
+
+impl Wasted {
+    /// What they have cost in the second that it is.
+    fn now(&mut self, now_ms: u64) -> &mut Wasted {
+        let second = now_ms / 1_000;
+        if self.second != second {
+            *self = Wasted { second, ..Wasted::default() };
+        }
+        self
+    }
 }
 
 impl Wallet {
@@ -51,6 +65,7 @@ impl Wallet {
                 let _ = self.take_step(turn, &token);
                 self.say_taken(turn, token.anchor);
             }
+            Body::Query { anchor } if of(&anchor, Way::In) => self.say_taken(turn, anchor),
             Body::Close { anchor } if of(&anchor, Way::In) => self.close_in(turn, anchor),
             Body::Taken { anchor, steps } if of(&anchor, Way::Out) => {
                 self.hear_taken(turn, anchor, steps);
@@ -100,17 +115,23 @@ impl Wallet {
             return self.close_in(turn, anchor);
         }
         self.say_taken(turn, anchor);
+        self.redeem_used_up(turn, &key);
     }
 
+    /// Says how far this side is with a lock: at once where that is news, and else once a second, however
+    /// often it is asked. What is said costs a share of what the hub passes on for this wallet.
     fn say_taken(&mut self, turn: &mut Turn, anchor: Anchor) {
         let Some(lock) = self.state.streams.get(&anchor) else { return };
-        let (peer, steps) = (lock.peer, lock.shown);
-        let closing = self.live.get(&anchor).is_some_and(|live| live.closing);
-        let body = if lock.has_ended() || closing {
-            Body::Closed { anchor, steps }
-        } else {
-            Body::Taken { anchor, steps }
-        };
+        let (peer, steps, ended) = (lock.peer, lock.shown, lock.has_ended());
+        let live = (!ended).then(|| self.live.entry(anchor).or_default());
+        let over = live.as_ref().is_none_or(|live| live.closing);
+        let told = live.map(|live| live.told.replace((steps, over)));
+        let is_news = told.is_some_and(|told| told != Some((steps, over)));
+        if !is_news && !self.wasted.now(turn.now_ms).repeated.insert(anchor) {
+            return;
+        }
+        let body =
+            if over { Body::Closed { anchor, steps } } else { Body::Taken { anchor, steps } };
         self.relay(turn, &peer, &body);
     }
 
@@ -131,6 +152,7 @@ impl Wallet {
         }
         let newest = lock.secret.map_or(anchor.0, |secret| secret.0);
         let (more, within, payer) = (steps - lock.shown, steps <= lock.steps, lock.peer);
+        let (key, is_last) = (lock.key(), steps == lock.steps);
         let now = self.now(turn.now_ms);
         let claimable = self.channel(&id).map(|channel| channel.claimable(number, &now));
         if let Some(Err(code)) = claimable {
@@ -144,6 +166,9 @@ impl Wallet {
         let live = self.live.entry(anchor).or_default();
         live.due_since_ms.get_or_insert(turn.now_ms);
         self.redeem_long(turn, anchor);
+        if is_last {
+            self.redeem_used_up(turn, &key);
+        }
         Ok(())
     }
 
@@ -156,17 +181,14 @@ impl Wallet {
         secret: &Secret,
         (steps, newest): (u32, [u8; 32]),
     ) -> bool {
-        let second = turn.now_ms / 1_000;
-        if self.wasted.second != second {
-            self.wasted = Wasted { second, hashes: BTreeMap::new() };
-        }
-        let wasted = self.wasted.hashes.get(&payer).copied().unwrap_or(0);
+        let hashes = &mut self.wasted.now(turn.now_ms).hashes;
+        let wasted = hashes.get(&payer).copied().unwrap_or(0);
         if wasted >= HASHES_PER_SECOND {
             return false;
         }
         let fits = (0..steps).fold(secret.0, |value, _| chain_step(&value)) == newest;
         if !fits {
-            self.wasted.hashes.insert(payer, wasted.saturating_add(steps));
+            hashes.insert(payer, wasted.saturating_add(steps));
         }
         fits
     }
@@ -203,6 +225,16 @@ impl Wallet {
         if lock.shown.saturating_sub(lock.redeemed) >= HASHES_PER_MESSAGE {
             self.redeem(turn, anchor);
         }
+    }
+
+    /// Redeems the locks of a stream that are used up, but for the newest: a payer whose locks are of a
+    /// few steps runs out of places for them if each stands for a second more. The newest waits for that:
+    /// its payer's next one may be on its way, and a stream of which no lock stands is over.
+    fn redeem_used_up(&mut self, turn: &mut Turn, key: &StreamKey) {
+        let open = self.state.streams.locks_of(key).rev().filter(|lock| lock.is_open()).skip(1);
+        let used_up = open.filter(|lock| lock.left() == 0 && !lock.is_used_up());
+        let used_up: Vec<Anchor> = used_up.map(|lock| lock.anchor).collect();
+        used_up.into_iter().for_each(|anchor| self.redeem(turn, anchor));
     }
 
     /// Redeems what has waited long enough.

@@ -11,7 +11,9 @@ use settlement::wire::Message;
 use super::super::core::Turn;
 use super::super::pay::{Refusal, Wanted, refusal};
 use super::super::{Action, Command, Event, Record, Wallet, Way};
-use super::{AGAIN_MS, Chain, Live, STEPS_MIN, StreamId, StreamKey, StreamLock, StreamState};
+use super::{
+    AGAIN_MS, Chain, Live, STEPS_MIN, StreamId, StreamKey, StreamLock, StreamState, StreamView,
+};
 use crate::api::{StreamFee, upfront_memo};
 use crate::payload::{Content, ContentKey, seal};
 use crate::relay::{Body, StepToken};
@@ -136,10 +138,17 @@ impl Wallet {
         height.after(reach) < lock.expiry
     }
 
-    /// Steps of a lock that can still be handed out.
-    pub(super) fn usable_steps(&self, lock: &StreamLock) -> u32 {
-        let usable = lock.is_open() && self.is_in_reach(lock, self.seen.height);
-        if usable { lock.left() } else { 0 }
+    /// Steps of a lock that were not handed out, and can still be: once the payee has it.
+    pub(super) fn steps_left(&self, lock: &StreamLock) -> u32 {
+        let stands = lock.is_open() && self.is_in_reach(lock, self.seen.height);
+        if stands { lock.left() } else { 0 }
+    }
+
+    /// Those that can be handed out now.
+    fn usable_steps(&self, lock: &StreamLock) -> u32 {
+        let live = self.live.get(&lock.anchor);
+        let closing = live.is_some_and(|live| live.closing);
+        if lock.is_at_payee(live) && !closing { self.steps_left(lock) } else { 0 }
     }
 
     /// Hands so many steps out, from the oldest lock that has some on.
@@ -153,13 +162,15 @@ impl Wallet {
         let Some(view) = self.stream(&key).filter(|view| !view.has_ended()) else {
             return refusal(Code::UnknownStream, Code::UnknownStream.title());
         };
-        if steps == 0 || u64::from(steps) > view.left {
-            let detail = format!("{steps} steps are wanted, and {} are left", view.left);
+        if steps == 0 || u64::from(steps) > view.usable {
+            let StreamView { left, usable, .. } = view;
+            let detail = format!(
+                "{steps} steps are wanted, and {left} are left, {usable} in locks that the payee has"
+            );
             return refusal(Code::StreamSpent, detail);
         }
-        let closing = |anchor: &Anchor| self.live.get(anchor).is_some_and(|live| live.closing);
-        let open = self.state.streams.locks_of(&key).filter(|lock| !closing(&lock.anchor));
-        let usable = open.map(|lock| (lock.anchor, lock.shown, self.usable_steps(lock)));
+        let locks = self.state.streams.locks_of(&key);
+        let usable = locks.map(|lock| (lock.anchor, lock.shown, self.usable_steps(lock)));
         let mut wanted = steps;
         let mut moves = Vec::new();
         for (anchor, shown, usable) in usable.collect::<Vec<_>>() {
@@ -228,7 +239,9 @@ impl Wallet {
 
     /// The payee says how far it is: nothing that could cost money, so it is taken at its word.
     pub(super) fn hear_taken(&mut self, turn: &mut Turn, anchor: Anchor, steps: u32) {
-        let Some(lock) = self.state.streams.get(&anchor) else { return };
+        let Some(lock) = self.state.streams.get(&anchor).filter(|lock| lock.is_open()) else {
+            return;
+        };
         let (key, shown) = (lock.key(), lock.shown);
         let live = self.live.entry(anchor).or_default();
         let steps = steps.min(shown);
@@ -275,26 +288,34 @@ impl Wallet {
         }
     }
 
-    /// Whether what the hub has just shown of this lock is to be settled at once, because the rest
-    /// waits for it.
+    /// Whether what the hub has just shown of this lock is to be settled at once: because the rest
+    /// waits for it, or because the lock is used up, and its place may be needed for the next.
     pub(in super::super) fn hurries(&self, id: ChannelId, lock: u64) -> bool {
-        let known = self.state.streams.at(id, Way::Out, lock);
-        known.is_some_and(|lock| self.live.get(&lock.anchor).is_some_and(|live| live.closing))
+        let Some(lock) = self.state.streams.at(id, Way::Out, lock) else { return false };
+        lock.is_used_up() || self.live.get(&lock.anchor).is_some_and(|live| live.closing)
     }
 
     /// Time has passed: what was not answered is said again.
     pub(super) fn remind(&mut self, turn: &mut Turn) {
         let now_ms = turn.now_ms;
         let waited = |since: u64| now_ms.abs_diff(since) >= AGAIN_MS;
-        let mut steps = Vec::new();
-        let mut closes = Vec::new();
+        let (mut steps, mut closes, mut queries) = (Vec::new(), Vec::new(), Vec::new());
         for lock in self.state.streams.open().filter(|lock| lock.way == Way::Out) {
             let Some(live) = self.live.get(&lock.anchor) else { continue };
             if live.closing && live.asked_ms.is_none_or(waited) {
                 closes.push(lock.anchor);
             } else if live.taken < lock.shown && live.by_relay && waited(live.sent_ms) {
                 steps.push(lock.anchor);
+            } else if !live.closing
+                && !lock.is_at_payee(Some(live))
+                && waited(live.queried_ms.unwrap_or(lock.created_ms))
+            {
+                queries.push((lock.anchor, lock.peer));
             }
+        }
+        for (anchor, peer) in queries {
+            self.live.entry(anchor).or_default().queried_ms = Some(now_ms);
+            self.relay(turn, &peer, &Body::Query { anchor });
         }
         steps.into_iter().for_each(|anchor| self.send_steps(turn, anchor, true));
         closes.into_iter().for_each(|anchor| self.close_out(turn, anchor));

@@ -43,27 +43,36 @@ pub struct StreamView {
     pub unit: Amount,
     /// What for.
     pub memo: String,
-    /// Handed to the payee (payer), or durable here (payee).
+    /// Handed to the payee (payer), or durable here (payee); of locks that a payer knows the end of,
+    /// what was redeemed. The payee gets no more than this, so a payer's may become less
+    /// ([`StreamView::returned`]).
     pub paid: u64,
     /// Of these, what the payee has said that it holds (payer, since its process started), and what
-    /// lay in locks that have ended: nothing more comes of those.
+    /// counts of locks that have ended.
     pub taken: u64,
+    /// Handed to the payee, and not among those: their locks ended before they were redeemed, they are
+    /// the payer's again, and may be paid again. Never becomes less (payer).
+    pub returned: u64,
     /// Of these, what the hub knows of, as far as this side knows.
     pub redeemed: u64,
     /// Of these, what is settled in this wallet's channel.
     pub settled: u64,
     /// In locks that stand, and not handed out yet.
     pub left: u64,
+    /// Of these, what can be handed out now: of locks that the payee has said that it has (payer).
+    pub usable: u64,
     /// In locks that are asked for, and do not stand yet (payer).
     pub wanted: u64,
-    /// How many of the locks that stand the payee has said that it has (payer, since its process
-    /// started).
+    /// How many of the locks that stand the payee has said that it has (payer: since its process
+    /// started, or by then if steps were handed out).
     pub ready: u32,
     /// The steps of its newest lock.
     pub lock_steps: u32,
     /// How many locks of it stand.
     pub locks: u32,
-    /// Fees of the hub for what was handed out, and upfront, in base units (payer).
+    /// Why the newest lock has ended of which nothing was handed out; `None` if that is not so.
+    pub refused: Option<Code>,
+    /// Fees of the hub for what counts as paid, and upfront, in base units (payer).
     pub fees: Amount,
     /// How it stands.
     pub phase: StreamPhase,
@@ -72,9 +81,36 @@ pub struct StreamView {
 }
 
 impl StreamView {
-    /// What was handed over, in base units.
+    /// What was paid, in base units.
     pub fn amount(&self) -> Amount {
         Amount(self.unit.0.saturating_mul(self.paid))
+    }
+
+    /// One that is paid and has no lock with steps left, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample() -> StreamView {
+        let peer = settlement::crypto::SigningKey::from_bytes([3; 32]).unwrap().public();
+        StreamView {
+            key: StreamKey { way: Way::Out, peer, stream: StreamId([7; 16]) },
+            asset: AssetId(0),
+            unit: Amount(1),
+            memo: String::new(),
+            paid: 20,
+            taken: 20,
+            returned: 0,
+            redeemed: 20,
+            settled: 20,
+            left: 0,
+            usable: 0,
+            wanted: 0,
+            ready: 0,
+            lock_steps: 10,
+            locks: 2,
+            refused: None,
+            fees: Amount::ZERO,
+            phase: StreamPhase::Open,
+            created_ms: 0,
+        }
     }
 
     /// Whether nothing more comes of it.
@@ -90,13 +126,19 @@ impl StreamView {
             memo: newest.memo.clone(),
             paid: 0,
             taken: 0,
+            returned: 0,
             redeemed: 0,
             settled: 0,
             left: 0,
+            usable: 0,
             wanted: 0,
             ready: 0,
             lock_steps: newest.steps,
             locks: 0,
+            refused: match newest.state {
+                StreamState::Ended(code) if newest.shown == 0 => code,
+                _ => None,
+            },
             fees: Amount::ZERO,
             phase: StreamPhase::Ended(None),
             created_ms: newest.created_ms,
@@ -104,14 +146,16 @@ impl StreamView {
     }
 
     fn add(&mut self, lock: &StreamLock, live: Option<&Live>, left: u32) {
-        let taken = if lock.has_ended() { lock.shown } else { live.map_or(0, |live| live.taken) };
+        let paid = lock.paid();
+        let taken = if lock.has_ended() { paid } else { live.map_or(0, |live| live.taken) };
         let count = |total: &mut u64, steps: u32| *total = total.saturating_add(steps.into());
-        count(&mut self.paid, lock.shown);
-        count(&mut self.taken, taken.max(lock.redeemed).min(lock.shown));
+        count(&mut self.paid, paid);
+        count(&mut self.taken, taken.max(lock.redeemed).min(paid));
+        count(&mut self.returned, lock.shown.saturating_sub(paid));
         count(&mut self.redeemed, lock.redeemed);
         count(&mut self.settled, lock.settled);
         self.created_ms = self.created_ms.min(lock.created_ms);
-        let per_steps = lock.fee_per_step.0.saturating_mul(lock.shown.into());
+        let per_steps = lock.fee_per_step.0.saturating_mul(paid.into());
         let upfront = if lock.paid_upfront() { lock.fee_upfront.0 } else { 0 };
         let fees = upfront.saturating_add(per_steps);
         self.fees = Amount(self.fees.0.saturating_add(fees));
@@ -119,8 +163,10 @@ impl StreamView {
         match lock.state {
             StreamState::Open => {
                 self.locks = self.locks.saturating_add(1);
-                count(&mut self.left, if closing { 0 } else { left });
-                let ready = live.is_some_and(|live| live.ready);
+                let left = if closing { 0 } else { left };
+                let ready = lock.way == Way::Out && lock.is_at_payee(live);
+                count(&mut self.left, left);
+                count(&mut self.usable, if ready { left } else { 0 });
                 self.ready = self.ready.saturating_add(u32::from(ready));
             }
             StreamState::Wanted => count(&mut self.wanted, if closing { 0 } else { lock.steps }),
@@ -143,7 +189,7 @@ impl Wallet {
         let newest = self.state.streams.locks_of(key).last()?;
         let mut view = StreamView::of(*key, newest);
         for lock in self.state.streams.locks_of(key) {
-            view.add(lock, self.live.get(&lock.anchor), self.usable_steps(lock));
+            view.add(lock, self.live.get(&lock.anchor), self.steps_left(lock));
         }
         Some(view)
     }
@@ -151,16 +197,10 @@ impl Wallet {
     /// How many steps of a stream the payee was paid for, once nothing more can come of it (payer). Of
     /// a lock whose end is forgotten, or that ended with its channel, all that were handed out.
     pub fn redeemed_at_the_end(&self, key: &StreamKey) -> Option<u64> {
-        let mut redeemed = 0u64;
-        for lock in self.state.streams.locks_of(key) {
-            let steps = match lock.state {
-                StreamState::Ended(Some(Code::StateLost | Code::ChannelClosing)) => lock.shown,
-                StreamState::Ended(_) => lock.redeemed,
-                StreamState::Open | StreamState::Wanted => return None,
-            };
-            redeemed = redeemed.saturating_add(steps.into());
-        }
-        Some(redeemed)
+        let mut locks = self.state.streams.locks_of(key);
+        locks.try_fold(0u64, |redeemed, lock| {
+            lock.has_ended().then(|| redeemed.saturating_add(lock.paid().into()))
+        })
     }
 
     /// The stream that the lock with this anchor is of.

@@ -298,6 +298,7 @@ fn steps_go_on_in_the_next_lock_and_no_further() {
     let mut world = opened();
     world.command(open_stream(51, 2, 50));
     world.run();
+    taken(&mut world, 51, 50, 0);
     assert_eq!((view(&world).left, view(&world).locks), (150, 2));
     world.command(advance(120));
     let steps = world.events.iter().find_map(|event| match event {

@@ -60,8 +60,8 @@ fn what_nobody_redeems_comes_back_at_the_expiry() {
     world.run();
     let view = view(&world);
     assert_eq!(view.phase, StreamPhase::Ended(Some(Code::Expired)));
-    assert_eq!((view.paid, view.settled), (30, 0));
-    assert_eq!(view.taken, 30, "what is lost is not ahead of anything any more");
+    assert_eq!((view.paid, view.settled, view.returned), (0, 0, 30));
+    assert_eq!(view.taken, 0, "what came back is not ahead of anything any more");
     world.pass(21);
     world.run();
     world.second();

@@ -17,8 +17,8 @@ use super::streams::hears;
 use crate::payload::{Content, ContentKey, seal};
 use crate::relay::{Body, RelayKeys, StepToken};
 
-const PAYER: u8 = 3;
-const STEPS: u32 = 100;
+pub(super) const PAYER: u8 = 3;
+pub(super) const STEPS: u32 = 100;
 
 pub(super) fn chain() -> Chain {
     Chain::new(Secret([50; 32]), STEPS)
@@ -28,7 +28,7 @@ pub(super) fn key_of_stream() -> StreamKey {
     StreamKey { way: Way::In, peer: key(PAYER).public(), stream: StreamId([7; 16]) }
 }
 
-fn content() -> Content {
+pub(super) fn content() -> Content {
     Content {
         key: ContentKey::Stream { stream: StreamId([7; 16]), number: 0 },
         unit: Amount(3),
@@ -39,7 +39,7 @@ fn content() -> Content {
     }
 }
 
-fn lock(content: &Content) -> NewLock {
+pub(super) fn lock(content: &Content) -> NewLock {
     let (me, ledger) = (key(1).public(), genesis().ledger_id());
     let payload = seal(content, &key(PAYER), &me, &ledger, &[1; 24]).unwrap();
     let (unit, anchor) = (3, chain().anchor());
@@ -58,7 +58,7 @@ pub(super) fn view(world: &World) -> StreamView {
     world.wallet.stream(&key_of_stream()).unwrap()
 }
 
-fn said(world: &mut World) -> Vec<Body> {
+pub(super) fn said(world: &mut World) -> Vec<Body> {
     let mut keys = RelayKeys::default();
     let ledger = genesis().ledger_id();
     let open = |message| match message {
@@ -70,11 +70,11 @@ fn said(world: &mut World) -> Vec<Body> {
     world.relayed.drain(..).map(open).collect()
 }
 
-fn taken(steps: u32) -> Body {
+pub(super) fn taken(steps: u32) -> Body {
     Body::Taken { anchor: chain().anchor(), steps }
 }
 
-fn closed(steps: u32) -> Body {
+pub(super) fn closed(steps: u32) -> Body {
     Body::Closed { anchor: chain().anchor(), steps }
 }
 
@@ -174,6 +174,7 @@ fn junk_secrets_are_ignored_and_cost_a_share_of_each_second() {
         StepToken { secret: Secret(chain().anchor().0), ..good },
     ];
     for token in junk {
+        world.second();
         hears(&mut world, PAYER, &Body::Step(token));
         assert_eq!((view(&world).paid, said(&mut world)), (4, vec![taken(4)]));
         world.command(Command::TakeStep { token });
@@ -184,7 +185,7 @@ fn junk_secrets_are_ignored_and_cost_a_share_of_each_second() {
     // Old ones again change nothing.
     for steps in [1, 4, 9] {
         step(&mut world, steps);
-        assert_eq!((view(&world).paid, view(&world).redeemed), (9, 0));
+        assert_eq!((view(&world).paid, view(&world).redeemed), (9, 4));
     }
     assert_eq!(world.channel().suspended(), None);
 }
