@@ -47,7 +47,7 @@ pub(super) async fn stream(
         steps: lock_steps,
         life_blocks: *life_blocks,
         memo: memo.clone(),
-        top_up: *steps > u64::from(lock_steps),
+        in_all: Some(*steps),
         ..StreamOptions::new(*payee, session.asset(asset)?, *unit)
     };
     let stream = open(session, options).await?;
@@ -98,10 +98,7 @@ async fn open(session: &Session, options: StreamOptions) -> Result<OutgoingStrea
     };
     let left_open = session.wallet.streams().await?.into_iter().find(same);
     match left_open {
-        Some(view) => {
-            let top_up = true;
-            session.wallet.resume_stream(view.key, StreamOptions { top_up, ..options }).await
-        }
+        Some(view) => session.wallet.resume_stream(view.key, options).await,
         None => session.wallet.open_stream_with(options).await,
     }
 }

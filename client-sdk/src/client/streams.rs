@@ -80,6 +80,8 @@ pub struct StreamOptions {
     pub memo: String,
     /// Whether the next lock is added by itself when less than half of the last one is left.
     pub top_up: bool,
+    /// How many steps will be paid in all, if that is known: no lock is added for more.
+    pub in_all: Option<u64>,
     /// How far it runs ahead.
     pub exposure: Exposure,
     /// How long the payee may take to say that it has the first lock.
@@ -97,6 +99,7 @@ impl StreamOptions {
             life_blocks: 1_500,
             memo: String::new(),
             top_up: true,
+            in_all: None,
             exposure: Exposure::default(),
             patience: OPENING,
         }

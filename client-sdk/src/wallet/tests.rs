@@ -16,6 +16,7 @@ mod streams;
 mod streams_answers;
 mod streams_at_payee;
 mod streams_ended;
+mod streams_floods;
 mod streams_paid;
 mod streams_places;
 mod streams_restored;

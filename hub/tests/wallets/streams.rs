@@ -295,3 +295,49 @@ async fn a_stream_waits_for_room_while_a_lock_of_it_stands() {
     );
     soon(hub.stop()).await;
 }
+
+/// The next lock is asked for at half of the last one, once: each that is refused costs its fee.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_refused_is_not_asked_for_with_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (_payer_client, payer) = wallet(&hub, dir.path(), 33).await;
+    let (payee_client, payee) = wallet(&hub, dir.path(), 34).await;
+    let (stream, _incoming) = both(&payer, &payee, options(&payee, 1, 1_000)).await;
+    soon(stream.pay(400)).await.unwrap();
+    let one = soon(stream.delivered()).await.unwrap().fees;
+    soon(payee_client.shutdown()).await;
+    for _ in 0..50 {
+        soon(stream.pay(10)).await.unwrap();
+    }
+    let view = stands(&payer, |view| view.refused == Some(Code::PayeeOffline)).await;
+    assert_eq!((view.paid, view.left), (900, 100));
+    assert!(one.0 > 0 && view.fees.0 <= 2 * one.0, "{} after {one} for one lock", view.fees);
+    soon(hub.stop()).await;
+}
+
+/// A stream that fits one lock goes on when that one ends before it is paid out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lock_is_added_for_more_than_is_wanted_in_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub_in(dir.path()).await;
+    let (_payer_client, payer) = wallet(&hub, dir.path(), 35).await;
+    let (_payee_client, payee) = wallet(&hub, dir.path(), 36).await;
+    let wanted = StreamOptions { in_all: Some(25), ..options(&payee, 1, 20) };
+    let (stream, _incoming) = both(&payer, &payee, wanted).await;
+    for (steps, locks) in [(4, 1), (11, 2), (10, 2)] {
+        let view = soon(stream.pay(steps)).await.unwrap();
+        assert!(view.locks <= locks && view.wanted == 0 || view.locks < locks, "{view:?}");
+    }
+    let view = soon(stream.delivered()).await.unwrap();
+    assert_eq!((view.paid, view.left), (25, 15), "two locks");
+    let exposure = Exposure { ahead: 10_000, ..Exposure::default() };
+    let all = StreamOptions { in_all: Some(20), exposure, ..options(&payee, 1, 20) };
+    let (stream, _incoming) = both(&payer, &payee, all).await;
+    soon(stream.pay(20)).await.unwrap();
+    let view = soon(stream.delivered()).await.unwrap();
+    assert_eq!((view.paid, view.left, view.wanted), (20, 0, 0), "one lock");
+    let failed = stream.advance(1_281).await.unwrap_err();
+    assert_eq!(failed.code, Code::BadArgument, "more than may stand: {failed}");
+    soon(hub.stop()).await;
+}

@@ -9,7 +9,9 @@ use super::super::handle::{WalletHandle, fresh};
 use super::{CLOSING, StreamOptions, Views, tokens, until};
 use crate::client::ClientError;
 use crate::relay::StepToken;
-use crate::wallet::stream::{Chain, StreamId, StreamKey, StreamPhase, StreamView};
+use crate::wallet::stream::{
+    Chain, STREAM_LOCKS_OF_ONE_PAYER, StreamId, StreamKey, StreamPhase, StreamView,
+};
 use crate::wallet::{Command, Way};
 
 /// See the module's page. Dropping it changes nothing: the stream stays open until it is closed, from
@@ -29,6 +31,8 @@ struct Paying {
     paid_again: u64,
     /// How many locks stood when this asked for the newest.
     stood: Option<u32>,
+    /// How many steps this has handed out, apart from those that were paid again.
+    handed: u64,
 }
 
 impl Paying {
@@ -46,11 +50,16 @@ impl Paying {
     }
 }
 
-/// Whether the hub had no room for the newest lock, and none of those has ended that stood when it was
-/// asked for: there would be no room for the next.
-fn is_full(view: &StreamView, stood: Option<u32>) -> bool {
+/// Whether the newest lock was refused, and none of those has ended that stood when it was asked for: the
+/// next would be refused, too, and cost its fee, if that is upfront.
+fn is_refused(view: &StreamView, stood: Option<u32>) -> bool {
     let still = stood.is_some_and(|stood| view.locks > 0 && view.locks >= stood);
-    still && view.refused == Some(Code::NoCapacity)
+    still && view.refused.is_some()
+}
+
+/// The same because the hub had no room for it.
+fn is_full(view: &StreamView, stood: Option<u32>) -> bool {
+    is_refused(view, stood) && view.refused == Some(Code::NoCapacity)
 }
 
 /// Whether steps can go, or soon will: a payee may take any other stream for over.
@@ -70,7 +79,8 @@ impl OutgoingStream {
         options: StreamOptions,
         views: Views,
     ) -> OutgoingStream {
-        let paying = Mutex::new(Paying { views, paid_again: view.returned, stood: None });
+        let paying =
+            Mutex::new(Paying { views, paid_again: view.returned, stood: None, handed: 0 });
         OutgoingStream { wallet, key: view.key, options, paying }
     }
 
@@ -177,6 +187,7 @@ impl OutgoingStream {
                 return Err(error);
             }
             wanted = wanted.saturating_sub(new);
+            paying.handed = paying.handed.saturating_add(new);
             self.top_up(paying).await?;
         }
         let view = paying.views.borrow().clone();
@@ -189,15 +200,23 @@ impl OutgoingStream {
     /// [`Exposure::ahead`](super::Exposure::ahead) covers these steps too.
     ///
     /// # Errors
-    /// As [`OutgoingStream::pay`]; [`Code::BadArgument`] for more steps at once than `ahead` covers.
+    /// As [`OutgoingStream::pay`]; [`Code::BadArgument`] for more steps at once than `ahead` covers, or than
+    /// the locks have that may stand.
     pub async fn advance(&self, steps: u32) -> Result<Vec<StepToken>, ClientError> {
         let mut paying = self.paying.lock().await;
         if u64::from(steps) > self.most_ahead() {
             let detail = format!("a payer goes {} steps ahead at most", self.most_ahead());
             return Err(ClientError::new(Code::BadArgument, detail));
         }
+        // So many would have to stand at once.
+        let most = u64::from(self.options.steps).saturating_mul(STREAM_LOCKS_OF_ONE_PAYER as u64);
+        if u64::from(steps) > most {
+            let detail = format!("a payee keeps locks of {most} steps at most: take larger locks");
+            return Err(ClientError::new(Code::BadArgument, detail));
+        }
         self.room(&mut paying, steps.into()).await?;
         let tokens = self.hand_out(steps.into(), false).await?;
+        paying.handed = paying.handed.saturating_add(steps.into());
         // These were handed out, whatever comes of the next lock: who needs more hears of it then.
         let _ = self.top_up(&mut paying).await;
         Ok(tokens)
@@ -257,12 +276,14 @@ impl OutgoingStream {
         ClientError::new(code, code.title())
     }
 
-    /// Adds the next lock once less than half of the last one is left.
+    /// Adds the next lock once less than half of the last one is left. One that was refused is asked for
+    /// again when a lock has ended, or all are used up.
     async fn top_up(&self, paying: &mut Paying) -> Result<(), ClientError> {
         let view = until(&self.wallet, &mut paying.views, |view| Some(view.clone())).await?;
         let left = view.left.saturating_add(view.wanted);
-        let is_enough = left >= u64::from(self.options.steps / 2).max(1);
-        if !self.options.top_up || is_enough || is_full(&view, paying.stood) || !goes_on(&view) {
+        let is_enough = left >= self.half_a_lock().min(self.still_wanted(paying));
+        let refused = is_refused(&view, paying.stood);
+        if !self.options.top_up || is_enough || refused || !goes_on(&view) {
             return Ok(());
         }
         paying.stood = Some(view.locks);
@@ -271,6 +292,16 @@ impl OutgoingStream {
             Err(_) if left > 0 => Ok(()),
             added => added,
         }
+    }
+
+    fn half_a_lock(&self) -> u64 {
+        u64::from(self.options.steps / 2).max(1)
+    }
+
+    /// How many steps are still to be handed out, as far as that is known.
+    fn still_wanted(&self, paying: &Paying) -> u64 {
+        let new = self.options.in_all.map_or(u64::MAX, |all| all.saturating_sub(paying.handed));
+        new.saturating_add(paying.came_back())
     }
 
     /// Waits until the payee has the next lock; asks for it if that was not done. While the hub has no
@@ -362,7 +393,7 @@ mod tests {
         for (returned, paid_again, wanted, room, shares) in cases {
             let (_sender, views) =
                 watch::channel(Some(StreamView { returned, ..StreamView::sample() }));
-            let paying = Paying { views, paid_again, stood: None };
+            let paying = Paying { views, paid_again, stood: None, handed: 0 };
             assert_eq!(paying.shares(wanted, room), shares, "{returned} {paid_again}");
         }
     }
@@ -370,19 +401,22 @@ mod tests {
     #[test]
     fn there_is_no_use_in_asking_again_before_a_lock_has_ended() {
         let full = Some(Code::NoCapacity);
-        // Why the newest lock was refused; how many stand, and stood then.
+        // Why the newest lock was refused; how many stand, and stood then; whether there is a use, and
+        // whether there will be when a lock ends.
         let cases = [
-            (full, 2, Some(2), true),
-            (full, 3, Some(2), true),
-            (full, 1, Some(2), false),
-            (full, 0, Some(0), false),
-            (full, 2, None, false),
-            (Some(Code::PayeeOffline), 2, Some(2), false),
-            (None, 2, Some(2), false),
+            (full, 2, Some(2), (true, true)),
+            (full, 3, Some(2), (true, true)),
+            (full, 1, Some(2), (false, false)),
+            (full, 0, Some(0), (false, false)),
+            (full, 2, None, (false, false)),
+            (Some(Code::PayeeOffline), 2, Some(2), (true, false)),
+            (Some(Code::NoInboundLiquidity), 2, Some(2), (true, false)),
+            (None, 2, Some(2), (false, false)),
         ];
-        for (refused, locks, stood, waits) in cases {
+        for (refused, locks, stood, expected) in cases {
             let view = StreamView { refused, locks, ..StreamView::sample() };
-            assert_eq!(is_full(&view, stood), waits, "{refused:?} {locks} {stood:?}");
+            let found = (is_refused(&view, stood), is_full(&view, stood));
+            assert_eq!(found, expected, "{refused:?} {locks} {stood:?}");
         }
     }
 }

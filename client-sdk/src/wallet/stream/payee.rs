@@ -25,8 +25,9 @@ pub(in super::super) struct Wasted {
     /// Hashes that were made for steps that did not fit. By payer, so that junk of one has nobody else's
     /// steps refused; there are no more payers than locks in this wallet's channels.
     hashes: BTreeMap<PublicKey, u32>,
-    /// Locks of which their payers were told again what they had been told.
-    repeated: BTreeSet<Anchor>,
+    /// Locks of which their payers were told again what they had been told, by payer: no more than a
+    /// payer's locks can stand. It is asked of locks that have ended, too, which are kept for good.
+    repeated: BTreeMap<PublicKey, BTreeSet<Anchor>>,
 }
 
 impl Wasted {
@@ -127,8 +128,11 @@ impl Wallet {
         let over = live.as_ref().is_none_or(|live| live.closing);
         let told = live.map(|live| live.told.replace((steps, over)));
         let is_news = told.is_some_and(|told| told != Some((steps, over)));
-        if !is_news && !self.wasted.now(turn.now_ms).repeated.insert(anchor) {
-            return;
+        if !is_news {
+            let repeated = self.wasted.now(turn.now_ms).repeated.entry(peer).or_default();
+            if repeated.len() >= STREAM_LOCKS_OF_ONE_PAYER || !repeated.insert(anchor) {
+                return;
+            }
         }
         let body =
             if over { Body::Closed { anchor, steps } } else { Body::Taken { anchor, steps } };

@@ -249,8 +249,13 @@ impl Wallet {
         if steps == live.taken && live.ready {
             return;
         }
-        (live.taken, live.sent, live.ready) = (steps, steps, true);
-        self.send_steps(turn, anchor, false);
+        (live.taken, live.ready) = (steps, true);
+        // What is on the way still is until it has arrived, or its time is over: who says first less and
+        // then more draws no more messages than steps.
+        if steps >= live.sent {
+            live.sent = steps;
+            self.send_steps(turn, anchor, false);
+        }
         self.tell_stream(turn, &key);
     }
 
