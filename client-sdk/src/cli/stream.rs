@@ -88,13 +88,14 @@ fn short_of(view: &StreamView, wanted: u64) -> Option<ClientError> {
     Some(ClientError::new(code, detail))
 }
 
-/// A stream that an earlier command has left open, or a new one.
+/// A stream that an earlier command has left open, and no other one is paying, or a new one.
 async fn open(session: &Session, options: StreamOptions) -> Result<OutgoingStream, ClientError> {
     let same = |view: &StreamView| {
         let same = (view.key.peer, view.asset, view.unit);
         view.key.way == Way::Out
             && view.phase == StreamPhase::Open
             && same == (options.payee, options.asset, options.unit)
+            && !session.wallet.is_being_paid(&view.key)
     };
     let left_open = session.wallet.streams().await?.into_iter().find(same);
     match left_open {

@@ -1,11 +1,12 @@
 //! The wallets of a client, as its tasks and threads share them: their keys and their listeners.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use settlement::crypto::SigningKey;
 use tokio::sync::{broadcast, watch};
 
+use super::streams::Paying;
 use crate::wallet::Event;
 use crate::wallet::stream::{StreamKey, StreamView};
 
@@ -23,6 +24,7 @@ pub(crate) struct Member {
     pub(crate) till: Arc<tokio::sync::Mutex<()>>,
     events: Arc<OnceLock<broadcast::Sender<Event>>>,
     streams: Arc<Mutex<Watched>>,
+    paying: Arc<Mutex<HashMap<StreamKey, Weak<tokio::sync::Mutex<Paying>>>>>,
 }
 
 /// The streams that somebody looks at: how each stands, once that is known.
@@ -54,6 +56,7 @@ impl Members {
             till: Arc::default(),
             events: Arc::default(),
             streams: Arc::default(),
+            paying: Arc::default(),
         });
         self.count.send_replace(all.len());
         u32::try_from(index).unwrap_or(u32::MAX)
@@ -106,6 +109,33 @@ impl Members {
             streams.retain(|_, sender| sender.receiver_count() > 0);
         }
         Some(streams.entry(key).or_insert_with(|| watch::channel(None).0).subscribe())
+    }
+
+    /// What all who pay a stream have in hand together, so that what came back is paid again once; `first`
+    /// is it where nobody pays it yet.
+    pub(crate) fn paying(
+        &self,
+        index: u32,
+        key: StreamKey,
+        first: Paying,
+    ) -> Arc<tokio::sync::Mutex<Paying>> {
+        let first = Arc::new(tokio::sync::Mutex::new(first));
+        let Some(member) = self.get(index) else { return first };
+        let mut paying = member.paying.lock().unwrap_or_else(PoisonError::into_inner);
+        paying.retain(|_, paying| paying.strong_count() > 0);
+        if let Some(known) = paying.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        paying.insert(key, Arc::downgrade(&first));
+        first
+    }
+
+    /// Whether somebody in this process has a stream in hand to pay it.
+    #[cfg(any(test, feature = "cli"))]
+    pub(crate) fn is_paid(&self, index: u32, key: &StreamKey) -> bool {
+        let Some(member) = self.get(index) else { return false };
+        let paying = member.paying.lock().unwrap_or_else(PoisonError::into_inner);
+        paying.get(key).is_some_and(|paying| paying.strong_count() > 0)
     }
 
     /// Says how a stream stands to who has looked at it before anything happened.

@@ -30,6 +30,7 @@
 
 mod incoming;
 mod outgoing;
+mod paying;
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ use crate::wallet::{Command, Event, Way};
 
 pub use incoming::{IncomingStream, IncomingStreams, Received};
 pub use outgoing::OutgoingStream;
+pub(crate) use paying::Paying;
 
 /// How far one side goes without the other, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +166,12 @@ impl WalletHandle {
         }
         let options = StreamOptions { payee: stream.peer, asset, unit, ..options };
         Ok(OutgoingStream::new(self.clone(), &view, options, views))
+    }
+
+    /// Whether somebody in this process has a stream of this wallet's in hand to pay it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_being_paid(&self, stream: &StreamKey) -> bool {
+        self.shared.members.is_paid(self.index, stream)
     }
 
     /// Streams to this wallet: those that stand, and each one that comes.

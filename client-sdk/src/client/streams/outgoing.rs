@@ -1,11 +1,15 @@
 //! A stream that this wallet pays.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use settlement::lock::STEPS_MAX;
 use settlement::reject::Code;
 use settlement::types::Secret;
 use tokio::sync::Mutex;
 
 use super::super::handle::{WalletHandle, fresh};
+use super::paying::{Paying, coming, goes_on, is_full, is_refused};
 use super::{CLOSING, StreamOptions, Views, tokens, until};
 use crate::client::ClientError;
 use crate::relay::StepToken;
@@ -14,62 +18,16 @@ use crate::wallet::stream::{
 };
 use crate::wallet::{Command, Way};
 
-/// See the module's page. Dropping it changes nothing: the stream stays open until it is closed, from
+/// See the module's page. Several of one stream pay it one after the other. Dropping it changes nothing: the stream stays open until it is closed, from
 /// either side, or its locks end.
 pub struct OutgoingStream {
     wallet: WalletHandle,
     key: StreamKey,
     options: StreamOptions,
     /// One at a time, in order.
-    paying: Mutex<Paying>,
-}
-
-/// What whoever pays has in hand.
-struct Paying {
-    views: Views,
-    /// So much of [`StreamView::returned`] was paid again, or had come back before.
-    paid_again: u64,
-    /// How many locks stood when this asked for the newest.
-    stood: Option<u32>,
+    paying: Arc<Mutex<Paying>>,
     /// How many steps this has handed out, apart from those that were paid again.
-    handed: u64,
-}
-
-impl Paying {
-    /// What has come back, and is to be paid again.
-    fn came_back(&self) -> u64 {
-        let view = self.views.borrow();
-        view.as_ref().map_or(0, |view| view.returned.saturating_sub(self.paid_again))
-    }
-
-    /// Of the steps that there is room for: how many pay again what came back, and how many of those
-    /// that are wanted follow.
-    fn shares(&self, wanted: u64, room: u64) -> (u64, u64) {
-        let again = self.came_back().min(room);
-        (again, wanted.min(room.saturating_sub(again)))
-    }
-}
-
-/// Whether the newest lock was refused, and none of those has ended that stood when it was asked for: the
-/// next would be refused, too, and cost its fee, if that is upfront.
-fn is_refused(view: &StreamView, stood: Option<u32>) -> bool {
-    let still = stood.is_some_and(|stood| view.locks > 0 && view.locks >= stood);
-    still && view.refused.is_some()
-}
-
-/// The same because the hub had no room for it.
-fn is_full(view: &StreamView, stood: Option<u32>) -> bool {
-    is_refused(view, stood) && view.refused == Some(Code::NoCapacity)
-}
-
-/// Whether steps can go, or soon will: a payee may take any other stream for over.
-fn goes_on(view: &StreamView) -> bool {
-    matches!(view.phase, StreamPhase::Open | StreamPhase::Opening)
-}
-
-/// Steps of locks that are on their way to the payee.
-fn coming(view: &StreamView) -> u64 {
-    view.wanted.saturating_add(view.left.saturating_sub(view.usable))
+    handed: AtomicU64,
 }
 
 impl OutgoingStream {
@@ -79,9 +37,9 @@ impl OutgoingStream {
         options: StreamOptions,
         views: Views,
     ) -> OutgoingStream {
-        let paying =
-            Mutex::new(Paying { views, paid_again: view.returned, stood: None, handed: 0 });
-        OutgoingStream { wallet, key: view.key, options, paying }
+        let first = Paying { views, paid_again: view.returned, stood: None };
+        let paying = wallet.shared.members.paying(wallet.index, view.key, first);
+        OutgoingStream { wallet, key: view.key, options, paying, handed: AtomicU64::new(0) }
     }
 
     pub(super) async fn open(
@@ -187,7 +145,7 @@ impl OutgoingStream {
                 return Err(error);
             }
             wanted = wanted.saturating_sub(new);
-            paying.handed = paying.handed.saturating_add(new);
+            self.handed.fetch_add(new, Relaxed);
             self.top_up(paying).await?;
         }
         let view = paying.views.borrow().clone();
@@ -216,7 +174,7 @@ impl OutgoingStream {
         }
         self.room(&mut paying, steps.into()).await?;
         let tokens = self.hand_out(steps.into(), false).await?;
-        paying.handed = paying.handed.saturating_add(steps.into());
+        self.handed.fetch_add(steps.into(), Relaxed);
         // These were handed out, whatever comes of the next lock: who needs more hears of it then.
         let _ = self.top_up(&mut paying).await;
         Ok(tokens)
@@ -300,7 +258,8 @@ impl OutgoingStream {
 
     /// How many steps are still to be handed out, as far as that is known.
     fn still_wanted(&self, paying: &Paying) -> u64 {
-        let new = self.options.in_all.map_or(u64::MAX, |all| all.saturating_sub(paying.handed));
+        let handed = self.handed.load(Relaxed);
+        let new = self.options.in_all.map_or(u64::MAX, |all| all.saturating_sub(handed));
         new.saturating_add(paying.came_back())
     }
 
@@ -371,52 +330,4 @@ async fn add_lock(
     let command =
         Command::OpenStream { stream, chain, nonce, payee, asset, unit, life_blocks, memo };
     wallet.command(command).await.map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::watch;
-
-    use super::*;
-
-    #[test]
-    fn what_came_back_is_paid_again_once_and_before_anything_new() {
-        // Returned; of it paid again before; wanted; room: what is paid again, and what is new.
-        let cases = [
-            (0, 0, 5, 9, (0, 5)),
-            (3, 0, 5, 9, (3, 5)),
-            (3, 3, 5, 9, (0, 5)),
-            (7, 3, 5, 6, (4, 2)),
-            (7, 3, 5, 2, (2, 0)),
-            (7, 3, 0, 9, (4, 0)),
-        ];
-        for (returned, paid_again, wanted, room, shares) in cases {
-            let (_sender, views) =
-                watch::channel(Some(StreamView { returned, ..StreamView::sample() }));
-            let paying = Paying { views, paid_again, stood: None, handed: 0 };
-            assert_eq!(paying.shares(wanted, room), shares, "{returned} {paid_again}");
-        }
-    }
-
-    #[test]
-    fn there_is_no_use_in_asking_again_before_a_lock_has_ended() {
-        let full = Some(Code::NoCapacity);
-        // Why the newest lock was refused; how many stand, and stood then; whether there is a use, and
-        // whether there will be when a lock ends.
-        let cases = [
-            (full, 2, Some(2), (true, true)),
-            (full, 3, Some(2), (true, true)),
-            (full, 1, Some(2), (false, false)),
-            (full, 0, Some(0), (false, false)),
-            (full, 2, None, (false, false)),
-            (Some(Code::PayeeOffline), 2, Some(2), (true, false)),
-            (Some(Code::NoInboundLiquidity), 2, Some(2), (true, false)),
-            (None, 2, Some(2), (false, false)),
-        ];
-        for (refused, locks, stood, expected) in cases {
-            let view = StreamView { refused, locks, ..StreamView::sample() };
-            let found = (is_refused(&view, stood), is_full(&view, stood));
-            assert_eq!(found, expected, "{refused:?} {locks} {stood:?}");
-        }
-    }
 }
