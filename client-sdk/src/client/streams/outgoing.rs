@@ -108,8 +108,9 @@ impl OutgoingStream {
     /// As [`OutgoingStream::pay`]; [`Code::Unanswered`] when the payee does not say in time that it
     /// holds it.
     pub async fn delivered(&self) -> Result<StreamView, ClientError> {
-        let mut paying = self.paying.lock().await;
-        let delivered = tokio::time::timeout(CLOSING, self.deliver(&mut paying)).await;
+        // Whoever else pays the stream may be waiting for the payee, too.
+        let delivered = async { self.deliver(&mut *self.paying.lock().await).await };
+        let delivered = tokio::time::timeout(CLOSING, delivered).await;
         delivered.map_err(|_| {
             let detail = "the payee does not say that it holds what was paid";
             ClientError::new(Code::Unanswered, detail)
@@ -166,8 +167,9 @@ impl OutgoingStream {
             let detail = format!("a payer goes {} steps ahead at most", self.most_ahead());
             return Err(ClientError::new(Code::BadArgument, detail));
         }
-        // So many would have to stand at once.
-        let most = u64::from(self.options.steps).saturating_mul(STREAM_LOCKS_OF_ONE_PAYER as u64);
+        // So many would have to stand at once, beside one of which a part is paid.
+        let lock_steps = u64::from(self.options.steps.min(STEPS_MAX));
+        let most = lock_steps.saturating_mul(STREAM_LOCKS_OF_ONE_PAYER as u64 - 1);
         if u64::from(steps) > most {
             let detail = format!("a payee keeps locks of {most} steps at most: take larger locks");
             return Err(ClientError::new(Code::BadArgument, detail));
