@@ -316,7 +316,7 @@ async fn a_lock_that_is_refused_is_not_asked_for_with_every_step() {
     soon(hub.stop()).await;
 }
 
-/// A stream that fits one lock goes on when that one ends before it is paid out.
+/// Each lock has a fee and holds money; nor is more handed out at once than locks can stand for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_lock_is_added_for_more_than_is_wanted_in_all() {
     let dir = tempfile::tempdir().unwrap();
