@@ -94,7 +94,7 @@ impl Desk {
     }
 
     /// A desk whose errands somebody else runs.
-    #[cfg(all(test, feature = "shuttle"))]
+    #[cfg(test)]
     pub(crate) fn of(errands: mpsc::UnboundedSender<Errand>) -> Desk {
         Desk { errands }
     }

@@ -22,8 +22,8 @@ pub(super) enum Do {
     Ask { shard: u16, round: u64 },
     /// Record that this is going to be signed.
     State(Vec<Liabilities>),
-    /// Sign and post these.
-    Post(Vec<Anchoring>),
+    /// Sign and post these, of so many chunks of the round.
+    Post { chunks: Vec<Anchoring>, of: usize },
     /// The round is over.
     Done(AnchorReport),
 }
@@ -207,7 +207,7 @@ impl Planner {
             return Vec::new();
         };
         match posting.next() {
-            Some(chunks) => vec![Do::Post(chunks)],
+            Some(chunks) => vec![Do::Post { chunks, of: posting.of }],
             None => self.done(None),
         }
     }

@@ -5,14 +5,23 @@
 //! up for long.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use settlement::encoding::encode;
 use settlement::ledger::TX_BYTES_MAX;
 use settlement::liabilities::Liabilities;
 use settlement::params::Genesis;
 use settlement::reject::Code;
-use settlement::tx::{ANCHOR_ENTRIES_MAX, AnchorEntry, Anchoring};
+use settlement::tx::{AnchorEntry, Anchoring};
 use settlement::types::{AssetId, ChannelId, Height, TxId};
+
+/// The most entries of a chunk, well below what the ledger takes: its one thread checks each one's
+/// signature when it takes a chunk in, which holds up all else there, and takes a core away from
+/// whatever shares the machine with it. These take about two milliseconds.
+const ENTRIES_MAX: usize = 64;
+
+/// The longest wait between two chunks.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// What a chunk has beside its entries, at most, with the envelope of its transaction.
 const AROUND_BYTES: usize = 512;
@@ -65,6 +74,13 @@ pub(super) fn waves(
     waves
 }
 
+/// How long is waited between two of a round's chunks, so that all of them take half of the time
+/// between two rounds, or less.
+pub(super) fn pause(interval: Duration, chunks: usize) -> Duration {
+    let share = interval / u32::try_from(chunks).unwrap_or(u32::MAX).max(1);
+    (share / 2).min(PAUSE_MAX)
+}
+
 /// At least one, perhaps empty, each with the bytes of its entries.
 fn chunks<'a>(
     entries: impl Iterator<Item = &'a AnchorEntry>,
@@ -74,7 +90,7 @@ fn chunks<'a>(
     let (mut bytes, mut chunk) = (0usize, Vec::new());
     for entry in entries {
         let more = encode(entry).len();
-        let full = bytes.saturating_add(more) > bytes_max || chunk.len() >= ANCHOR_ENTRIES_MAX;
+        let full = bytes.saturating_add(more) > bytes_max || chunk.len() >= ENTRIES_MAX;
         if full && !chunk.is_empty() {
             done.push((bytes, std::mem::take(&mut chunk)));
             bytes = 0;
@@ -91,20 +107,23 @@ fn chunks<'a>(
 /// Chunks on their way into blocks.
 pub(super) struct Posting {
     waves: VecDeque<Vec<Anchoring>>,
+    /// How many chunks there were in all waves.
+    pub(super) of: usize,
     /// Of the chunks under way, how many nobody has answered for in the end.
     open: usize,
     /// Those that the ledger has taken in.
     taken: HashSet<TxId>,
     /// Transactions that blocks refused meanwhile: one of these may be a chunk whose answer is late.
     refused: HashSet<TxId>,
-    /// The first block that was followed since the chunks went out.
+    /// The first block that was followed since the last of those that went out was answered.
     since: Option<Height>,
 }
 
 impl Posting {
     pub(super) fn new(waves: VecDeque<Vec<Anchoring>>) -> Posting {
         let (taken, refused) = (HashSet::new(), HashSet::new());
-        Posting { waves, open: 0, taken, refused, since: None }
+        let of = waves.iter().map(Vec::len).sum();
+        Posting { waves, of, open: 0, taken, refused, since: None }
     }
 
     /// The chunks for the next block; none once all are through.
@@ -136,6 +155,7 @@ impl Posting {
     /// # Errors
     /// Why nothing comes of it.
     pub(super) fn posted(&mut self, answer: Result<TxId, Code>) -> Result<(), Code> {
+        self.since = None;
         let refused = match answer {
             Ok(tx) if self.refused.contains(&tx) => Err(Code::BadAnchor),
             Ok(tx) => {
@@ -163,5 +183,26 @@ impl Posting {
     pub(super) fn lost(&mut self, height: Height, patience: u64) -> bool {
         let since = *self.since.get_or_insert(height);
         self.open > 0 && height >= since.after(patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_takes_half_of_the_time_until_the_next_at_most() {
+        let ms = Duration::from_millis;
+        let table = [
+            (ms(2_000), 0, ms(50)),
+            (ms(2_000), 1, ms(50)),
+            (ms(2_000), 20, ms(50)),
+            (ms(2_000), 1_000, ms(1)),
+            (ms(200), 10, ms(10)),
+            (ms(10_000), usize::MAX, Duration::from_nanos(1)),
+        ];
+        for (interval, chunks, expected) in table {
+            assert_eq!(pause(interval, chunks), expected, "{interval:?} {chunks}");
+        }
     }
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use settlement::block::BlockEvents;
 use settlement::params::{Genesis, Policy};
 use settlement::reject::Code;
+use settlement::tx::Anchoring;
 use settlement::types::{Height, PublicKey, TxId};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::planner::{Do, Planner, Site};
-use super::rounds::Chunking;
+use super::rounds::{Chunking, pause};
 use super::{AnchorReport, Books};
 use crate::counters::{Counters, add};
 use crate::desk::{Desk, Errand};
@@ -56,6 +58,8 @@ struct Running {
     /// Who waits for the one that runs.
     attending: Vec<oneshot::Sender<AnchorReport>>,
     answers: mpsc::UnboundedSender<Result<TxId, Code>>,
+    /// Chunks on their way to the desk; they end with this.
+    posting: JoinSet<()>,
 }
 
 impl Anchorer {
@@ -79,6 +83,7 @@ impl Anchorer {
             waiting: Vec::new(),
             attending: Vec::new(),
             answers,
+            posting: JoinSet::new(),
         };
         loop {
             let next = tokio::select! {
@@ -134,23 +139,18 @@ impl Running {
                     self.tell(shard, Input::Anchor { round, most: HANDED_OVER });
                 }
                 Do::State(said) => self.tell(0, Input::State(said)),
-                Do::Post(chunks) => {
-                    for chunk in chunks {
-                        let (answer, answered) = oneshot::channel();
-                        self.site.desk.give(Errand::Anchor(Box::new(chunk), answer));
-                        let answers = self.answers.clone();
-                        tokio::spawn(async move {
-                            let answer = match answered.await {
-                                Ok(answer) => answer.map_err(|problem| problem.code),
-                                Err(_) => Err(Code::ShuttingDown),
-                            };
-                            let _ = answers.send(answer);
-                        });
-                    }
-                }
+                Do::Post { chunks, of } => self.post(chunks, of),
                 Do::Done(report) => self.done(&report),
             }
         }
+    }
+
+    fn post(&mut self, chunks: Vec<Anchoring>, of: usize) {
+        let pause = pause(self.site.interval, of);
+        // A wave follows when the one before is over: at most a pause is left of that.
+        self.posting = JoinSet::new();
+        let pause = move || tokio::time::sleep(pause);
+        self.posting.spawn(hand_in(chunks, pause, self.site.desk.clone(), self.answers.clone()));
     }
 
     fn tell(&self, shard: u16, input: Input) {
@@ -180,5 +180,66 @@ impl Running {
             // Who asked may have gone away.
             let _ = waiting.send(report.clone());
         }
+    }
+}
+
+/// One chunk after the other, each a pause after the one before is answered.
+async fn hand_in<P: Future<Output = ()>>(
+    chunks: Vec<Anchoring>,
+    pause: impl Fn() -> P,
+    desk: Desk,
+    answers: mpsc::UnboundedSender<Result<TxId, Code>>,
+) {
+    for chunk in chunks {
+        let (answer, answered) = oneshot::channel();
+        desk.give(Errand::Anchor(Box::new(chunk), answer));
+        let answer = match answered.await {
+            Ok(answer) => answer.map_err(|problem| problem.code),
+            Err(_) => Err(Code::ShuttingDown),
+        };
+        let _ = answers.send(answer);
+        pause().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+    use settlement::liabilities::Liabilities;
+    use settlement::types::{Amount, AssetId, Hash};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chunk_is_handed_in_a_pause_after_the_one_before_is_answered() {
+        let liabilities =
+            Liabilities { as_of: Height(3), asset: AssetId(0), root: Hash::ZERO, total: Amount(0) };
+        let chunk = |epoch| Anchoring { epoch, entries: Vec::new(), liabilities };
+        let (errands, mut handed) = mpsc::unbounded_channel();
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let (pauses, mut pausing) = mpsc::unbounded_channel();
+        let pause = move || {
+            let (go_on, over) = oneshot::channel::<()>();
+            pauses.send(go_on).unwrap();
+            async move { over.await.unwrap() }
+        };
+        let chunks = vec![chunk(1), chunk(2), chunk(3)];
+        tokio::spawn(hand_in(chunks, pause, Desk::of(errands), answers));
+        for epoch in 1..=3 {
+            let Some(Errand::Anchor(chunk, answer)) = handed.recv().await else { panic!() };
+            assert_eq!(chunk.epoch, epoch);
+            assert!(pausing.try_recv().is_err(), "the ledger has not taken number {epoch} in yet");
+            if epoch == 3 {
+                // Its answer never comes: the desk is gone.
+                break;
+            }
+            answer.send(Ok(TxId([1; 32]))).unwrap();
+            assert_eq!(answered.recv().await, Some(Ok(TxId([1; 32]))));
+            let go_on = pausing.recv().await.unwrap();
+            assert!(handed.try_recv().is_err(), "the pause is not over");
+            go_on.send(()).unwrap();
+        }
+        assert_eq!(answered.recv().await, Some(Err(Code::ShuttingDown)));
     }
 }

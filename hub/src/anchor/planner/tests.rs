@@ -102,7 +102,7 @@ fn what_moved_is_said_recorded_posted_and_reported() {
     let said = said(&next);
     assert_eq!((said[0].as_of, said[0].total), (Height(9), Amount(22)));
     assert_eq!(planner.books.leaf(EUR, &id(1)), Err(Code::Overloaded), "not durable yet");
-    let [Do::Post(chunks)] = &planner.stated(&said)[..] else { panic!() };
+    let [Do::Post { chunks, .. }] = &planner.stated(&said)[..] else { panic!() };
     let entries: Vec<_> = chunks.iter().flat_map(|chunk| chunk.entries.clone()).collect();
     assert_eq!(entries, [entry(1), entry(3)]);
     assert!(chunks.iter().all(|chunk| chunk.epoch == 3 && chunk.liabilities == said[0]));
@@ -128,7 +128,7 @@ fn a_process_says_that_it_has_said_nothing_only_once_it_knows() {
     assert_eq!(report(&failed).problem, Some(Code::Overloaded));
     assert_eq!(ask(&planner, 1), Err(Code::Overloaded));
     let said = said(&state(&mut planner, 5, vec![channel(1, Some(1), true)]));
-    let [Do::Post(chunks)] = &planner.stated(&said)[..] else { panic!() };
+    let [Do::Post { chunks, .. }] = &planner.stated(&said)[..] else { panic!() };
     planner.posted(Ok(tx(1)));
     report(&planner.follow(&taking(6, chunks)));
     assert_eq!((ask(&planner, 1), ask(&planner, 2)), (Ok(()), Err(Code::NotFound)));
@@ -173,7 +173,7 @@ fn shards_at_two_heights_are_asked_again() {
     let next = planner.moved(hands(&again[1], 2, 10, vec![channel(4, Some(4), true)], false));
     let said = said(&next);
     assert_eq!((said[0].as_of, said[0].total), (Height(10), Amount(10)));
-    let [Do::Post(chunks)] = &planner.stated(&said)[..] else { panic!() };
+    let [Do::Post { chunks, .. }] = &planner.stated(&said)[..] else { panic!() };
     assert_eq!(chunks[0].entries, [entry(4)]);
 }
 
@@ -186,7 +186,7 @@ fn nothing_is_posted_when_nothing_has_changed() {
         "no channel at all"
     );
     let first = said(&state(&mut planner, 7, vec![channel(1, Some(4), false)]));
-    let [Do::Post(chunks)] = &planner.stated(&first)[..] else { panic!() };
+    let [Do::Post { chunks, .. }] = &planner.stated(&first)[..] else { panic!() };
     assert_eq!(chunks[0].entries, [], "said, with nothing to anchor");
     planner.posted(Ok(tx(1)));
     planner.follow(&taking(8, chunks));
@@ -241,6 +241,21 @@ fn what_was_refused_or_lost_is_in_the_next_round() {
     }
 }
 
+/// Chunks are handed in one after the other: those that still wait are not lost.
+#[test]
+fn a_chunk_counts_as_lost_so_many_blocks_after_the_last_answer() {
+    let mut planner = planner(1);
+    let first =
+        said(&state(&mut planner, 7, (0..8).map(|at| channel(at, Some(4), true)).collect()));
+    let [Do::Post { chunks, of }] = &planner.stated(&first)[..] else { panic!() };
+    assert_eq!((chunks.len(), *of), (2, 2));
+    assert_eq!(planner.posted(Ok(tx(1))), []);
+    (8..15).for_each(|at| assert_eq!(planner.follow(&block(at, vec![])), []));
+    assert_eq!(planner.posted(Ok(tx(2))), []);
+    (15..23).for_each(|at| assert_eq!(planner.follow(&block(at, vec![])), []));
+    assert_eq!(report(&planner.follow(&block(23, vec![]))).problem, Some(Code::LedgerStalled));
+}
+
 #[test]
 fn chunks_are_bounded_in_bytes_and_number_and_a_few_go_at_a_time() {
     let mut planner = planner(1);
@@ -251,7 +266,7 @@ fn chunks_are_bounded_in_bytes_and_number_and_a_few_go_at_a_time() {
     let (mut height, mut posted) = (8, Vec::new());
     let report = loop {
         let chunks = match &next[..] {
-            [Do::Post(chunks)] => chunks.clone(),
+            [Do::Post { chunks, .. }] => chunks.clone(),
             [Do::Done(report)] => break report.clone(),
             other => panic!("{other:?}"),
         };
@@ -268,4 +283,15 @@ fn chunks_are_bounded_in_bytes_and_number_and_a_few_go_at_a_time() {
     assert_eq!(posted, (0..count).map(entry).collect::<Vec<_>>());
     assert_eq!((report.channels, report.block), (count, Some(Height(height - 1))));
     assert!(height > 10, "several blocks");
+}
+
+#[test]
+fn no_chunk_holds_the_ledger_up_for_long_however_small_its_entries_are() {
+    let chunking = Chunking { chunk_bytes: 64 << 10, block_bytes: 1 << 20 };
+    let mut planner = Planner::new(Site { chunking, ..site(1) }, Books::default());
+    let said =
+        said(&state(&mut planner, 7, (0..200).map(|at| channel(at, Some(1), true)).collect()));
+    let [Do::Post { chunks, of: 4 }] = &planner.stated(&said)[..] else { panic!() };
+    let sizes: Vec<usize> = chunks.iter().map(|chunk| chunk.entries.len()).collect();
+    assert_eq!(sizes, [64, 64, 64, 8]);
 }
