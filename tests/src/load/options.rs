@@ -1,5 +1,6 @@
 //! What a load is made of.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -95,9 +96,10 @@ pub struct Options {
     /// The hub's threads that keep channels.
     #[arg(long, default_value_t = 1)]
     pub shards: u16,
-    /// Threads that the wallets live on. The payees of a wallet are the others of its thread.
-    #[arg(long, default_value_t = 1)]
-    pub generator_threads: usize,
+    /// Threads that the wallets live on. The payees of a wallet are the others of its thread
+    /// [default: one for each core, as far as there are connections and wallets].
+    #[arg(long)]
+    pub generator_threads: Option<usize>,
     /// What each wallet puts into its channel; the hub puts in as much.
     #[arg(long, default_value = "1000000")]
     pub deposit: Amount,
@@ -134,6 +136,14 @@ impl Options {
     /// Payments under one signature.
     pub fn per_signature(&self) -> usize {
         self.per_signature.unwrap_or(if self.profile == Profile::Batch { 16 } else { 1 })
+    }
+
+    /// Threads that the wallets live on. One alone would have less of the machine than it needs for
+    /// all the wallets that a hub of several threads carries.
+    pub fn generator_threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        let room = self.connections.min(self.wallets / 2);
+        self.generator_threads.unwrap_or_else(|| cores().min(room).max(1))
     }
 
     /// Channels closed and opened a second, if any.
@@ -175,7 +185,7 @@ impl Options {
     /// # Errors
     /// The sentence says what to change.
     pub fn check(&self) -> Result<()> {
-        let threads = self.generator_threads;
+        let threads = self.generator_threads();
         if threads == 0 || self.connections < threads || self.wallets < threads.saturating_mul(2) {
             bail!("each of the --generator-threads needs a connection and two wallets");
         }

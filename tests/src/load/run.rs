@@ -134,7 +134,7 @@ impl Run<'_> {
             open_loop: options.rate.is_some() || options.profile == Profile::Stream,
             streams: options.streams(),
         };
-        let threads = options.generator_threads;
+        let threads = options.generator_threads();
         let mut dealt: Vec<Vec<Wallet>> = (0..threads).map(|_| Vec::new()).collect();
         for (nth, (key, channel)) in opened.into_iter().enumerate() {
             let of_thread = &mut dealt[nth % threads];
@@ -171,7 +171,7 @@ impl Run<'_> {
 
     fn start(&self, hub: &Hub, fleets: Vec<Fleet>, shared: &Arc<Shared>) -> Vec<Generator> {
         let options = self.options;
-        let threads = options.generator_threads;
+        let threads = options.generator_threads();
         let each = match options.profile {
             Profile::Mixed => Deed::payments_mean(),
             _ => options.per_signature() as f64,

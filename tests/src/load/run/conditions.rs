@@ -50,7 +50,7 @@ impl Run<'_> {
                  to 100 units each; a deposit of {} on the wallet's side and {} on the hub's; {} idle \
                  channels besides",
                 options.wallets,
-                options.generator_threads,
+                options.generator_threads(),
                 options.deposit,
                 options.inbound(),
                 options.idle_channels
