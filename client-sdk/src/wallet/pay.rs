@@ -16,6 +16,7 @@ use settlement::update::{Destination, Memo, Payload};
 
 use super::core::Turn;
 use super::stream::{StreamLock, StreamState};
+use super::unsent::is_lockless;
 use super::{Command, Payment, PaymentState, Record, Wallet, Way};
 use crate::invoice::{CheckedInvoice, Invoice};
 use crate::payload::{Content, ContentKey, seal};
@@ -286,7 +287,7 @@ impl Wallet {
         }
     }
 
-    /// Something that was wanted never got into an update: it fails without any doubt.
+    /// Something that was wanted never got into an update: it fails, unless it was paid before.
     pub(super) fn fail_one(&mut self, turn: &mut Turn, wanted: Wanted, code: Code) {
         let code = match code {
             Code::StaleView => Code::LedgerStalled,
@@ -298,7 +299,10 @@ impl Wallet {
                 turn.refuse(code, format!("the hub was not paid {amount}"), None);
             }
             Wanted::Lock { anchor, .. } => {
-                let Some(payment) = self.state.payments.get(&anchor) else { return };
+                // A lock of it that an old copy had forgotten may have been shown since: then that says
+                // what comes of it.
+                let payment = self.state.payments.get(&anchor).filter(|it| is_lockless(it));
+                let Some(payment) = payment else { return };
                 let state = PaymentState::Failed(code);
                 self.commit(turn, Record::Payment(Payment { state, ..payment.clone() }));
             }

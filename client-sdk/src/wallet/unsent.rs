@@ -48,6 +48,7 @@ impl Wallet {
     }
 }
 
-fn is_lockless(payment: &Payment) -> bool {
+/// Whether it is wanted, and in no lock that is known.
+pub(super) fn is_lockless(payment: &Payment) -> bool {
     payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
 }

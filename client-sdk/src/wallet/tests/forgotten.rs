@@ -240,6 +240,35 @@ fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
     }
 }
 
+/// A home from before a payment, whose user pays the same invoice again, while the wallet still waits out
+/// an earlier loss: the lock that the hub shows is what the payment comes to.
+#[test]
+fn an_old_copy_does_not_fail_a_payment_that_it_had_sent_and_is_asked_for_again() {
+    let mut world = World::new();
+    from_its_words(&mut world);
+    world.pass(LEAP);
+    world.run();
+    assert_eq!((world.channel().suspended(), world.channel().waits_out()), (None, true));
+    let copy = world.records.len();
+    world.command(pay(3, 9, 10));
+    world.run();
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.feed(Input::Connected);
+    world.command(pay(3, 9, 10));
+    assert_eq!((world.refused(), world.state_of(9)), (None, Some(PaymentState::Pending)));
+    let channel = world.id();
+    world.hear(shown);
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    world.forget_unsent();
+    world.pass(WAIT + 1);
+    let found = world.wallet.payment(&anchor_of(9)).unwrap();
+    assert_eq!((found.state, found.lock.is_some()), (PaymentState::Pending, true));
+}
+
 /// A hub that is never met again shows nothing.
 #[test]
 fn a_payment_that_may_have_been_sent_fails_once_its_lock_would_have_expired() {
