@@ -63,6 +63,25 @@ fn an_anchored_total_only_rises() {
     assert_eq!(w.settle(id), (100 + 11 - 3, 50 - 11 + 3));
 }
 
+/// Whoever follows the blocks hears of an entry that counts, by its proof or by what the hub has paid.
+#[test]
+fn an_entry_that_counts_is_told_whichever_half_of_it_is_new() {
+    let mut w = World::new();
+    let id = w.open(100, 50);
+    let table =
+        [(1, 10, Some(10)), (2, 10, Some(10)), (2, 11, Some(11)), (3, 9, Some(11)), (3, 11, None)];
+    for (seq, transferred, expected) in table {
+        let entry = w.entry(id, Some(paid(id, seq, seq)), transferred);
+        let told = w.done(w.anchor_tx(0, vec![entry])).into_iter().find_map(|event| match event {
+            LedgerEvent::Anchored { channel, hub_transferred } if channel == id => {
+                Some(hub_transferred.0)
+            }
+            _ => None,
+        });
+        assert_eq!(told, expected, "{seq} {transferred}");
+    }
+}
+
 /// Each entry that can't count, beside one that does.
 #[test]
 fn an_entry_that_is_stale_or_late_is_skipped_and_never_the_rest() {
