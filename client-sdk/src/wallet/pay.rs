@@ -287,7 +287,7 @@ impl Wallet {
         }
     }
 
-    /// Something that was wanted never got into an update: it fails, unless it was paid before.
+    /// Something that was wanted never got into an update: it fails, unless a lock of it is known after all.
     pub(super) fn fail_one(&mut self, turn: &mut Turn, wanted: Wanted, code: Code) {
         let code = match code {
             Code::StaleView => Code::LedgerStalled,
