@@ -46,15 +46,23 @@ impl Call {
     }
 }
 
-/// Starts a program with `strace` writing every write and fsync of it to a file. The program is the
-/// direct child, so that its end is the trace's end and a signal reaches it.
+/// Each sync takes a hundredth of a second longer: on a fast disk it might be over by the time that
+/// another thread writes what did not wait for it, and the trace would show no fault.
+const SLOW_DISK: &str = "inject=fdatasync,fsync:delay_enter=10000";
+
+/// Starts a program with `strace` writing every write and fsync of it to a file, on a disk that is
+/// slow to sync. The program is the direct child, so that its end is the trace's end and a signal
+/// reaches it.
 ///
 /// # Panics
 /// When there is no `strace`, or the program can't be started.
 pub fn start(name: &str, program: &Path, args: &[&str], trace: &Path) -> Child {
     require();
     let (program, trace) = (program.display().to_string(), trace.display().to_string());
-    let options = ["-D", "-f", "-tt", "-y", "-xx", "-s", "1000000", "-e", TRACED, "-o", &trace];
+    let options = [
+        "-D", "-f", "-tt", "-y", "-xx", "-s", "1000000", "-e", TRACED, "-e", SLOW_DISK, "-o",
+        &trace,
+    ];
     let line = [&options, [program.as_str()].as_slice(), args].concat();
     Child::start(name, Path::new("strace"), &line)
 }
