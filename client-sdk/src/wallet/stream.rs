@@ -39,6 +39,7 @@ mod book;
 mod chain;
 mod payee;
 mod payer;
+mod redeem;
 mod view;
 
 use serde::{Deserialize, Serialize};

@@ -2,12 +2,14 @@
 
 use settlement::types::*;
 
-use super::super::Way;
-use super::super::stream::{Chain, STREAM_LOCKS_OF_ONE_PAYER, StreamId};
+use super::super::stream::{
+    Chain, HASHES_PER_SECOND, STREAM_LOCKS_OF_ONE_PAYER, StreamId, StreamKey,
+};
+use super::super::{Command, Way};
 use super::harness::*;
 use super::streams::{PAYEE, advance, chain, hears, open_stream, said, taken};
-use super::streams_paid::{PAYER, STEPS, content, lock};
-use crate::payload::{Content, ContentKey};
+use super::streams_paid::{PAYER, STEPS, content, lock, view};
+use crate::payload::{Content, ContentKey, seal};
 use crate::relay::{Body, StepToken};
 
 /// What is on the way of its steps is on the way, whatever the payee says to have.
@@ -57,4 +59,42 @@ fn a_payer_that_asks_of_all_its_locks_gets_a_share_of_the_payees_words() {
         hears(&mut world, PAYER, &Body::Query { anchor: chain_of(number).anchor() });
     }
     assert_eq!(world.relayed.len(), STREAM_LOCKS_OF_ONE_PAYER);
+}
+
+/// What does not fit costs the payer who sent it its share of a second, and nobody else.
+#[test]
+fn hashing_for_junk_ends_with_its_share_of_the_second() {
+    let mut world = World::new();
+    let long = Chain::new(Secret([52; 32]), 4_000);
+    let content = Content { anchor: long.anchor(), steps: 4_000, unit: Amount(1), ..content() };
+    let lock = NewLock { anchor: long.anchor(), steps: 4_000, unit: 1, ..lock(&content) };
+    world.hub_adds(lock);
+    world.run();
+    let token = |steps, secret| StepToken { anchor: long.anchor(), steps, secret };
+    let times = HASHES_PER_SECOND / 4_000 + 1;
+    for _ in 0..times {
+        world.command(Command::TakeStep { token: token(4_000, Secret([1; 32])) });
+    }
+    let good = token(1, long.clone().secret(1).unwrap());
+    world.command(Command::TakeStep { token: good });
+    assert_eq!(view(&world).paid, 0, "nothing more is hashed in this second");
+    let (other, stream) = (Chain::new(Secret([53; 32]), STEPS), StreamId([8; 16]));
+    let theirs = Content {
+        key: ContentKey::Stream { stream, number: 0 },
+        anchor: other.anchor(),
+        ..self::content()
+    };
+    let (me, ledger) = (key(1).public(), genesis().ledger_id());
+    let payload = seal(&theirs, &key(4), &me, &ledger, &[1; 24]).unwrap();
+    world.hub_adds(NewLock { anchor: other.anchor(), payload, ..self::lock(&self::content()) });
+    world.run();
+    let secret = other.clone().secret(1).unwrap();
+    let first = StepToken { anchor: other.anchor(), steps: 1, secret };
+    world.command(Command::TakeStep { token: first });
+    let of_other = StreamKey { way: Way::In, peer: key(4).public(), stream };
+    let paid = world.wallet.stream(&of_other).unwrap().paid;
+    assert_eq!(paid, 1, "another payer's steps are heard");
+    world.now_ms += 1_000;
+    world.command(Command::TakeStep { token: good });
+    assert_eq!(view(&world).paid, 1);
 }

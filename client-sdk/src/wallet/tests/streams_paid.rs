@@ -8,9 +8,7 @@ use settlement::types::*;
 use settlement::update::Payload;
 use settlement::wire::Message;
 
-use super::super::stream::{
-    Chain, HASHES_PER_SECOND, StreamId, StreamKey, StreamPhase, StreamView,
-};
+use super::super::stream::{Chain, StreamId, StreamKey, StreamPhase, StreamView};
 use super::super::*;
 use super::harness::*;
 use super::streams::hears;
@@ -188,43 +186,6 @@ fn junk_secrets_are_ignored_and_cost_a_share_of_each_second() {
         assert_eq!((view(&world).paid, view(&world).redeemed), (9, 4));
     }
     assert_eq!(world.channel().suspended(), None);
-}
-
-#[test]
-fn hashing_for_junk_ends_with_its_share_of_the_second() {
-    let mut world = World::new();
-    let long = Chain::new(Secret([52; 32]), 4_000);
-    let content = Content { anchor: long.anchor(), steps: 4_000, unit: Amount(1), ..content() };
-    let lock = NewLock { anchor: long.anchor(), steps: 4_000, unit: 1, ..lock(&content) };
-    world.hub_adds(lock);
-    world.run();
-    let token = |steps, secret| StepToken { anchor: long.anchor(), steps, secret };
-    let times = HASHES_PER_SECOND / 4_000 + 1;
-    for _ in 0..times {
-        world.command(Command::TakeStep { token: token(4_000, Secret([1; 32])) });
-    }
-    let good = token(1, long.clone().secret(1).unwrap());
-    world.command(Command::TakeStep { token: good });
-    assert_eq!(view(&world).paid, 0, "nothing more is hashed in this second");
-    let (other, stream) = (Chain::new(Secret([53; 32]), STEPS), StreamId([8; 16]));
-    let theirs = Content {
-        key: ContentKey::Stream { stream, number: 0 },
-        anchor: other.anchor(),
-        ..self::content()
-    };
-    let (me, ledger) = (key(1).public(), genesis().ledger_id());
-    let payload = seal(&theirs, &key(4), &me, &ledger, &[1; 24]).unwrap();
-    world.hub_adds(NewLock { anchor: other.anchor(), payload, ..self::lock(&self::content()) });
-    world.run();
-    let secret = other.clone().secret(1).unwrap();
-    let first = StepToken { anchor: other.anchor(), steps: 1, secret };
-    world.command(Command::TakeStep { token: first });
-    let of_other = StreamKey { way: Way::In, peer: key(4).public(), stream };
-    let paid = world.wallet.stream(&of_other).unwrap().paid;
-    assert_eq!(paid, 1, "another payer's steps are heard");
-    world.now_ms += 1_000;
-    world.command(Command::TakeStep { token: good });
-    assert_eq!(view(&world).paid, 1);
 }
 
 /// ⚔ Others can't hand steps over, close, or say anything of a stream.
