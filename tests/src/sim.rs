@@ -23,6 +23,7 @@ mod dice;
 pub(crate) mod disk;
 mod ending;
 mod happening;
+mod health;
 mod hub_node;
 mod ledger_node;
 mod liar;
@@ -90,6 +91,8 @@ pub struct Plan {
     pub faults: bool,
     /// Whether processes act before their disks have what they act on, which must be found.
     pub careless: bool,
+    /// Whether the hub takes no payment on any more once all has healed, which must be found.
+    pub drained: bool,
     /// Whether to tell what happens.
     pub told: bool,
 }
@@ -98,7 +101,8 @@ impl Plan {
     /// Everything that can happen in a world of this length.
     pub fn of(seed: u64, events: u32) -> Plan {
         let (only, given, end_at) = (None, None, None);
-        Plan { seed, events, only, given, end_at, faults: true, careless: false, told: false }
+        let (careless, drained, told) = (false, false, false);
+        Plan { seed, events, only, given, end_at, faults: true, careless, drained, told }
     }
 
     /// The first two bytes are the seed (who is who, who lies), the others say what happens.
@@ -127,6 +131,14 @@ pub struct Report {
     pub blurred: u64,
     /// Payments that the payee has and the payer has not paid, because the hub had forgotten them.
     pub forgotten: u64,
+    /// Blocks that it took until nothing was under way any more.
+    pub healed_in: u32,
+    /// Worlds of honest sides that forgot nothing.
+    pub honest: u64,
+    /// Those in which both channels were open when all had healed.
+    pub open: u64,
+    /// Payments made then: all of them were settled.
+    pub again: u64,
 }
 
 impl Report {
@@ -139,6 +151,10 @@ impl Report {
         self.counts.add(&other.counts);
         self.blurred += other.blurred;
         self.forgotten += other.forgotten;
+        self.healed_in = self.healed_in.max(other.healed_in);
+        self.honest += other.honest;
+        self.open += other.open;
+        self.again += other.again;
     }
 }
 
@@ -176,6 +192,8 @@ pub struct World {
     faults: bool,
     sky: Sky,
     streams: Streams,
+    /// After how many blocks nothing was under way any more.
+    healed_in: u32,
     /// Everything heals from now on.
     faults_over: bool,
     /// What was found wrong while acting.
@@ -245,6 +263,7 @@ impl World {
             faults: plan.faults,
             sky: Sky::default(),
             streams: Streams::default(),
+            healed_in: 0,
             faults_over: false,
             wrong: None,
             rng: Dice::Seeded(rng),
@@ -295,6 +314,11 @@ impl World {
         self.rng = Dice::Seeded(dice(plan.seed, END));
         self.heal()?;
         self.nothing_wrong()?;
+        self.every_payment_ended()?;
+        if plan.drained {
+            self.hub_input(hub::shard::Input::Drain);
+        }
+        self.works_again()?;
         self.close_all()?;
         self.nothing_wrong()?;
         self.check_ledger()

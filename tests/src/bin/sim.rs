@@ -52,8 +52,8 @@ struct Sum {
 impl Sum {
     fn line(&self) -> String {
         let Sum { report, seeds, failed, .. } = self;
-        let payments = report.settled + report.failed;
-        format!("seeds {seeds}, failed {failed}, payments {payments}, crashes {}", report.crashes)
+        let (payments, crashes) = (report.settled, report.crashes);
+        format!("seeds {seeds}, failed {failed}, payments {payments}, crashes {crashes}")
     }
 
     /// Now and then, so that a long run that ends early has said what it did.
@@ -109,11 +109,16 @@ fn main() -> ExitCode {
     let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
     let report = &sum.report;
     eprint!("{}", report.counts);
-    eprintln!("{:>12}  payments settled, {} failed", report.settled, report.failed);
+    eprintln!("{:>12}  payments settled; {} failed", report.settled, report.failed);
     eprintln!("{:>12}  steps of streams settled", report.steps);
     eprintln!(
         "{:>12}  payments whose payer a hub forgot; wallets not held to the unit {}",
         report.forgotten, report.blurred
+    );
+    eprintln!(
+        "{:>12}  payments after all had healed, in {} of {} worlds of honest sides (in the others a \
+         channel was closed); healed in {} blocks at most",
+        report.again, report.open, report.honest, report.healed_in
     );
     eprintln!("{}", sum.line());
     if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -5,10 +5,10 @@ use client_sdk::wallet::{Action as WalletAction, Command, Event, Input as Wallet
 use hub::shard::{Action as HubAction, Input as HubInput};
 use rand::RngExt;
 use settlement::channel::{Taken, VerifiedSnapshot, VerifiedUpdate};
-use settlement::crypto::{BatchCache, VerifyingKey};
+use settlement::crypto::{BatchCache, VerifyingKey, chain_step};
 use settlement::reject::Code;
 use settlement::tx::Transaction;
-use settlement::types::{Amount, ChannelId, PublicKey, Role, Salt, Secret};
+use settlement::types::{Amount, Anchor, ChannelId, PublicKey, Role, Salt, Secret};
 use settlement::update::Update;
 use settlement::wire::Message;
 
@@ -91,6 +91,9 @@ impl World {
         self.held_back_is_said();
         self.sky_moves();
         self.ledger.produce(self.now_ms);
+        if !self.ledger.is_conserved() {
+            self.wrong("the ledger is not conserved".to_owned());
+        }
         self.catch_up();
     }
 
@@ -311,23 +314,32 @@ impl World {
         let keep = self.rng.random_bool(0.1);
         let next = if keep { invoices.front().cloned() } else { invoices.pop_front() };
         if let Some(invoice) = next {
-            if let Ok(asked) = Invoice::parse(&invoice) {
-                self.facts.asked(payer, asked.anchor);
-            }
-            let pay = WalletInput::Command(Box::new(Command::Pay { invoice }));
-            self.wallet_input(payer, pay);
+            let asked = Invoice::parse(&invoice).expect("a wallet's invoice is one");
+            self.facts.asked(payer, asked.anchor);
+            self.order(payer, asked.anchor, Command::Pay { invoice });
         }
     }
 
-    pub(super) fn send(&mut self, payer: usize, amount: Amount) {
+    pub(super) fn send(&mut self, payer: usize, amount: Amount) -> Anchor {
+        let secret = Secret(self.rng.fresh());
+        let anchor = Anchor(chain_step(&secret.0));
         let command = Command::Send {
-            secret: Secret(self.rng.fresh()),
+            secret,
             nonce: self.rng.fresh(),
             payee: self.public(1 - payer),
             asset: EUR,
             amount,
             memo: String::new(),
         };
+        self.order(payer, anchor, command);
+        anchor
+    }
+
+    /// A wallet is asked to pay. It says what comes of it, unless it ends first.
+    fn order(&mut self, payer: usize, anchor: Anchor, command: Command) {
+        if self.wallets[payer].is_up() {
+            self.facts.ordered(payer, anchor);
+        }
         self.wallet_input(payer, WalletInput::Command(Box::new(command)));
     }
 }

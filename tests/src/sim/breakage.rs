@@ -120,7 +120,10 @@ impl World {
         self.story.tell(self.now_ms, || format!("{} starts", name(who)));
         let started = match who {
             0 => self.hub.start(self.now_ms),
-            other => self.wallets[other - 1].start(),
+            other => {
+                self.facts.starts(other - 1);
+                self.wallets[other - 1].start()
+            }
         };
         self.has_started(who, started);
         self.notice_deaths();

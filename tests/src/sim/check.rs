@@ -1,6 +1,6 @@
 //! What has been seen, what must stay true, and the story of how it came about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use client_sdk::wallet::{Payment, PaymentState, Way};
@@ -12,6 +12,10 @@ pub(super) struct Facts {
     final_states: BTreeMap<(usize, Anchor), PaymentState>,
     /// How often payments were asked for that have not ended since, and not refused.
     asked: BTreeMap<(usize, Anchor), u32>,
+    /// What a wallet was asked to pay, and has not said a word about since.
+    unanswered: BTreeSet<(usize, Anchor)>,
+    /// Payments that a wallet has told to be under way, and has not told an end of.
+    pending: BTreeSet<(usize, Anchor)>,
     /// Every payment that a wallet ever spoke of, forgotten ones included.
     deals: BTreeMap<Anchor, Deal>,
 }
@@ -33,8 +37,19 @@ impl Facts {
         *self.asked.entry((who, anchor)).or_default() += 1;
     }
 
+    /// A wallet that is up gets an order to pay.
+    pub(super) fn ordered(&mut self, who: usize, anchor: Anchor) {
+        self.unanswered.insert((who, anchor));
+    }
+
+    /// A wallet starts again: it may have ended before it could say a word.
+    pub(super) fn starts(&mut self, who: usize) {
+        self.unanswered.retain(|(of, _)| *of != who);
+    }
+
     /// A wallet refused to: perhaps because it is at it, as it was asked before.
     pub(super) fn refused(&mut self, who: usize, anchor: Anchor) {
+        self.unanswered.remove(&(who, anchor));
         if let Some(times) = self.asked.get_mut(&(who, anchor)) {
             *times = times.saturating_sub(1);
         }
@@ -45,6 +60,12 @@ impl Facts {
     pub(super) fn told(&mut self, who: usize, payment: &Payment) -> Result<(), String> {
         let key = (who, payment.anchor);
         self.note(who, payment);
+        self.unanswered.remove(&key);
+        if payment.way == Way::Out && payment.state == PaymentState::Pending {
+            self.pending.insert(key);
+        } else {
+            self.pending.remove(&key);
+        }
         if payment.state == PaymentState::Pending {
             // An invoice may be tried again once its money is back, and only then.
             return match self.final_states.remove(&key) {
@@ -82,6 +103,7 @@ impl Facts {
     /// A wallet starts on an old copy: what it was told before is forgotten there.
     pub(super) fn forget(&mut self, who: usize) {
         self.final_states.retain(|(of, _), _| *of != who);
+        self.pending.retain(|(of, _)| *of != who);
     }
 
     /// The sum of all payments that this wallet was ever part of.
@@ -99,6 +121,21 @@ impl Facts {
             of_this.map(|(_, amount)| amount).sum()
         };
         (sum(|deal| deal.out), sum(|deal| deal.received))
+    }
+
+    /// Whatever a wallet was asked to pay has had an answer, and what it said to be under way has ended.
+    pub(super) fn ended(&self, who: usize, payments: &[Payment]) -> Result<(), String> {
+        if let Some((_, anchor)) = self.unanswered.iter().find(|(of, _)| *of == who) {
+            return Err(format!("wallet {who} was asked to pay {anchor:?}, and says nothing"));
+        }
+        let ended = |anchor: &Anchor| {
+            let kept = payments.iter().find(|kept| kept.anchor == *anchor);
+            kept.is_some_and(|kept| kept.state != PaymentState::Pending)
+        };
+        let gone = self.pending.iter().find(|(of, anchor)| *of == who && !ended(anchor));
+        gone.map_or(Ok(()), |(_, anchor)| {
+            Err(format!("wallet {who} said that {anchor:?} is under way, and never how it ended"))
+        })
     }
 
     /// Everything that a wallet was ever told must be what it says at the end.
@@ -143,12 +180,46 @@ pub(super) fn agree(payer: &[Payment], payee: &[Payment]) -> Result<(), String> 
             }
             _ => {}
         }
-        let proven = paid.secret.is_some_and(|secret| anchor_of(&secret) == paid.anchor);
-        if paid.state == PaymentState::Settled && !proven {
+    }
+    Ok(())
+}
+
+/// Every payment that a wallet has made has its secret, and cost what the hub's policy says: reckoned
+/// here, as all else that is known of it is the wallet's word.
+pub(super) fn paid_for(payer: &[Payment]) -> Result<(), String> {
+    let settled = |p: &&Payment| p.way == Way::Out && p.state == PaymentState::Settled;
+    for paid in payer.iter().filter(settled) {
+        if paid.secret.is_none_or(|secret| anchor_of(&secret) != paid.anchor) {
             return Err(format!("{paid:?} is settled without its secret"));
+        }
+        if paid.fee.wide() != fee(paid.amount.wide()) {
+            return Err(format!("{paid:?} has a fee of {}", paid.fee));
         }
     }
     Ok(())
+}
+
+/// The payee of each payment has what its payer gave it.
+pub(super) fn arrived(payer: &[Payment], payee: &[Payment]) -> Result<(), String> {
+    for paid in payer.iter().filter(|payment| payment.way == Way::Out) {
+        let received = payee.iter().find(|p| p.way == Way::In && p.anchor == paid.anchor);
+        if received.is_some_and(|received| received.amount != paid.amount) {
+            return Err(format!("{paid:?} arrives as {received:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A base of 1, and a hundredth, rounded up.
+fn fee(amount: i128) -> i128 {
+    1 + (amount + 99) / 100
+}
+
+/// What a lock of a stream costs its payer beside its steps: each step, and all of it upfront.
+pub(super) fn fees_of_lock(unit: i128, steps: u32) -> (i128, i128) {
+    let steps = i128::from(steps);
+    let (whole, each) = (fee(unit * steps), fee(unit));
+    if each * steps * 10 <= whole * 11 { (each, 0) } else { (0, whole) }
 }
 
 fn anchor_of(secret: &Secret) -> Anchor {
@@ -196,5 +267,81 @@ impl Story {
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client_sdk::api::StreamFee;
+    use settlement::reject::Code;
+    use settlement::types::{AssetId, Height};
+
+    use super::super::wallet_node::FEES;
+
+    fn payment(way: Way, amount: u64, state: PaymentState) -> Payment {
+        let secret = Secret([7; 32]);
+        let fee = if way == Way::Out { FEES.fee(Amount(amount)).unwrap() } else { Amount::ZERO };
+        Payment {
+            anchor: anchor_of(&secret),
+            way,
+            state,
+            asset: AssetId(0),
+            amount: Amount(amount),
+            fee,
+            peer: None,
+            memo: String::new(),
+            secret: Some(secret),
+            lock: None,
+            expires: Height(1),
+            created_ms: 0,
+        }
+    }
+
+    #[test]
+    fn an_order_without_a_word_and_a_payment_without_an_end_are_found() {
+        let under_way = payment(Way::Out, 9, PaymentState::Pending);
+        let failed = Payment { state: PaymentState::Failed(Code::Expired), ..under_way.clone() };
+        let mut facts = Facts::default();
+        facts.ordered(0, under_way.anchor);
+        assert!(facts.ended(0, &[]).is_err(), "not a word");
+        assert_eq!(facts.ended(1, &[]), Ok(()));
+        facts.told(0, &under_way).unwrap();
+        assert!(facts.ended(0, &[]).is_err(), "forgotten");
+        assert!(facts.ended(0, std::slice::from_ref(&under_way)).is_err(), "still under way");
+        assert_eq!(facts.ended(0, std::slice::from_ref(&failed)), Ok(()));
+        facts.told(0, &failed).unwrap();
+        facts.ordered(0, under_way.anchor);
+        facts.refused(0, under_way.anchor);
+        facts.ordered(0, Anchor([1; 32]));
+        facts.starts(0);
+        assert_eq!(facts.ended(0, &[]), Ok(()), "refused, or lost with the process");
+    }
+
+    #[test]
+    fn a_payment_has_its_secret_its_fee_and_its_amount() {
+        let paid = payment(Way::Out, 250, PaymentState::Settled);
+        assert_eq!((paid_for(std::slice::from_ref(&paid)), paid.fee), (Ok(()), Amount(4)));
+        for wrong in [
+            Payment { secret: None, ..paid.clone() },
+            Payment { secret: Some(Secret([8; 32])), ..paid.clone() },
+            Payment { fee: Amount(5), ..paid.clone() },
+        ] {
+            assert!(paid_for(&[wrong]).is_err());
+        }
+        let received = payment(Way::In, 250, PaymentState::Settled);
+        assert_eq!(arrived(std::slice::from_ref(&paid), std::slice::from_ref(&received)), Ok(()));
+        assert!(arrived(&[paid], &[Payment { amount: Amount(249), ..received }]).is_err());
+    }
+
+    #[test]
+    fn fees_of_locks_are_reckoned_as_the_wallet_does() {
+        for (unit, steps) in [(1, 2), (99, 40), (100, 59), (199, 3), (5_000, 2), (100_000, 60)] {
+            let wallet = match FEES.stream(Amount(unit), steps).unwrap() {
+                StreamFee::PerStep(fee) => (fee.wide(), 0),
+                StreamFee::Upfront(fee) => (0, fee.wide()),
+            };
+            assert_eq!(fees_of_lock(i128::from(unit), steps), wallet, "{unit} x {steps}");
+        }
     }
 }

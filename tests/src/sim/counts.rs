@@ -58,6 +58,8 @@ pub enum Kind {
     FalseFail,
     /// A secret was kept until the last blocks that its lock stands.
     LateReveal,
+    /// Something else was shown in the place of a secret.
+    FalseSecret,
     /// Two proofs with one seq.
     ConflictingProofs,
     /// An update that pays what is not there, says what was not got, or takes a lock back.
@@ -82,7 +84,7 @@ const KINDS: usize = Kind::ALL.len();
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: [Kind; 35] = [
+    pub const ALL: [Kind; 36] = [
         Kind::Killed,
         Kind::PowerCut,
         Kind::EndedInRecovery,
@@ -109,6 +111,7 @@ impl Kind {
         Kind::FalseAck,
         Kind::FalseFail,
         Kind::LateReveal,
+        Kind::FalseSecret,
         Kind::ConflictingProofs,
         Kind::FalseUpdate,
         Kind::BadSignature,
@@ -148,6 +151,7 @@ impl Kind {
             Kind::FalseAck => "refused, said to be taken",
             Kind::FalseFail => "given up with its secret known",
             Kind::LateReveal => "secret kept until the last blocks",
+            Kind::FalseSecret => "something else shown as a secret",
             Kind::ConflictingProofs => "two proofs with one seq",
             Kind::FalseUpdate => "update against the rules",
             Kind::BadSignature => "signature that does not fit",

@@ -34,6 +34,7 @@ impl World {
             }
             self.beat();
             if self.all_up() && self.all_final() && self.streams_are_over() && self.all_idle() {
+                self.healed_in = block;
                 self.closed_early = [0, 1].map(|who| !self.is_open(who));
                 return Ok(());
             }
@@ -217,6 +218,11 @@ impl World {
 
     pub(super) fn check_ledger(&mut self) -> Result<(), String> {
         let payments = [self.payments(0), self.payments(1)];
+        for (who, made) in payments.iter().enumerate() {
+            if !self.is_liar(who + 1) && !self.loss.of_wallets() {
+                check::paid_for(made)?;
+            }
+        }
         if self.is_cheated() {
             return self.check_after_lies(&payments);
         }

@@ -68,7 +68,7 @@ impl World {
         if self.rng.random_bool(0.5) {
             self.pay_by_invoice(payer, amount);
         } else {
-            self.send(payer, amount);
+            let _ = self.send(payer, amount);
         }
     }
 

@@ -6,7 +6,7 @@ use settlement::crypto::{Signed, SigningKey};
 use settlement::lock::locks_root;
 use settlement::proof::{BalanceProof, SnapshotRef};
 use settlement::reject::Code;
-use settlement::types::{Amount, Height, Salt, Signature};
+use settlement::types::{Amount, Height, Salt, Secret, Signature};
 use settlement::update::{Memo, OPS_MAX, Op, Update};
 use settlement::wire::Message;
 
@@ -69,6 +69,10 @@ impl World {
             Message::Reveal { .. } if which < 4 => {
                 self.holds(process, link, message);
                 (Kind::LateReveal, Vec::new())
+            }
+            Message::Reveal { channel, id, .. } if which == 4 => {
+                let secret = Secret(self.rng.fresh());
+                (Kind::FalseSecret, vec![Message::Reveal { channel, id, secret }])
             }
             Message::Ack { channel, seq } if which < 4 => {
                 let code = if which < 2 { Code::StaleView } else { Code::BaseMismatch };

@@ -162,6 +162,7 @@ impl World {
             } else {
                 check::agree(out, received)?;
             }
+            check::arrived(out, received)?;
         }
         Ok(())
     }

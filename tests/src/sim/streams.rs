@@ -16,7 +16,7 @@ use settlement::types::{Amount, Secret};
 use settlement::wire::Message;
 
 use super::liar::HUB;
-use super::{EUR, World};
+use super::{EUR, World, check};
 
 /// Every stream is over this many blocks after its last lock.
 const LIFE_BLOCKS: std::ops::Range<u64> = 250..600;
@@ -187,6 +187,15 @@ impl World {
                 .find(|((_, key), most)| wallet.stream(key).is_none_or(|view| view.paid < **most));
             if let Some((key, most)) = gone {
                 return Err(format!("wallet {who} said that it holds {most} steps of {key:?}"));
+            }
+            let dear = |lock: &StreamLock| {
+                let fees = (lock.fee_per_step.wide(), lock.fee_upfront.wide());
+                fees != check::fees_of_lock(lock.unit.wide(), lock.steps)
+            };
+            if let Some(lock) = self.locks(who, Way::Out).into_iter().find(dear) {
+                return Err(format!(
+                    "wallet {who} pays other fees than the hub's policy says: {lock:?}"
+                ));
             }
             let wrong = |lock: &StreamLock| !lock.has_ended() || moved(lock) > lock.shown;
             if let Some(lock) = self.locks(who, Way::Out).into_iter().find(wrong) {

@@ -1,0 +1,80 @@
+//! Whether what has healed works: honest wallets pay each other again through their honest hub.
+//!
+//! Without this a world in which everything is refused would be as good as one that works: no unit is
+//! in a wrong place where none moves.
+
+use client_sdk::wallet::PaymentState;
+use settlement::types::{Amount, Anchor};
+
+use super::World;
+use super::liar::HUB;
+
+/// What such a payment is of.
+const AMOUNT: Amount = Amount(3);
+/// What it needs at least, fee included.
+const NEEDED: Amount = Amount(10);
+/// Blocks that a payment takes at most, when nothing breaks. Much less than a lock lives: what ends only
+/// with its lock has kept somebody from their money.
+const BLOCKS: u32 = 20;
+
+impl World {
+    /// Each wallet pays the other, as far as each has money where it needs it.
+    pub(super) fn works_again(&mut self) -> Result<(), String> {
+        let somebody_lies = self.liars.iter().any(Option::is_some);
+        if somebody_lies || self.loss.happened() {
+            return Ok(());
+        }
+        self.report.honest += 1;
+        self.report.healed_in = self.healed_in;
+        if self.closed_early.contains(&true) {
+            return Ok(());
+        }
+        self.report.open += 1;
+        if self.healed_in > BLOCKS {
+            let blocks = self.healed_in;
+            return Err(format!("it took {blocks} blocks until nothing was under way any more"));
+        }
+        for payer in 0..2 {
+            if self.has_to_pay_with(payer) {
+                self.pays_again(payer)?;
+                self.report.again += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its own money in its channel, and the hub's in the payee's.
+    fn has_to_pay_with(&self, payer: usize) -> bool {
+        let spendable = |process, who| {
+            self.channel_at(process, who).is_some_and(|channel| channel.spendable() >= NEEDED)
+        };
+        spendable(payer + 1, payer) && spendable(HUB, 1 - payer)
+    }
+
+    fn pays_again(&mut self, payer: usize) -> Result<(), String> {
+        let anchor = self.send(payer, AMOUNT);
+        for _ in 0..BLOCKS {
+            self.everybody_up(None);
+            self.beat();
+            self.nothing_wrong()?;
+            let state = |who: usize| self.state_of(who, &anchor);
+            if [payer, 1 - payer].map(state) == [Some(PaymentState::Settled); 2] {
+                return Ok(());
+            }
+        }
+        let states = [payer, 1 - payer].map(|who| self.state_of(who, &anchor));
+        Err(format!("wallet {payer} can't pay though all has healed: {states:?}"))
+    }
+
+    fn state_of(&self, who: usize, anchor: &Anchor) -> Option<PaymentState> {
+        Some(self.wallets[who].core()?.payment(anchor)?.state)
+    }
+
+    /// Every payment of which a wallet spoke is there, and has ended.
+    pub(super) fn every_payment_ended(&self) -> Result<(), String> {
+        for who in (0..2).filter(|who| !self.is_liar(who + 1)) {
+            self.facts.ended(who, &self.payments(who))?;
+        }
+        Ok(())
+    }
+}
