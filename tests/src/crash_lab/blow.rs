@@ -182,6 +182,8 @@ fn hole(town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
 /// write is short, or fails.
 fn full_disk(town: &mut Town<'_>) {
     town.kill_hub();
+    // One that has outgrown the segments would leave room in each of them: no disk would be full.
+    (0..2).for_each(|which| Index::of(&town.data, which).begin_anew());
     let most = disk::largest_kib(&town.data) + LEFT_KIB;
     town.hub.start_again_within(most);
     // More than fits; it ends before they are through.

@@ -38,6 +38,8 @@ pub struct Image {
     /// Where each group starts, and the record before it.
     groups: Vec<(usize, Lsn)>,
     last: Lsn,
+    /// What its records are, in order.
+    records: Vec<Vec<u8>>,
 }
 
 impl Image {
@@ -51,11 +53,17 @@ impl Image {
         let bytes = fs::read(&newest)?;
         let name = newest.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let groups = groups(&bytes);
-        let mut image = Image { name, bytes, kind, groups, last: 0 };
+        let mut image = Image { name, bytes, kind, groups, last: 0, records: Vec::new() };
         let dir = tempfile::tempdir()?;
         image.write(dir.path(), &image.bytes)?;
-        let last = image.open(dir.path()).map(|(last, _)| last);
-        image.last = last.map_err(io::Error::other)?;
+        let (last, journal) = image.open(dir.path()).map_err(io::Error::other)?;
+        let mut records = Vec::new();
+        let visited = journal.replay(image.first(), &mut |_, record| {
+            records.push(record.to_vec());
+            Ok(())
+        });
+        visited.map_err(|error| io::Error::other(error.to_string()))?;
+        (image.last, image.records) = (last, records);
         let whole = image.groups.len() > 1 && image.last > 0;
         if whole { Ok(image) } else { Err(io::Error::other("there are not two groups")) }
     }
@@ -122,14 +130,20 @@ impl Image {
     fn taken(&self, dir: &Path, bytes: &[u8]) -> Result<Lsn, String> {
         self.write(dir, bytes).map_err(|error| error.to_string())?;
         let (last, journal) = self.open(dir).map_err(|error| error.to_string())?;
-        let first = self.groups.first().map_or(0, |(_, before)| *before);
-        let mut next = first;
-        let visited = journal.replay(first, &mut |lsn, _| {
+        let mut next = self.first();
+        let mut were = self.records.iter();
+        let visited = journal.replay(next, &mut |lsn, record| {
             next = next.saturating_add(1);
-            if lsn == next { Ok(()) } else { Err(format!("record {lsn} follows {}", next - 1)) }
+            let same = were.next().is_some_and(|was| was == record);
+            if lsn == next && same { Ok(()) } else { Err(format!("record {lsn} is another")) }
         });
         visited.map_err(|error| error.to_string())?;
         if next == last { Ok(last) } else { Err(format!("{next} of {last} records come back")) }
+    }
+
+    /// The record before its first one.
+    fn first(&self) -> Lsn {
+        self.groups.first().map_or(0, |(_, before)| *before)
     }
 
     /// The last record of the groups that end at or before this byte.
