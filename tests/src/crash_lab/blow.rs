@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::disk::{self, Index};
-use super::town::Town;
+use super::town::{SEGMENT_KIB, Town};
 use crate::process::{BLOCKS_PATIENCE, PATIENCE, eventually};
 
 /// The longest that a process hangs.
@@ -181,9 +181,12 @@ fn hole(town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
 /// The hub's files can't grow beyond some KiB more than the largest has that is still written to: a
 /// write is short, or fails.
 fn full_disk(town: &mut Town<'_>) {
+    let [journal, _] = disk::journals(&town.data);
+    // A limit above what a segment takes is none: the next one begins before it.
+    while disk::newest_bytes(&journal) / 1_024 + 2 * LEFT_KIB > SEGMENT_KIB {
+        town.pay(20);
+    }
     town.kill_hub();
-    // One that has outgrown the segments would leave room in each of them: no disk would be full.
-    (0..2).for_each(|which| Index::of(&town.data, which).begin_anew());
     let most = disk::largest_kib(&town.data) + LEFT_KIB;
     town.hub.start_again_within(most);
     // More than fits; it ends before they are through.

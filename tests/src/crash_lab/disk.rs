@@ -154,15 +154,6 @@ impl Index {
         copy_dir(&self.copy(), &self.dir);
     }
 
-    /// Whoever starts makes it of the journal.
-    pub(super) fn begin_anew(&self) {
-        for dir in [&self.dir, &self.copy()] {
-            if dir.exists() {
-                fs::remove_dir_all(dir).unwrap();
-            }
-        }
-    }
-
     fn copy(&self) -> PathBuf {
         self.dir.with_extension("copy")
     }

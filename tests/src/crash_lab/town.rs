@@ -18,8 +18,10 @@ use crate::process::{BLOCKS_PATIENCE, PATIENCE, Programs, eventually};
 /// The most payments that complete before a blow falls.
 const BEFORE_BLOW: usize = 40;
 
-/// Small, so that there are checkpoints and segments to damage.
-const SETTINGS: &str = "[storage]\nsegment_bytes = 1048576\ncheckpoint_records = 1000\n";
+/// Small, so that there are segments to damage.
+pub(super) const SEGMENT_KIB: u64 = 1_024;
+/// The same for checkpoints of the index.
+const CHECKPOINT_RECORDS: u64 = 1_000;
 
 pub(super) struct Town<'a> {
     pub(super) hub: Hub,
@@ -40,7 +42,11 @@ impl Town<'_> {
         report: &'a Mutex<Report>,
     ) -> Town<'a> {
         let (settings, data) = (dir.join("hub.toml"), dir.join("hub"));
-        std::fs::write(&settings, SETTINGS).unwrap();
+        let segment = SEGMENT_KIB * 1_024;
+        let storage = format!(
+            "[storage]\nsegment_bytes = {segment}\ncheckpoint_records = {CHECKPOINT_RECORDS}\n"
+        );
+        std::fs::write(&settings, storage).unwrap();
         let settings = settings.display().to_string();
         let hub = Hub::start_with(programs, &data, &["--config", &settings]);
         let funds = hub.http.balance(&hub.key);

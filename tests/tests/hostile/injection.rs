@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use settlement::terminal::steers;
-use tests::process::BLOCKS_PATIENCE;
 use tests::process::hub::Hub;
 use tests::process::wallet::Wallet;
+use tests::process::{BLOCKS_PATIENCE, PATIENCE};
 
 /// Clears a screen, ends a line, forges another, turns the rest round, rings.
 const HOSTILE: &str =
@@ -26,6 +26,7 @@ fn a_memo_reaches_no_terminal_and_no_log_as_more_than_text() {
     let (payer, payee) = (wallet("payer"), wallet("payee"));
     [&payer, &payee].iter().for_each(|wallet| drop(wallet.fund(100_000)));
     let listening = payee.start(&["listen"]);
+    listening.wait_for("that it listens", 0, PATIENCE, |line| line["event"] == "listening");
     let paid = |line: &Value| line["event"] == "payment" && line["state"] == "settled";
     payer.ok(&["send", &payee.key.to_string(), "500", "--memo", HOSTILE]);
     listening.wait_for("the payment", 0, BLOCKS_PATIENCE, paid);
