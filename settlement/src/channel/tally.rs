@@ -190,3 +190,19 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Anchor, Height};
+
+    #[test]
+    fn a_lock_is_found_by_its_id_alone_whatever_is_gone_before_it() {
+        let (anchor, unit, expiry) = (Anchor([1; 32]), Amount(5), Height(9));
+        let lock = |id| Lock { id, anchor, unit, steps: 1, expiry };
+        let tally = Tally { locks: [2, 4, 5, 9].map(lock).to_vec(), ..Tally::NONE };
+        let found = (0..12).filter_map(|id| Some((id, tally.lock(id)?.id)));
+        assert_eq!(found.collect::<Vec<_>>(), [(2, 2), (4, 4), (5, 5), (9, 9)]);
+        assert_eq!(Tally::NONE.lock(1), None);
+    }
+}
