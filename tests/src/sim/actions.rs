@@ -5,13 +5,14 @@ use client_sdk::wallet::{Action as WalletAction, Command, Event, Input as Wallet
 use hub::shard::{Action as HubAction, Input as HubInput};
 use rand::RngExt;
 use settlement::channel::{Taken, VerifiedSnapshot, VerifiedUpdate};
-use settlement::crypto::{BatchCache, VerifyingKey, chain_step};
+use settlement::crypto::{BatchCache, VerifyingKey};
 use settlement::reject::Code;
 use settlement::tx::Transaction;
 use settlement::types::{Amount, Anchor, ChannelId, PublicKey, Role, Salt, Secret};
 use settlement::update::Update;
 use settlement::wire::Message;
 
+use super::check::anchor_of;
 use super::hub_node::Book;
 use super::liar::HUB;
 use super::{EUR, World};
@@ -322,7 +323,7 @@ impl World {
 
     pub(super) fn send(&mut self, payer: usize, amount: Amount) -> Anchor {
         let secret = Secret(self.rng.fresh());
-        let anchor = Anchor(chain_step(&secret.0));
+        let anchor = anchor_of(&secret);
         let command = Command::Send {
             secret,
             nonce: self.rng.fresh(),

@@ -222,7 +222,7 @@ pub(super) fn fees_of_lock(unit: i128, steps: u32) -> (i128, i128) {
     if each * steps * 10 <= whole * 11 { (each, 0) } else { (0, whole) }
 }
 
-fn anchor_of(secret: &Secret) -> Anchor {
+pub(super) fn anchor_of(secret: &Secret) -> Anchor {
     Anchor(settlement::crypto::chain_step(&secret.0))
 }
 

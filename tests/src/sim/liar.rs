@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand::RngExt;
 use settlement::channel::{Channel, Phase};
-use settlement::crypto::{Signed, chain_step};
+use settlement::crypto::Signed;
 use settlement::lock::Lock;
 use settlement::proof::BalanceProof;
 use settlement::tx::{Submission, Transaction};
@@ -18,6 +18,7 @@ use settlement::wire::Message;
 
 use super::World;
 use super::breakage::name;
+use super::check::anchor_of;
 use super::counts::Kind;
 
 /// The process of the hub.
@@ -54,7 +55,7 @@ impl Liar {
     }
 
     fn learns(&mut self, secret: &Secret) {
-        self.secrets.insert(Anchor(chain_step(&secret.0)), *secret);
+        self.secrets.insert(anchor_of(secret), *secret);
     }
 
     /// Secrets go both ways in what it says and hears.

@@ -1,4 +1,4 @@
-//! ⚔ One side of a stream that has the other one talk without end.
+//! ⚔ One side of a stream that has the other one talk, or hash, without end.
 
 use settlement::types::*;
 
