@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) synced: bool,
     /// Whether it has at all since the process started, and nothing was lost.
     pub(super) met: bool,
+    /// Whether both have shown on this connection that they hold the same.
+    met_here: bool,
     /// When it was asked to.
     asked_ms: u64,
     /// Since when something waits for an update to ride in.
@@ -64,6 +66,7 @@ impl Wallet {
     pub(super) fn connect(&mut self, turn: &mut Turn) {
         self.connected = true;
         for id in self.channel_ids() {
+            self.link(id).met_here = false;
             self.meet(turn, id);
         }
     }
@@ -119,7 +122,7 @@ impl Wallet {
                 let found = self.channel(&id).map(|c| c.check_reveal(lock, &secret, &now));
                 match found {
                     Some(Ok(Some(step))) => {
-                        self.step(turn, id, step);
+                        self.hear_fate(turn, id, step);
                         self.link(id).flush |= self.hurries(id, lock);
                     }
                     Some(Err(code)) => self.suspend(turn, id, code),
@@ -129,7 +132,7 @@ impl Wallet {
             Message::Fail { id: lock, code, .. } => {
                 let step = self.channel(&id).and_then(|c| c.check_fail(lock, code));
                 if let Some(step) = step {
-                    self.step(turn, id, step);
+                    self.hear_fate(turn, id, step);
                     // The payer waits for its money, which is back only after the drop.
                     self.link(id).flush = true;
                 }
@@ -146,6 +149,10 @@ impl Wallet {
         own: &SnapshotRef,
         yours: &SnapshotRef,
     ) {
+        let less = self.channel(&id).is_some_and(|channel| channel.is_shown_less(own, yours));
+        if less && self.link(id).met_here {
+            return;
+        }
         self.take_back(turn, id);
         let Some(channel) = self.channel(&id) else { return };
         let before = channel.suspended();
@@ -154,6 +161,7 @@ impl Wallet {
         let link = self.link(id);
         link.synced = outcome.lost.is_none() && !recovering;
         link.met |= link.synced;
+        link.met_here |= link.synced;
         link.asked_ms = turn.now_ms;
         for step in outcome.steps {
             let changes = match &step {
@@ -191,6 +199,12 @@ impl Wallet {
         if waiting.any(|flight| flight.proof.seq == seq) {
             self.step(turn, id, Step::Acked { seq });
         }
+    }
+
+    /// What the hub says of a lock of this wallet's.
+    fn hear_fate(&mut self, turn: &mut Turn, id: ChannelId, answer: Step) {
+        let acked = self.channel(&id).and_then(|channel| channel.acknowledged_by(&answer));
+        acked.into_iter().chain([answer]).for_each(|step| self.step(turn, id, step));
     }
 
     fn hear_reject(&mut self, turn: &mut Turn, id: ChannelId, seq: u64, code: Code) {

@@ -21,3 +21,4 @@ mod streams_paid;
 mod streams_places;
 mod streams_restored;
 mod talk;
+mod unordered;

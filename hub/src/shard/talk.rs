@@ -9,6 +9,7 @@ use settlement::update::Op;
 use settlement::wire::Message;
 
 use super::commit::action;
+use super::slot::Slot;
 use super::state::Cx;
 use super::stream::TOO_MUCH;
 use super::{Action, Directory, Shard};
@@ -65,6 +66,11 @@ impl Shard {
     ) {
         if !self.slots.contains(&id) {
             return reject(id, 0, Code::UnknownChannel, cx);
+        }
+        let overtaken =
+            |slot: &Slot| slot.synced && slot.met && slot.channel.is_shown_less(&own, &yours);
+        if self.slots.get(&id).is_some_and(|slot| overtaken(slot)) {
+            return;
         }
         self.take_back(id, cx);
         let Some(slot) = self.slots.get_mut(&id) else { return };
@@ -226,17 +232,23 @@ impl Shard {
         match step {
             Some(step) => {
                 self.count_redeemed(id, lock, &step, hashes, cx);
-                self.commit(id, step, cx);
+                self.commit_fate(id, step, cx);
             }
             None => self.learn_again(id, lock, secret, cx),
         }
         self.pump(id, cx);
     }
 
+    /// What a wallet says of a lock of the hub's.
+    fn commit_fate(&mut self, id: ChannelId, answer: Step, cx: &mut Cx<'_>) {
+        let acked = self.channel(&id).and_then(|channel| channel.acknowledged_by(&answer));
+        acked.into_iter().chain([answer]).for_each(|step| self.commit(id, step, cx));
+    }
+
     fn on_fail(&mut self, id: ChannelId, lock: u64, code: Code, cx: &mut Cx<'_>) {
         let step = self.channel(&id).and_then(|channel| channel.check_fail(lock, code));
         let Some(step) = step else { return };
-        self.commit(id, step, cx);
+        self.commit_fate(id, step, cx);
         // The payer's money waits for the drop, so it does not wait for an idle second.
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.flush = true;

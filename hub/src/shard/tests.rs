@@ -18,5 +18,6 @@ mod refusals;
 mod starting;
 mod stream_bounds;
 mod streams;
+mod unordered;
 mod wallet;
 mod world;

@@ -69,6 +69,16 @@ impl Channel {
         pending.then_some(Step::PeerAnswered { id, answer: Answer::Failed(code) })
     }
 
+    /// What the other side's answer to a lock says beside: that it has taken the update in flight, if
+    /// that one adds the lock. To be committed first, as its acknowledgment may be lost: a side that
+    /// loses state after it has acted on an update would refuse that as if it had never come.
+    pub fn acknowledged_by(&self, answer: &Step) -> Option<Step> {
+        let Step::PeerAnswered { id, .. } = answer else { return None };
+        let flight = self.out.in_flight.as_ref()?;
+        let adds = flight.after.lock(*id).is_some() && self.out.accepted.lock(*id).is_none();
+        adds.then_some(Step::Acked { seq: flight.proof.seq })
+    }
+
     /// This side shows the secret of a lock of the other side's direction. Passing on a known
     /// secret is always right; whether a payee should show one of its own is [`Channel::claimable`].
     ///

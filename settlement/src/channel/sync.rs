@@ -26,6 +26,13 @@ impl Channel {
         (own, theirs.unwrap_or(SnapshotRef::NONE))
     }
 
+    /// Whether the other side shows less than it has shown or agreed to before. On a connection on
+    /// which both have shown that they hold the same, such word is old and was overtaken: nobody
+    /// loses state within a connection. Elsewhere it is a loss ([`Channel::check_sync`]).
+    pub fn is_shown_less(&self, own: &SnapshotRef, yours: &SnapshotRef) -> bool {
+        own.seq < self.inc.tally.seq || yours.seq < self.out.accepted.seq
+    }
+
     /// Judges what the other side shows: `own`, its newest proof of its own direction, and `yours`,
     /// the newest of this side's that it accepted.
     pub fn check_sync(&self, own: &SnapshotRef, yours: &SnapshotRef) -> SyncOutcome {

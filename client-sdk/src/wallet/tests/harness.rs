@@ -177,6 +177,12 @@ impl World {
         self.carry_to_wallet(said);
     }
 
+    /// One thing that the wallet wants to send reaches the hub.
+    pub(super) fn carry_one_to_hub(&mut self) {
+        let action = self.outbox.pop_front().unwrap();
+        self.carry_to_hub(action);
+    }
+
     /// The hub's last update reaches the wallet once more.
     pub(super) fn repeat_last_update(&mut self) {
         let update = self.last_update.clone().unwrap();

@@ -363,6 +363,8 @@ fn a_hub_that_lost_state_hears_again_what_it_has_paid_of_a_stream() {
         }
         assert_eq!(world.channel().incoming().tally.locks, []);
         let (channel, newest) = (world.id(), world.hub.channel.snapshot_refs());
+        world.disconnect();
+        world.feed(Input::Connected);
         for (own, yours) in [(SnapshotRef::NONE, SnapshotRef::NONE), newest] {
             world.forget_unsent();
             world.hear(Message::Sync { channel, own, yours, tip: None });

@@ -2,7 +2,7 @@
 
 use super::pair::{HUB, Pair, START, WALLET, add, secret};
 use crate::block::LedgerEvent;
-use crate::channel::{Answer, Effect, Step};
+use crate::channel::{Answer, Channel, Effect, Step};
 use crate::reject::Code;
 use crate::types::{Amount, Height, Secret};
 
@@ -149,4 +149,32 @@ fn a_secret_for_a_refused_lock_is_learned() {
     assert_eq!(pair.wallet.hear_reveal(1, &secret(1, 1, 1)), Ok(true));
     pair.quiet();
     assert!(pair.wallet.gone().is_empty(), "its money is not back: the secret is out");
+}
+
+/// The acknowledgment was lost, or comes later: who answers a lock has taken the update that adds it.
+#[test]
+fn an_answer_to_a_lock_says_that_its_update_was_taken() {
+    let known = |id| Answer::Known { secret: secret(id, 1, 1), steps: 1 };
+    for answer in [known(2), Answer::Failed(Code::RefusedByPayee)] {
+        let mut pair = with_lock();
+        pair.wallet.propose(&[add(2, 10)]);
+        let update = pair.wallet.update();
+        let says = |channel: &Channel, id, answer| {
+            channel.acknowledged_by(&Step::PeerAnswered { id, answer })
+        };
+        let channel = &pair.wallet.channel;
+        assert_eq!(says(channel, 1, known(1)), None, "that one was accepted before");
+        assert_eq!(says(channel, 3, answer), None, "there is none");
+        let acked = Step::Acked { seq: 2 };
+        assert_eq!(says(channel, 2, answer), Some(acked.clone()));
+        let suspended = channel.suspend(Code::SecretMismatch);
+        assert_eq!(channel.acknowledged_by(&suspended), None);
+
+        pair.hub.receive(update).unwrap();
+        pair.wallet.commit(acked);
+        pair.wallet.commit(Step::PeerAnswered { id: 2, answer });
+        assert_eq!(says(&pair.wallet.channel, 2, answer), None, "nothing is in flight");
+        assert!(pair.wallet.channel.outgoing().accepted.lock(2).is_some());
+        pair.quiet();
+    }
 }

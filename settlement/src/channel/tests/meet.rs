@@ -161,3 +161,22 @@ fn a_side_that_knows_only_the_ledger_is_suspended_not_stopped() {
     assert_eq!(outcome.lost, Some(Code::StateLost), "nobody can tell it that all is well");
     assert!(pair.wallet.propose(&[pay(1)])[0].is_err());
 }
+
+/// What was shown before the newest updates, in either direction, is less than what is held.
+#[test]
+fn what_was_shown_before_the_newest_updates_is_less() {
+    for sender in [WALLET, HUB] {
+        let mut pair = Pair::new();
+        pair.send(WALLET, &[pay(1)]);
+        pair.send(HUB, &[pay(1)]);
+        let (hubs, wallets) = pair.hub.channel.snapshot_refs();
+        let less = |pair: &Pair| pair.wallet.channel.is_shown_less(&hubs, &wallets);
+        assert!(!less(&pair));
+        pair.of(sender).propose(&[pay(1)]);
+        assert!(!less(&pair), "the update may not have come");
+        pair.deliver(sender).unwrap();
+        assert!(less(&pair), "{sender:?}");
+        let (hubs, wallets) = pair.hub.channel.snapshot_refs();
+        assert!(!pair.wallet.channel.is_shown_less(&hubs, &wallets));
+    }
+}
