@@ -89,7 +89,11 @@ fn main() -> ExitCode {
     if let Some(wanted) = &args.without {
         let mut rules = settlement::rules::Rule::ALL.into_iter();
         let rule = rules.find(|rule| format!("{rule:?}") == *wanted);
-        settlement::rules::switch_off(Some(rule.expect("a rule of settlement::rules")));
+        let Some(rule) = rule else {
+            eprintln!("error: there is no rule {wanted}, but {:?}", settlement::rules::Rule::ALL);
+            return ExitCode::from(2);
+        };
+        settlement::rules::switch_off(Some(rule));
     }
     let (next, sum, until) = (AtomicU64::new(0), Mutex::new(Sum::default()), args.until());
     std::thread::scope(|scope| {
