@@ -73,7 +73,7 @@ fn an_end_at_each_operation_of_each_disk_loses_nothing() {
 fn worlds_that_went_wrong_once_hold() {
     let found = [
         10_019_035, 10_023_404, 10_028_180, 20_000_714, 30_013_190, 40_040_950, 40_050_809,
-        40_057_867, 50_187_677, 70_041_047, 70_065_853,
+        40_057_867, 50_187_677, 70_041_047, 70_065_853, 80_014_297,
     ];
     for seed in found {
         must_hold(&Plan::of(seed, 150));

@@ -16,6 +16,9 @@ const NEEDED: Amount = Amount(10);
 /// Blocks that a payment takes at most, when nothing breaks. Much less than a lock lives: what ends only
 /// with its lock has kept somebody from their money.
 const BLOCKS: u32 = 20;
+/// Blocks until all has healed, at most: what has just expired is dropped when both sides must have seen
+/// it, which is `lag` (20) blocks later, and with the next idle second (5 blocks).
+const HEALED_IN: u32 = 30;
 
 impl World {
     /// Each wallet pays the other, as far as each has money where it needs it.
@@ -30,7 +33,7 @@ impl World {
             return Ok(());
         }
         self.report.open += 1;
-        if self.healed_in > BLOCKS {
+        if self.healed_in > HEALED_IN {
             let blocks = self.healed_in;
             return Err(format!("it took {blocks} blocks until nothing was under way any more"));
         }
