@@ -1,9 +1,9 @@
 //! secp256k1 keys behind types of our own.
 
 use std::fmt;
+use std::sync::LazyLock;
 
-use secp256k1::{ecdh, ecdsa};
-
+use secp256k1::{Secp256k1, SignOnly, VerifyOnly, ecdh, ecdsa};
 use zeroize::Zeroizing;
 
 use super::SignatureError;
@@ -15,10 +15,16 @@ use crate::types::{Hash, PublicKey, Signature};
 #[error("the bytes are no secp256k1 key")]
 pub struct NotAKey;
 
+/// Checking makes no use of a secret, so there is nothing to blind.
+static VERIFIER: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
+
 /// A private key. Wiped from memory when dropped and never printed.
 pub struct SigningKey {
     secret: secp256k1::SecretKey,
     public: PublicKey,
+    /// Blinded against who measures the machine, once and by something that only the key's owner
+    /// knows. To blind it anew for each signature would cost as much as the signature.
+    signer: Secp256k1<SignOnly>,
 }
 
 impl SigningKey {
@@ -27,14 +33,16 @@ impl SigningKey {
     /// # Errors
     /// [`NotAKey`] for zero and for values at or above the curve's order.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<SigningKey, NotAKey> {
-        let secret = secp256k1::SecretKey::from_secret_bytes(bytes).map_err(|_| NotAKey)?;
-        let public = secp256k1::PublicKey::from_secret_key(&secret);
-        Ok(SigningKey { secret, public: PublicKey(public.serialize()) })
+        let secret = secp256k1::SecretKey::from_byte_array(bytes).map_err(|_| NotAKey)?;
+        let mut signer = Secp256k1::signing_only();
+        signer.seeded_randomize(&bytes);
+        let public = secp256k1::PublicKey::from_secret_key(&signer, &secret);
+        Ok(SigningKey { secret, public: PublicKey(public.serialize()), signer })
     }
 
     /// The private key's 32 bytes, for the file that keeps them.
     pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.secret.to_secret_bytes())
+        Zeroizing::new(self.secret.secret_bytes())
     }
 
     /// The public key that belongs to it.
@@ -45,7 +53,7 @@ impl SigningKey {
     /// A compact low-S ECDSA signature over a digest; deterministic (RFC 6979).
     pub fn sign(&self, digest: &Hash) -> Signature {
         let message = secp256k1::Message::from_digest(digest.0);
-        Signature(ecdsa::sign(message, &self.secret).serialize_compact())
+        Signature(self.signer.sign_ecdsa(message, &self.secret).serialize_compact())
     }
 
     /// What the owner of this key and the owner of `other` alone can compute: SHA-256 of the
@@ -57,7 +65,7 @@ impl SigningKey {
     pub fn shared_secret(&self, other: &PublicKey) -> Result<Zeroizing<[u8; 32]>, NotAKey> {
         let point = VerifyingKey::parse(other)?.point;
         let mut shared = ecdh::SharedSecret::new(&point, &self.secret);
-        let bytes = Zeroizing::new(shared.to_secret_bytes());
+        let bytes = Zeroizing::new(shared.secret_bytes());
         shared.non_secure_erase();
         Ok(bytes)
     }
@@ -108,7 +116,8 @@ impl VerifyingKey {
             signature.normalize_s();
         }
         let message = secp256k1::Message::from_digest(digest.0);
-        signature.verify(message, &self.point).map_err(|_| SignatureError::Invalid)
+        let verified = VERIFIER.verify_ecdsa(message, &signature, &self.point);
+        verified.map_err(|_| SignatureError::Invalid)
     }
 }
 
