@@ -5,6 +5,8 @@
 //! Only then are messages to other shards delivered, so that what follows from them is recorded
 //! after what led to them.
 
+mod pace;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,7 +23,7 @@ use crate::peer::Peer;
 use crate::router::{Router, ShardQueues, shard_of};
 use crate::shard::{Action, Input, Output, Pass, Record, Redeemed, Shard};
 use crate::sync::mpsc::{Receiver, SyncSender};
-use crate::sync::thread::{Builder, JoinHandle};
+use crate::sync::thread::{Builder, JoinHandle, sleep};
 
 /// Time that passes between two ticks of a shard.
 const TICK: Duration = Duration::from_millis(200);
@@ -148,6 +150,7 @@ impl<'a> ShardThread<'a> {
         let mut jobs = VecDeque::new();
         let mut next_tick = Instant::now();
         while queue.take_all(&mut jobs, next_tick) {
+            let began = Instant::now();
             let mut handled = 0usize;
             while let Some(job) = jobs.pop_front() {
                 if !self.job(job) {
@@ -164,6 +167,9 @@ impl<'a> ShardThread<'a> {
                 next_tick = Instant::now().checked_add(TICK).unwrap_or(next_tick);
             }
             self.append();
+            if let Some(left) = pace::stretch(handled, began.elapsed()) {
+                sleep(left);
+            }
         }
         self.append();
     }
