@@ -267,6 +267,17 @@ mod tests {
     }
 
     #[test]
+    fn a_way_has_its_last_secret_alone_where_no_step_leads_there() {
+        let secret = Secret([7; 32]);
+        assert_eq!(Lock::strides(&secret, 5, 0), [secret]);
+        assert_eq!(Lock::strides(&secret, 5, 5), [secret]);
+        assert_eq!(
+            Lock::strides(&secret, 5, 4),
+            [Secret((0..4).fold([7; 32], |at, _| chain_step(&at))), secret]
+        );
+    }
+
+    #[test]
     fn shape_table() {
         let good = lock([3; 32], 1);
         let cases = [

@@ -7,6 +7,7 @@ mod answers;
 mod at_rest;
 mod boundaries;
 mod codes;
+mod commits;
 mod drafts;
 mod forgotten;
 mod gone;

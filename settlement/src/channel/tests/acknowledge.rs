@@ -243,7 +243,7 @@ fn a_side_that_refuses_everything_suspends_the_channel() {
         pair.wallet.commit(Step::Resumed);
         refuse(&mut pair);
     }
-    assert!(pair.wallet.channel.outgoing().refused.len() <= REFUSED_MAX);
+    assert_eq!(pair.wallet.channel.outgoing().refused.len(), REFUSED_MAX);
 }
 
 /// An update always fits into a frame, whatever is wanted.
