@@ -1,5 +1,8 @@
 //! What becomes of locks: secrets and failures, from either side, and expiry.
 
+use std::sync::Arc;
+
+use super::send::Flight;
 use super::{Answer, Channel, HASHES_PER_MESSAGE, Now, Phase, Step};
 use crate::bugs::{Bug, nudged};
 use crate::lock::{Guess, Lock, STEPS_MAX};
@@ -69,14 +72,20 @@ impl Channel {
         pending.then_some(Step::PeerAnswered { id, answer: Answer::Failed(code) })
     }
 
-    /// What the other side's answer to a lock says beside: that it has taken the update in flight, if
-    /// that one adds the lock. To be committed first, as its acknowledgment may be lost: a side that
-    /// loses state after it has acted on an update would refuse that as if it had never come.
+    /// What the other side's answer to a lock says beside: that it has taken the update that adds the
+    /// lock, if that is in flight or counts as refused. To be committed first, as the acknowledgment may be
+    /// lost: a side that loses state after it has acted on an update would refuse that as if it had
+    /// never come. It wins over a refusal just as an acknowledgment does.
     pub fn acknowledged_by(&self, answer: &Step) -> Option<Step> {
         let Step::PeerAnswered { id, .. } = answer else { return None };
-        let flight = self.out.in_flight.as_ref()?;
-        let adds = flight.after.lock(*id).is_some() && self.out.accepted.lock(*id).is_none();
-        adds.then_some(Step::Acked { seq: flight.proof.seq })
+        let out = &self.out;
+        let mut flights = out.in_flight.iter().chain(out.refused.iter().map(|r| &r.flight));
+        let adds = |flight: &&Arc<Flight>| {
+            flight.base == out.accepted.seq && flight.after.lock(*id).is_some()
+        };
+        let known = out.accepted.lock(*id).is_some();
+        let flight = flights.find(adds).filter(|_| !known)?;
+        Some(Step::Acked { seq: flight.proof.seq })
     }
 
     /// This side shows the secret of a lock of the other side's direction. Passing on a known

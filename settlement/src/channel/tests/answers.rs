@@ -178,3 +178,21 @@ fn an_answer_to_a_lock_says_that_its_update_was_taken() {
         pair.quiet();
     }
 }
+
+/// The update comes twice: the first is refused, the second taken and answered, and then forgotten.
+#[test]
+fn an_answer_to_a_lock_wins_over_a_refusal_as_an_ack_does() {
+    let mut pair = Pair::new();
+    pair.wallet.propose(&[add(1, 10)]);
+    let update = pair.wallet.update();
+    let before = pair.hub.channel.clone();
+    pair.wallet.commit(Step::Rejected { seq: 1, code: Code::StaleView });
+    pair.hub.receive(update).unwrap();
+    let found = pair.wallet.channel.check_reveal(1, &secret(1, 1, 1), &pair.wallet.now());
+    let answer = found.unwrap().unwrap();
+    let acked = pair.wallet.channel.acknowledged_by(&answer);
+    acked.into_iter().chain([answer]).for_each(|step| drop(pair.wallet.commit(step)));
+    pair.hub.channel = before;
+    let (hubs, held) = pair.hub.channel.snapshot_refs();
+    assert!(pair.wallet.channel.check_sync(&hubs, &held).show, "it is shown what it has forgotten");
+}
