@@ -177,12 +177,6 @@ impl World {
         self.carry_to_wallet(said);
     }
 
-    /// One thing that the wallet wants to send reaches the hub.
-    pub(super) fn carry_one_to_hub(&mut self) {
-        let action = self.outbox.pop_front().unwrap();
-        self.carry_to_hub(action);
-    }
-
     /// The hub's last update reaches the wallet once more.
     pub(super) fn repeat_last_update(&mut self) {
         let update = self.last_update.clone().unwrap();
@@ -204,7 +198,7 @@ impl World {
         panic!("the two never stop talking");
     }
 
-    fn carry_to_hub(&mut self, action: Action) {
+    pub(super) fn carry_to_hub(&mut self, action: Action) {
         match action {
             Action::Send(message) => self.hub.hear(message),
             Action::SendUpdate { channel, base, ops, proof } => {

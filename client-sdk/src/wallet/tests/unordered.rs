@@ -12,11 +12,12 @@ use super::harness::*;
 /// The hub takes the update with the lock and answers the lock; the acknowledgment is lost.
 fn answered_without_ack(world: &mut World, answer: impl FnOnce(ChannelId, u64) -> Message) {
     world.command(pay(3, 7, 500));
-    world.carry_one_to_hub();
+    let update = world.unsent().front().cloned().unwrap();
+    world.carry_to_hub(update);
     let acks =
         world.hub.out.iter().filter(|said| matches!(said, FromHub::Say(Message::Ack { .. })));
     assert_eq!(acks.count(), 1);
-    world.hub.out.clear();
+    world.forget_unsent();
     let (id, lock) = (world.id(), world.hub.only_lock());
     world.hear(answer(id, lock));
 }
