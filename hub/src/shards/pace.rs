@@ -1,10 +1,10 @@
 //! How long a shard's turn lasts.
 //!
-//! A payment wakes a dozen threads on its way, and each wake-up costs as much as what is then done. Where
-//! a turn begins as soon as there is one thing to do, nearly every payment has wake-ups, a group commit and a
-//! signature of its own, and at half of what the hub carries the cores are as good as full. So a turn
-//! that had much to do is stretched: what gathers meanwhile is handled, committed, signed and told
-//! together. One that had little is over at once, and one of a full hub takes longer by itself.
+//! A payment goes from thread to thread a dozen times. Where a turn begins as soon as there is one thing to
+//! do, few payments share their wake-ups, a group commit and a signature, and at half of what the hub
+//! carries the cores are nearly full. So a turn that had much to do is stretched: what gathers
+//! meanwhile is handled, committed, signed and told together. One that had little is over at once, and
+//! one of a full hub takes longer by itself.
 
 use std::time::Duration;
 
