@@ -52,7 +52,7 @@ pub use commit::{Effect, Step};
 pub use dispute::Duty;
 pub use forgotten::Hold;
 pub use receive::{Received, ReceivedUpdate, VerifiedUpdate};
-pub use recover::{Adopted, Adoption};
+pub use recover::{Adopted, Adoption, leapt_at};
 pub use send::{Flight, NewOp, Proposal};
 pub use snapshot::{Taken, TakenLock, VerifiedSnapshot};
 pub use state::{Answer, Incoming, IncomingLock, Outgoing, Refused, SentProof, Standing};
@@ -82,7 +82,7 @@ pub struct Now<'a> {
 
 impl Now<'_> {
     /// Whether the view is fresh, so that what it shows may be relied on.
-    fn is_fresh(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.view.fresh || !rule_is_on(Rule::FreshView)
     }
 }

@@ -6,7 +6,7 @@
 
 use settlement::channel::{
     ACKNOWLEDGE_AFTER, Channel, Effect, NewOp, Now, Phase, Proposal, Received, Step,
-    VerifiedSnapshot, VerifiedUpdate,
+    VerifiedSnapshot, VerifiedUpdate, leapt_at,
 };
 use settlement::proof::SnapshotRef;
 use settlement::reject::Code;
@@ -188,7 +188,7 @@ impl Wallet {
         }
         let again = self.channel(&id).map(Channel::to_resend).unwrap_or_default();
         self.perform(turn, id, again);
-        if std::mem::take(&mut self.link(id).retell) {
+        if std::mem::take(&mut self.link(id).retell) || self.hub_leapt_lately(id) {
             self.retell(turn, id);
         }
     }
@@ -220,9 +220,15 @@ impl Wallet {
             return;
         }
         let now = self.now(turn.now_ms);
-        let Some(checked) = self.channel(&id).map(|c| c.check_update(update, &now)) else { return };
-        match checked {
-            Ok(Received::New(step)) => self.step(turn, id, step),
+        let Some(channel) = self.channel(&id) else { return };
+        let newest = channel.incoming().tally.seq;
+        match channel.check_update(update, &now) {
+            Ok(Received::New(step)) => {
+                self.step(turn, id, step);
+                if leapt_at(seq) > leapt_at(newest) {
+                    self.retell(turn, id);
+                }
+            }
             Ok(Received::Again) => self.say(turn, id, Message::Ack { channel: id, seq }),
             Err(code) => self.say(turn, id, Message::Reject { channel: id, seq, code }),
         }

@@ -12,7 +12,9 @@
 
 use std::collections::BTreeSet;
 
-use settlement::channel::{Adopted, Adoption, Channel, Step, TakenLock, VerifiedSnapshot};
+use settlement::channel::{
+    Adopted, Adoption, Channel, Effect, Step, TakenLock, VerifiedSnapshot, leapt_at,
+};
 use settlement::crypto::{Signable, Signed, VerifyingKey};
 use settlement::lock::Lock;
 use settlement::reject::Code;
@@ -112,6 +114,7 @@ impl Wallet {
         }
         let theirs = channel.their_snapshot().map(Message::snapshot);
         turn.out.actions.extend(theirs.map(Action::Send));
+        self.tell_early(turn, id);
         self.say_sync(turn, id);
     }
 
@@ -125,12 +128,37 @@ impl Wallet {
         TakenLock { lock: *lock, to, payload: Payload::default() }
     }
 
+    /// Whether the hub is known to have lost state, and may still have to collect for what it paid
+    /// before. This wallet may have ended before it told it all.
+    pub(super) fn hub_leapt_lately(&self, id: ChannelId) -> bool {
+        let leapt = self.channel(&id).and_then(|channel| leapt_at(channel.incoming().tally.seq));
+        leapt.is_some_and(|at| at.after(self.collecting()) >= self.seen.height)
+    }
+
+    /// How long after a lock of this wallet's has ended the payer's may stand.
+    fn collecting(&self) -> u64 {
+        let policy = &self.config.policy;
+        policy.lock_life_max.saturating_add(policy.expiry_delta)
+    }
+
+    /// Says all secrets that the hub has, or may have, forgotten, before the sides have met: it may
+    /// not be able to take the channel back before its payers' locks end.
+    fn tell_early(&self, turn: &mut Turn, id: ChannelId) {
+        let again = self.channel(&id).map(Channel::to_resend).unwrap_or_default();
+        turn.out.actions.extend(again.into_iter().filter_map(|effect| match effect {
+            Effect::SendReveal { id: lock, secret } => {
+                Some(Action::Send(Message::Reveal { channel: id, id: lock, secret }))
+            }
+            _ => None,
+        }));
+        self.retell(turn, id);
+    }
+
     /// Says the secrets of what was settled lately again: a hub that has lost state may not have
     /// them any more, and has to collect from the payers.
     pub(super) fn retell(&self, turn: &mut Turn, id: ChannelId) {
         let Some(channel) = self.channel(&id) else { return };
-        let policy = &self.config.policy;
-        let reach = policy.lock_life_max.saturating_add(policy.expiry_delta);
+        let reach = self.collecting();
         let stands = |lock: u64| channel.incoming().tally.lock(lock).is_some();
         let lately = |expires: Height| expires.after(reach) >= self.seen.height;
         let payments = self
@@ -148,7 +176,7 @@ impl Wallet {
             payments.chain(streams).filter(|((of, lock), _)| *of == id && !stands(*lock)).collect();
         settled.sort_unstable_by_key(|((_, lock), _)| std::cmp::Reverse(*lock));
         for ((channel, lock), secret) in settled.into_iter().take(RETOLD_MAX) {
-            self.say(turn, channel, Message::Reveal { channel, id: lock, secret });
+            turn.act(Action::Send(Message::Reveal { channel, id: lock, secret }));
         }
     }
 

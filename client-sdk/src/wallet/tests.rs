@@ -12,6 +12,7 @@ mod harness;
 mod paid;
 mod paying;
 mod protect;
+mod retold;
 mod streams;
 mod streams_answers;
 mod streams_at_payee;

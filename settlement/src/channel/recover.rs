@@ -33,6 +33,11 @@ use crate::types::{Amount, Height, Role, Secret};
 /// A leap goes to this multiple of the height.
 pub(super) const LEAP: u64 = 1 << 32;
 
+/// The height of the newest leap before a proof with this number; `None` where there was none.
+pub fn leapt_at(seq: u64) -> Option<Height> {
+    seq.checked_div(LEAP).filter(|height| *height > 0).map(Height)
+}
+
 /// What was shown, as far as it is newer. A direction that is not stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
