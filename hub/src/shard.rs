@@ -46,6 +46,7 @@ mod closed;
 mod commit;
 mod config;
 mod deposit;
+mod doubt;
 mod fees;
 mod forgotten;
 mod forward;

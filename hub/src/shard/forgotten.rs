@@ -14,13 +14,11 @@
 //! since the newest anchor only wallets know.
 
 use settlement::channel::Channel;
-use settlement::reject::Code;
 use settlement::types::ChannelId;
-use settlement::wire::Message;
 
+use super::Shard;
 use super::slot::Slot;
 use super::state::Cx;
-use super::{Action, Shard};
 
 impl Slot {
     /// Whether the wallet has met the hub, and nothing that the hub forgot in this channel can count.
@@ -47,11 +45,8 @@ impl Shard {
         self.refuse_queue(id, cx);
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.met = false;
-        // It says anew what it holds, and is answered once the channel has leapt.
-        if std::mem::replace(&mut slot.synced, false) {
-            let refusal = Message::Reject { channel: id, seq: 0, code: Code::Recovering };
-            cx.out.actions.push(Action::Send(refusal));
-        }
+        // It is answered once the channel has leapt.
+        self.meet_again(id, cx);
     }
 
     /// A channel that a life of this hub may have used of which nothing is known.
@@ -85,5 +80,6 @@ impl Shard {
             self.settle_if_due(id, cx);
             self.pump(id, cx);
         }
+        self.ask_again(cx);
     }
 }

@@ -16,18 +16,19 @@
 //! | held | stands, belongs to nobody | paired; what was paid of it is passed on, then as ever |
 //! | passed on | stands, and was settled in part that is forgotten | that part is passed on |
 //! | either | was settled before state was lost | the wallet says the secret again: it is passed on |
-//! | held, in a channel of which nothing was lost | none, and nothing was lost there | given up |
+//! | held, in a channel of which nothing was lost | none, and nothing was lost there | passed on, or given up (module `doubt`) |
 //! | held | none, else | it ends at its expiry |
 //! | none, or answered | stands, belongs to nobody | settled with the payee, or gone at its expiry; what was paid is kept, to be collected |
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use settlement::channel::{Adopted, Adoption, Answer, TakenLock, VerifiedSnapshot};
+use settlement::channel::{Adopted, Adoption, Answer, TakenLock, VerifiedSnapshot, leapt_at};
 use settlement::proof::SnapshotRef;
 use settlement::types::{Anchor, ChannelId, Secret};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
+use super::doubt::InDoubt;
 use super::known::Ends;
 use super::seek::Trace;
 use super::slot::{NOBODY, Pair, Slot};
@@ -36,14 +37,14 @@ use super::{Action, Directory, ME, Pass, Seek, Shard};
 
 /// Channels of which something was shown and the next `Sync` has not come.
 const SHOWN_MAX: usize = 256;
-/// Seqs from here on are used after a leap alone.
-const LEAPT: u64 = 1 << 32;
 
 /// What a channel's slot holds besides while state is taken back, or may have to be.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     /// What the wallet said last, to be answered with the leap.
     asked: Option<(SnapshotRef, SnapshotRef)>,
+    /// The wallet's locks that an earlier life may have passed on.
+    pub(super) in_doubt: BTreeMap<u64, InDoubt>,
     /// Payers' locks that are sought here.
     pub(super) sought: BTreeMap<(ChannelId, u64), Sought>,
     /// The same by their anchors.
@@ -96,7 +97,7 @@ pub(super) enum Todo {
 }
 
 impl Slot {
-    fn lost(&mut self) -> &mut Lost {
+    pub(super) fn lost(&mut self) -> &mut Lost {
         self.lost.get_or_insert_default()
     }
 
@@ -134,7 +135,7 @@ impl Slot {
 
     /// Whether nothing was ever forgotten about this channel, as far as it shows.
     pub(super) fn is_whole(&self) -> bool {
-        self.met && self.channel.outgoing().last_seq < LEAPT
+        self.met && leapt_at(self.channel.outgoing().last_seq).is_none()
     }
 }
 
@@ -251,26 +252,15 @@ impl Shard {
             }
         }
         self.wait_out_all(cx);
+        self.ask_again(cx);
     }
 
     /// The sides have met: what is held here is sought, and what is sought here is answered.
     pub(super) fn find_out(&mut self, id: ChannelId, directory: &dyn Directory, cx: &mut Cx<'_>) {
         self.pass_again(id, cx);
         let Some(slot) = self.slots.get(&id) else { return };
-        let asset = slot.channel.terms().asset;
-        for (lock, known) in slot.channel.incoming().locks.iter() {
-            let found = slot.route(*lock).is_some_and(|route| route.outgoing.is_some());
-            if known.answer != Some(Answer::Held) || found {
-                continue;
-            }
-            let tally = &slot.channel.incoming().tally;
-            let payee = directory.find(&known.to.wallet, asset).filter(|(payee, _)| *payee != id);
-            if let (Some((outgoing, _)), Some(stands)) = (payee, tally.lock(*lock)) {
-                let (incoming, whole) = ((id, *lock), slot.is_whole());
-                let seek = Seek { incoming, outgoing, lock: *stands, whole };
-                cx.out.passes.push(Pass::Seek(Box::new(seek)));
-            }
-        }
+        let seeks = slot.channel.incoming().locks.keys();
+        cx.out.passes.extend(seeks.filter_map(|lock| self.seek(id, *lock, directory)));
         let lost = slot.lost.as_ref();
         let sought = lost.map(|lost| lost.sought.values().map(|sought| sought.seek).collect());
         for seek in sought.unwrap_or_else(Vec::new) {

@@ -44,6 +44,11 @@ pub enum Pass {
     Seek(Box<Seek>),
     /// It was, with this lock of the hub's.
     Found(Pairing),
+    /// It was not.
+    Untouched {
+        /// The payer's channel and lock.
+        incoming: (ChannelId, u64),
+    },
 }
 
 impl Pass {
@@ -51,7 +56,9 @@ impl Pass {
     pub fn channel(&self) -> ChannelId {
         match self {
             Pass::Forward(forward) => forward.outgoing,
-            Pass::Outcome { incoming, .. } | Pass::Streamed { incoming, .. } => incoming.0,
+            Pass::Outcome { incoming, .. }
+            | Pass::Streamed { incoming, .. }
+            | Pass::Untouched { incoming } => incoming.0,
             Pass::Concluded { outgoing } => outgoing.0,
             Pass::Seek(seek) => seek.outgoing,
             Pass::Found(pairing) => pairing.incoming.0,
@@ -93,6 +100,7 @@ pub struct Seek {
     pub outgoing: ChannelId,
     /// The payer's lock as it stands.
     pub lock: Lock,
-    /// Whether the payer's channel was met as it was left: then nothing was forgotten about it.
+    /// Whether the payer's channel was met as it was left, or the lock was made after all that is known
+    /// to have been forgotten.
     pub whole: bool,
 }

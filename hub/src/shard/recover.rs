@@ -4,7 +4,7 @@
 //!
 //! | last durable record | what is known then | what follows |
 //! | --- | --- | --- |
-//! | the payer's update, accepted | a lock without an answer, named by no pair | it was not passed on, unless what is on this disk is an old copy: held until the payee has met the hub again, then failed |
+//! | the payer's update, accepted | a lock without an answer, named by no pair | it was not passed on, unless what is on this disk is an old copy: held until the payee has met the hub again, then failed. What a payer had unanswered and sends again is held, too, and then passed on (module `doubt`) |
 //! | [`Record::Forwarded`] | the hub's lock and its pair | the update is sent again when the payee meets |
 //! | the hub's lock came to something | the pair has the outcome | a secret is passed to the payer's channel again, a failure once the payee has met |
 //! | the payer's lock answered | the answer | it is said again when the payer meets; the pair goes |

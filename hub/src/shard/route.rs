@@ -1,7 +1,6 @@
 //! Whether a payer's lock is passed on, and as what.
 
 use settlement::bugs::{Bug, nudged};
-use settlement::channel::Change;
 use settlement::lock::Lock;
 use settlement::reject::Code;
 use settlement::rules::{Rule, rule_is_on};
@@ -14,21 +13,15 @@ use super::state::Cx;
 use super::{Action, Directory, Forward, Pass, Shard, unit_to_forward};
 
 impl Shard {
-    /// Passes a new lock on to its payee, or gives it up at once.
-    pub(super) fn route_change(
+    /// Passes a lock on to its payee, or gives it up at once.
+    pub(super) fn route(
         &mut self,
         id: ChannelId,
-        change: &Change,
+        (lock, to, payload): (&Lock, &Destination, &Payload),
         prepaid: &[(Anchor, Amount)],
         directory: &dyn Directory,
         cx: &mut Cx<'_>,
     ) {
-        let Change::Added { lock, to, payload } = change else { return };
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        // Settled by the same update: the payer has made the hub a present, and no payment.
-        if !slot.channel.incoming().locks.contains_key(&lock.id) {
-            return;
-        }
         match self.judge(id, (lock, to, payload), prepaid, directory) {
             Ok(forward) => {
                 let (anchor, payee) = (lock.anchor, to.wallet);

@@ -19,7 +19,6 @@
 
 use settlement::crypto::chain_step;
 use settlement::lock::{Lock, STEPS_MAX};
-use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Height, Secret};
 
 use super::lost::{Loose, Lost, Sought, Todo};
@@ -144,15 +143,15 @@ impl Shard {
     /// A payer's lock is sought in this channel.
     pub(super) fn on_seek(&mut self, seek: Seek, cx: &mut Cx<'_>) {
         let height = self.followed().0;
+        let whole = |slot: &Slot| seek.whole && self.has_forgotten_nothing(slot);
+        let untouched = self.slots.get(&seek.outgoing).is_some_and(|slot| whole(slot));
         let Some(slot) = self.slots.get_mut(&seek.outgoing) else { return };
-        if seek.whole && slot.is_whole() {
+        if untouched {
             // Nothing was forgotten on either side: it was not passed on.
             if let Some(lost) = &mut slot.lost {
                 lost.found(&seek.incoming);
             }
-            let (incoming, outgoing) = (seek.incoming, (seek.outgoing, 0));
-            let outcome = Err(Code::PayeeOffline);
-            return cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
+            return cx.out.passes.push(Pass::Untouched { incoming: seek.incoming });
         }
         slot.look_for(seek, height);
         self.search_in_turn(seek.outgoing, cx);

@@ -74,6 +74,8 @@ pub(super) struct Slot {
     /// Whether it has since this process started, and holds what the hub holds. Until then the hub
     /// may have forgotten what it did here.
     pub(super) met: bool,
+    /// The newest number that the wallet had used when it first met the hub since this process started.
+    pub(super) first_shown: Option<u64>,
     /// What is needed while state is taken back, or may have to be.
     pub(super) lost: Option<Box<Lost>>,
     /// An update is wanted even if nothing new goes with it.
@@ -138,6 +140,7 @@ impl Slot {
             connected: false,
             synced: false,
             met: false,
+            first_shown: None,
             lost: None,
             flush: false,
             due_ms: None,

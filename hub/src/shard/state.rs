@@ -54,6 +54,8 @@ pub struct Shard {
     pub(super) shown: HashMap<ChannelId, Vec<VerifiedSnapshot>>,
     /// Channels that have leapt, and wait until nothing that is forgotten can be carried any more.
     pub(super) waiting_out: BTreeSet<ChannelId>,
+    /// Channels with an update that could not be taken, and must not be refused.
+    pub(super) unanswered: BTreeSet<ChannelId>,
     /// Whether something has shown that this hub started from state that is not its newest.
     pub(super) lost: bool,
     /// The lease of this process, and whether a block has shown it: what comes after is its own.
@@ -134,6 +136,7 @@ impl Shard {
             recovering: BTreeSet::new(),
             shown: HashMap::new(),
             waiting_out: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
             lost: false,
             lease: None,
             leased: false,
@@ -183,6 +186,9 @@ impl Shard {
             }
             Input::Passed(Pass::Seek(seek)) => self.on_seek(*seek, cx),
             Input::Passed(Pass::Found(pairing)) => self.on_found(&pairing),
+            Input::Passed(Pass::Untouched { incoming }) => {
+                self.on_untouched(incoming, directory, cx);
+            }
             Input::Withdraw { withdrawal, ticket, .. } => self.on_withdraw(&withdrawal, ticket, cx),
             Input::Close { close, ticket, .. } => self.on_close(&close, ticket, cx),
             Input::CloseAlone(channel) => self.on_close_alone(channel, cx),

@@ -1,7 +1,7 @@
 //! What wallets say about their channels.
 
 use client_sdk::api::upfront_anchor;
-use settlement::channel::{Channel, Effect, Received, Step, VerifiedUpdate};
+use settlement::channel::{Change, Channel, Effect, Received, Step, VerifiedUpdate};
 use settlement::proof::SnapshotRef;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId, Secret};
@@ -75,6 +75,7 @@ impl Shard {
         self.take_back(id, cx);
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.connected = true;
+        slot.first_shown.get_or_insert(own.seq);
         let outcome = slot.channel.check_sync(&own, &yours);
         let suspended = slot.channel.suspended().is_some();
         let recovering = slot.channel.is_recovering();
@@ -119,11 +120,11 @@ impl Shard {
         cx: &mut Cx<'_>,
     ) {
         let (id, seq) = (update.proof().channel, update.proof().seq);
-        let now = self.now(cx.now_ms);
         let Some(slot) = self.slots.get(&id) else {
             return reject(id, seq, Code::UnknownChannel, cx);
         };
-        if !slot.synced {
+        let in_doubt = slot.is_in_doubt(update);
+        if !slot.synced || in_doubt && !self.can_take_in_doubt(id, cx) {
             return;
         }
         // Not known yet: whether something that was forgotten would take it away.
@@ -132,9 +133,17 @@ impl Shard {
         }
         let makes_hash = self.makes_hash(id, update);
         if makes_hash && !self.may_hash(id, directory) {
-            return reject(id, seq, TOO_MUCH, cx);
+            return match in_doubt {
+                true => self.answer_later(id),
+                false => reject(id, seq, TOO_MUCH, cx),
+            };
         }
-        let checked = slot.channel.check_update(update, &now);
+        let now = self.now(cx.now_ms);
+        let Some(channel) = self.channel(&id) else { return };
+        let checked = match in_doubt {
+            true => channel.check_update_to_hold(update, &now),
+            false => channel.check_update(update, &now),
+        };
         if makes_hash {
             let step = match &checked {
                 Ok(Received::New(step)) => Some(step),
@@ -147,7 +156,9 @@ impl Shard {
             Ok(Received::Again) => {
                 cx.out.actions.push(Action::Send(Message::Ack { channel: id, seq }));
             }
-            Ok(Received::New(step)) => self.take_update(id, step, update, directory, cx),
+            Ok(Received::New(step)) => {
+                self.take_update(id, step, (update, in_doubt), directory, cx);
+            }
         }
     }
 
@@ -155,7 +166,7 @@ impl Shard {
         &mut self,
         id: ChannelId,
         step: Step,
-        update: &VerifiedUpdate,
+        (update, in_doubt): (&VerifiedUpdate, bool),
         directory: &dyn Directory,
         cx: &mut Cx<'_>,
     ) {
@@ -163,8 +174,16 @@ impl Shard {
         let prepaid = prepaid(update.ops());
         for effect in self.record(id, step, cx) {
             self.perform(id, &effect, cx);
-            if let Effect::Received(change) = &effect {
-                self.route_change(id, change, &prepaid, directory, cx);
+            let Effect::Received(Change::Added { lock, to, payload }) = &effect else { continue };
+            // Settled by the same update: the payer has made the hub a present, and no payment.
+            let stands = |channel: &Channel| channel.incoming().locks.contains_key(&lock.id);
+            if !self.channel(&id).is_some_and(stands) {
+                continue;
+            }
+            if in_doubt {
+                self.hold_back(id, lock, (update.proof(), &prepaid), directory, cx);
+            } else {
+                self.route(id, (lock, to, payload), &prepaid, directory, cx);
             }
         }
         if !was_certain {

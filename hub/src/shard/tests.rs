@@ -4,6 +4,7 @@ mod agreeing;
 mod closed;
 mod crash;
 mod deposits;
+mod doubt;
 mod forgotten;
 mod hidden;
 #[cfg(feature = "shuttle")]

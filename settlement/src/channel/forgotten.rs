@@ -20,12 +20,15 @@
 //!   refuses what that does not leave.
 //! - In a cooperative close no lock was pending. Locks that are shown all the same came later, and
 //!   are held ([`Answer::Held`](super::Answer::Held)).
+//! - An update that it may have taken before, and forgotten, is taken and its locks are held
+//!   ([`Channel::check_update_to_hold`]): nothing is given for them that was not given already.
 
 use serde::{Deserialize, Serialize};
 
 use super::recover::LEAP;
 use super::{Channel, Now, Phase, Step};
 use crate::bugs::{Bug, nudged};
+use crate::proof::BalanceProof;
 use crate::reject::Code;
 use crate::rules::{Rule, rule_is_on};
 use crate::types::Height;
@@ -102,9 +105,19 @@ impl Channel {
     /// Whether no proof of this side's that it has forgotten can count any more: it has leapt, and
     /// the other side has signed that it holds what came after.
     pub fn is_certain(&self) -> bool {
+        !self.is_recovering() && self.out.retired_below >= self.leapt_to()
+    }
+
+    /// Whether the other side had this side's newest leap when it signed this: what it is an
+    /// update of was not forgotten before then.
+    pub fn knows_leap(&self, proof: &BalanceProof) -> bool {
+        proof.peer_seq >= self.leapt_to()
+    }
+
+    /// The first number after the newest leap; 0 before any.
+    fn leapt_to(&self) -> u64 {
         let next = self.out.last_seq.saturating_add(1);
-        let leapt = next.checked_div(LEAP).unwrap_or(0).saturating_mul(LEAP);
-        !self.is_recovering() && self.out.retired_below >= leapt
+        next.checked_div(LEAP).unwrap_or(0).saturating_mul(LEAP)
     }
 
     /// # Errors

@@ -74,6 +74,13 @@ pub enum Received {
     Again,
 }
 
+/// What is done with what an update pays or locks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Use,
+    Hold,
+}
+
 impl Channel {
     /// Checks an update of the other side's direction.
     ///
@@ -81,6 +88,29 @@ impl Channel {
     /// The first [`Code`] in the order of the checks: rules before operations, operations in their
     /// order, totals last. Nothing has changed then.
     pub fn check_update(&self, update: &VerifiedUpdate, now: &Now<'_>) -> Result<Received, Code> {
+        self.check(update, now, Purpose::Use)
+    }
+
+    /// The same for an update that this side may have taken before, and forgotten: it takes that
+    /// also while it waits out what else it may have forgotten. Then nothing may be done for what it pays
+    /// or locks, but to collect it: its locks are to be held ([`Channel::hold`]).
+    ///
+    /// # Errors
+    /// As [`Channel::check_update`], but for [`Code::Recovering`].
+    pub fn check_update_to_hold(
+        &self,
+        update: &VerifiedUpdate,
+        now: &Now<'_>,
+    ) -> Result<Received, Code> {
+        self.check(update, now, Purpose::Hold)
+    }
+
+    fn check(
+        &self,
+        update: &VerifiedUpdate,
+        now: &Now<'_>,
+        purpose: Purpose,
+    ) -> Result<Received, Code> {
         let proof = update.proof.value();
         if proof.channel != self.id {
             return Err(Code::WrongChannel);
@@ -96,7 +126,7 @@ impl Channel {
             _ => Code::ChannelSuspended,
         })?;
         self.check_order(update)?;
-        let (after, changes) = self.make_changes(&update.ops, now)?;
+        let (after, changes) = self.make_changes(&update.ops, now, purpose)?;
         self.check_totals(proof, &Tally { seq: proof.seq, ..after })?;
         let proof = update.proof.signed().clone();
         Ok(Received::New(Step::Received(Box::new(ReceivedUpdate { changes, proof }))))
@@ -131,13 +161,20 @@ impl Channel {
         if update.ops.len() > OPS_MAX { Err(Code::TooManyOps) } else { Ok(()) }
     }
 
-    fn make_changes(&self, ops: &[Op], now: &Now<'_>) -> Result<(Tally, Vec<Change>), Code> {
+    fn make_changes(
+        &self,
+        ops: &[Op],
+        now: &Now<'_>,
+        purpose: Purpose,
+    ) -> Result<(Tally, Vec<Change>), Code> {
         let mut after = self.inc.tally.clone();
         let mut changes = Vec::with_capacity(ops.len());
         let mut last_id = self.inc.last_lock_id;
         let mut hashes = HASHES_PER_MESSAGE;
         for op in ops {
-            self.check_spends(op)?;
+            if purpose == Purpose::Use {
+                self.check_spends(op)?;
+            }
             changes.push(match op {
                 Op::Pay { amount, memo } => {
                     after.pay(*amount)?;

@@ -197,7 +197,7 @@ fn a_wallet_that_hides_what_it_holds_is_closed_on() {
     world.idle();
     world.idle();
     let shown = world.wallets[1].show();
-    assert_eq!(shown.len(), 3);
+    assert_eq!(shown.len(), 4, "both directions, a secret, and what it holds");
     world.set_online(1, false);
     world.journal.truncate(copy);
     world.restart();

@@ -148,15 +148,19 @@ impl Wallet {
         let shown = shown.chain(theirs.into_iter().map(|theirs| (Role::Hub, theirs, &self.hub)));
         let check = |(role, taken, key)| VerifiedSnapshot::check(role, taken, key).unwrap();
         let shown = shown.map(check).map(|shown| Input::Snapshot(Box::new(shown)));
-        shown.chain([self.sync()]).collect()
+        let told = self.told.iter().copied().map(|told| self.tell(told));
+        shown.chain(told).chain([self.sync()]).collect()
     }
 
     /// What stands is said in meeting, the newest of it.
     fn tell_again(&self) -> Vec<Input> {
-        let channel = self.channel.id();
-        let say = |(id, secret)| Input::Message(Box::new(Message::Reveal { channel, id, secret }));
         let stands = |id: u64| self.channel.incoming().tally.lock(id).is_some();
-        self.told.iter().copied().filter(|(id, _)| !stands(*id)).map(say).collect()
+        let over = self.told.iter().copied().filter(|(id, _)| !stands(*id));
+        over.map(|told| self.tell(told)).collect()
+    }
+
+    fn tell(&self, (id, secret): (u64, Secret)) -> Input {
+        Input::Message(Box::new(Message::Reveal { channel: self.channel.id(), id, secret }))
     }
 
     fn hear_update(&mut self, update: Update, said: &mut Vec<Input>, now: &Now<'_>) {

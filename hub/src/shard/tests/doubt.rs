@@ -1,0 +1,166 @@
+//! Updates that an earlier life of the hub may have taken, and forgotten.
+
+use settlement::channel::Answer;
+use settlement::reject::Code;
+use settlement::types::Amount;
+
+use super::wallet::{Manner, Wallet};
+use super::world::{FEES, LIFE, World, config, secret};
+use crate::shard::*;
+
+const AMOUNT: Amount = Amount(1_000);
+
+/// Payer 0 has paid payee 1, and has heard nothing of it, or only that its update was taken. The hub is
+/// restored from before.
+fn paid_and_forgotten(shards: u16, heard: bool) -> World {
+    let mut world = World::with(config(), shards, 2);
+    let copy = world.journal.len();
+    world.pay(0, 1, AMOUNT.0, 1);
+    if heard {
+        assert!(world.deliver(0));
+    }
+    world.disconnect(0);
+    world.run();
+    world.idle();
+    world.set_online(1, false);
+    world.journal.truncate(copy);
+    world.restart();
+    world
+}
+
+fn fee() -> i128 {
+    FEES.fee(AMOUNT).unwrap().wide()
+}
+
+/// ⚔ The payee has the money, so the payer's update is neither refused nor is its lock given back, whoever
+/// comes back first.
+#[test]
+fn a_payment_whose_payer_heard_nothing_is_collected_by_a_restored_hub() {
+    for shards in [1, 4] {
+        for heard in [true, false] {
+            for order in [[0, 1], [1, 0]] {
+                let mut world = paid_and_forgotten(shards, heard);
+                for at in order {
+                    world.come_back(at);
+                }
+                (0..20).for_each(|_| {
+                    world.blocks(10);
+                    world.idle();
+                });
+                let context = format!("{shards} shards, heard: {heard}, {order:?}");
+                assert_eq!(world.hub_net(), fee(), "{context}");
+                assert_eq!(world.wallets[0].secrets.len(), 1, "{context}");
+                assert_eq!(world.pairs(), 0, "{context}");
+            }
+        }
+    }
+}
+
+/// The hub ends before it has taken a payment, and nothing is forgotten.
+fn unanswered() -> World {
+    let mut world = World::new(2);
+    never_taken(&mut world, 1);
+    world
+}
+
+fn never_taken(world: &mut World, seed: u8) {
+    let (secret, anchor) = secret(seed);
+    world.wallets[1].known.insert(anchor, secret);
+    let wanted = world.pay_op(1, AMOUNT.0, anchor);
+    world.wallets[0].wanted.push(wanted);
+    let lost = world.with_now(0, Wallet::update);
+    assert_eq!(lost.len(), 1);
+    (0..2).for_each(|at| world.set_online(at, false));
+    world.restart();
+}
+
+#[test]
+fn a_payment_that_no_life_had_taken_waits_for_its_payee_and_goes_its_way() {
+    let mut world = unanswered();
+    world.come_back(0);
+    assert_eq!(held(&world), [Some(Answer::Held)]);
+    world.come_back(1);
+    world.idle();
+    assert_eq!((world.wallets[0].secrets.len(), world.completed), (1, 1));
+    assert_eq!(world.hub_net(), fee());
+}
+
+/// A hub that does not know yet what the ledger has done answers later, and refuses nothing.
+#[test]
+fn what_cannot_be_taken_yet_is_asked_for_again() {
+    let mut world = unanswered();
+    world.input(Input::Signing(false));
+    (0..2).for_each(|at| world.connect(at));
+    world.run();
+    assert_eq!(held(&world), []);
+    assert!(world.wallets[0].channel.outgoing().in_flight.is_some());
+    world.input(Input::Signing(true));
+    world.run();
+    world.idle();
+    assert_eq!((world.wallets[0].secrets.len(), world.hub_net()), (1, fee()));
+}
+
+/// What was lost once is known: what a payer sends after it has heard of it was in no forgotten life.
+#[test]
+fn a_restart_long_after_a_loss_holds_up_no_payment() {
+    let mut world = paid_and_forgotten(1, true);
+    (0..2).for_each(|at| world.come_back(at));
+    world.blocks(300);
+    world.idle();
+    assert_eq!(world.hub_net(), fee());
+    never_taken(&mut world, 2);
+    (0..2).for_each(|at| world.come_back(at));
+    world.idle();
+    assert_eq!(world.wallets[0].secrets.len(), 2);
+    assert_eq!(world.hub_net(), 2 * fee());
+}
+
+#[test]
+fn a_payment_whose_payee_stays_away_ends_at_its_expiry() {
+    let mut world = unanswered();
+    world.come_back(0);
+    world.blocks(LIFE + 60);
+    world.idle();
+    assert_eq!(held(&world), []);
+    assert_eq!(world.hub_net(), 0);
+}
+
+fn held(world: &World) -> Vec<Option<Answer>> {
+    world.channel(0).incoming().locks.values().map(|known| known.answer).collect()
+}
+
+/// ⚔ The payee shows that a lock of its own was given up, which the hub can't take its word for before that
+/// has expired. What it was paid meanwhile is collected all the same.
+#[test]
+fn a_payee_that_cannot_be_taken_back_yet_says_its_secrets() {
+    for order in [[0, 1], [1, 0]] {
+        let mut world = World::new(3);
+        world.wallets[2].manner = Manner::StaysSilent;
+        world.pay(1, 2, 500, 9);
+        world.run();
+        let copy = world.journal.len();
+        world.pay(0, 1, AMOUNT.0, 1);
+        world.disconnect(0);
+        world.run();
+        world.wallets[2].manner = Manner::Fails(Code::UnknownInvoice);
+        world.disconnect(2);
+        world.connect(2);
+        (0..3).for_each(|_| world.idle());
+        assert_eq!(world.channel(1).incoming().locks.len(), 0);
+        // What the payee signs last, the hub has not signed that it holds.
+        world.wallets[2].manner = Manner::StaysSilent;
+        world.blocks(1);
+        world.pay(1, 2, 300, 10);
+        world.run();
+        (0..3).for_each(|at| world.set_online(at, false));
+        world.journal.truncate(copy);
+        world.restart();
+        order.into_iter().for_each(|at| world.come_back(at));
+        assert_eq!(
+            world.channel(1).suspended(),
+            Some(Code::StateLost),
+            "{order:?}: not taken back"
+        );
+        assert_eq!(world.wallets[0].secrets.len(), 1, "{order:?}");
+    }
+}
