@@ -25,6 +25,8 @@ enum Whose {
 pub(super) struct Loss {
     whose: Option<Whose>,
     happened: bool,
+    /// Whether a wallet was out of reach for long.
+    nights: bool,
 }
 
 impl Loss {
@@ -40,7 +42,11 @@ impl Loss {
             1 => Some(Whose::Wallets([true, !thief])),
             _ => None,
         };
-        Loss { whose, happened: false }
+        Loss { whose, happened: false, nights: false }
+    }
+
+    pub(super) fn night(&mut self) {
+        self.nights = true;
     }
 
     pub(super) fn happened(&self) -> bool {
@@ -138,8 +144,9 @@ impl World {
         (payments.0 + streams.0, payments.1 + streams.1)
     }
 
-    /// Payer and payee agree about each payment that neither has forgotten. The payer of one that
-    /// the hub has forgotten may have its money back: the hub has paid it then.
+    /// Payer and payee agree about each payment that neither has forgotten. Where a hub has forgotten some,
+    /// and a wallet was away for long, or a channel was closed on the ledger before it was taken back,
+    /// the payer may have its money again: the hub has paid it then.
     pub(super) fn check_agreement(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
         if self.loss.of_wallets() {
             return Ok(());
@@ -154,7 +161,8 @@ impl World {
                     && arrived.is_some_and(|p| p.state == PaymentState::Settled)
             };
             let gone = out.iter().filter(forgotten).count();
-            if self.loss.happened() && gone > 0 {
+            let late = self.loss.nights || self.closed_early.contains(&true);
+            if self.loss.of_hub() && late && gone > 0 {
                 self.report.forgotten += gone as u64;
                 let kept: Vec<Payment> =
                     out.iter().filter(|paid| !forgotten(paid)).cloned().collect();
