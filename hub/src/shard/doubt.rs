@@ -15,11 +15,12 @@
 //! So a payee that is away keeps such a lock pending until it is back, or the lock expires. What a payer
 //! signs after it has met, no earlier life can have taken: it goes its way at once.
 
-use settlement::channel::{Answer, VerifiedUpdate};
+use settlement::channel::{Answer, Channel, VerifiedUpdate};
 use settlement::lock::Lock;
 use settlement::proof::BalanceProof;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, ChannelId};
+use settlement::update::Destination;
 use settlement::wire::Message;
 
 use super::slot::Slot;
@@ -79,6 +80,20 @@ impl Shard {
             let refusal = Message::Reject { channel: id, seq: 0, code: Code::Recovering };
             cx.out.actions.push(Action::Send(refusal));
         }
+    }
+
+    /// Whether an earlier life can have passed a lock on that is meant for this. While nothing is known to be
+    /// forgotten, a payee that has no channel had none: the ledger would have shown what the
+    /// hub signed for it.
+    pub(super) fn may_have_passed_on(
+        &self,
+        id: ChannelId,
+        to: &Destination,
+        directory: &dyn Directory,
+    ) -> bool {
+        let Some(terms) = self.channel(&id).map(Channel::terms) else { return false };
+        let ours = to.hub.is_none_or(|hub| hub == self.config.hub) && to.wallet != terms.wallet;
+        ours && (self.lost || directory.find(&to.wallet, terms.asset).is_some())
     }
 
     /// Holds a lock of an update in doubt, and seeks what an earlier life may have made of it.

@@ -180,7 +180,7 @@ impl Shard {
             if !self.channel(&id).is_some_and(stands) {
                 continue;
             }
-            if in_doubt {
+            if in_doubt && self.may_have_passed_on(id, to, directory) {
                 self.hold_back(id, lock, (update.proof(), &prepaid), directory, cx);
             } else {
                 self.route(id, (lock, to, payload), &prepaid, directory, cx);

@@ -1,11 +1,11 @@
 //! Updates that an earlier life of the hub may have taken, and forgotten.
 
-use settlement::channel::Answer;
+use settlement::channel::{Answer, NewOp};
 use settlement::reject::Code;
 use settlement::types::Amount;
 
 use super::wallet::{Manner, Wallet};
-use super::world::{FEES, LIFE, World, config, secret};
+use super::world::{FEES, LIFE, World, config, key, secret};
 use crate::shard::*;
 
 const AMOUNT: Amount = Amount(1_000);
@@ -67,10 +67,15 @@ fn never_taken(world: &mut World, seed: u8) {
     let (secret, anchor) = secret(seed);
     world.wallets[1].known.insert(anchor, secret);
     let wanted = world.pay_op(1, AMOUNT.0, anchor);
+    never_sent(world, wanted);
+}
+
+/// Payer 0 signs an update that the hub never gets; then the hub starts again, and nobody is there.
+fn never_sent(world: &mut World, wanted: NewOp) {
     world.wallets[0].wanted.push(wanted);
     let lost = world.with_now(0, Wallet::update);
     assert_eq!(lost.len(), 1);
-    (0..2).for_each(|at| world.set_online(at, false));
+    (0..world.wallets.len()).for_each(|at| world.set_online(at, false));
     world.restart();
 }
 
@@ -127,6 +132,20 @@ fn a_payment_whose_payee_stays_away_ends_at_its_expiry() {
 
 fn held(world: &World) -> Vec<Option<Answer>> {
     world.channel(0).incoming().locks.values().map(|known| known.answer).collect()
+}
+
+/// What can't have been passed on is answered at once.
+#[test]
+fn a_payment_to_somebody_without_a_channel_is_not_held() {
+    let mut world = World::new(1);
+    let (_, anchor) = secret(1);
+    let mut wanted = world.pay_op(0, AMOUNT.0, anchor);
+    let NewOp::Add { to, .. } = &mut wanted else { panic!("no lock") };
+    to.wallet = key(99).public();
+    never_sent(&mut world, wanted);
+    world.come_back(0);
+    world.idle();
+    assert_eq!(world.wallets[0].failed, [(1, Code::UnknownPayee)]);
 }
 
 /// ⚔ The payee shows that a lock of its own was given up, which the hub can't take its word for before that
