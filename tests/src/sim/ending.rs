@@ -33,6 +33,7 @@ impl World {
                 self.close_streams();
             }
             self.beat();
+            self.note_rest();
             if self.all_up() && self.all_final() && self.streams_are_over() && self.all_idle() {
                 self.healed_in = block;
                 self.closed_early = [0, 1].map(|who| !self.is_open(who));

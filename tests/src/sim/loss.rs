@@ -6,11 +6,17 @@
 use client_sdk::wallet::{Payment, PaymentState, Way};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use settlement::channel::Channel;
 use settlement::journal::JournalError;
+use settlement::reject::Code;
 
 use super::counts::Kind;
 use super::liar::{HUB, Liar, WALLET};
 use super::{Plan, World, check};
+
+/// A hub takes a channel back when its wallet shows it, or says so again after ten seconds. One that it
+/// can't take back for longer waits for a lock to end.
+const RESTS: u32 = 60;
 
 /// Who is restored from old copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub(super) struct Loss {
     happened: bool,
     /// Whether a wallet was out of reach for long.
     nights: bool,
+    /// For how many blocks, after faults had stopped, the hub could not take a channel back.
+    rests: u32,
 }
 
 impl Loss {
@@ -42,11 +50,16 @@ impl Loss {
             1 => Some(Whose::Wallets([true, !thief])),
             _ => None,
         };
-        Loss { whose, happened: false, nights: false }
+        Loss { whose, happened: false, nights: false, rests: 0 }
     }
 
     pub(super) fn night(&mut self) {
         self.nights = true;
+    }
+
+    /// Whether what a hub has forgotten may have ended before it could take it back.
+    fn of_hub_for_long(&self) -> bool {
+        self.of_hub() && (self.nights || self.rests > RESTS)
     }
 
     pub(super) fn happened(&self) -> bool {
@@ -144,9 +157,16 @@ impl World {
         (payments.0 + streams.0, payments.1 + streams.1)
     }
 
+    /// A block has passed since faults stopped.
+    pub(super) fn note_rest(&mut self) {
+        let rests = |channel: &Channel| channel.suspended() == Some(Code::StateLost);
+        let rests = self.hub.core().is_some_and(|hub| hub.channels().any(rests));
+        self.loss.rests += u32::from(rests);
+    }
+
     /// Payer and payee agree about each payment that neither has forgotten. Where a hub has forgotten some,
-    /// and a wallet was away for long, or a channel was closed on the ledger before it was taken back,
-    /// the payer may have its money again: the hub has paid it then.
+    /// and a wallet was away for long, or a channel could not be taken back for long, the payer may
+    /// have its money again: the hub has paid it then.
     pub(super) fn check_agreement(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
         if self.loss.of_wallets() {
             return Ok(());
@@ -161,8 +181,7 @@ impl World {
                     && arrived.is_some_and(|p| p.state == PaymentState::Settled)
             };
             let gone = out.iter().filter(forgotten).count();
-            let late = self.loss.nights || self.closed_early.contains(&true);
-            if self.loss.of_hub() && late && gone > 0 {
+            if self.loss.of_hub_for_long() && gone > 0 {
                 self.report.forgotten += gone as u64;
                 let kept: Vec<Payment> =
                     out.iter().filter(|paid| !forgotten(paid)).cloned().collect();
