@@ -181,6 +181,7 @@ impl Clerk {
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             };
+            self.handed_in().follow(block.header.header.height);
             for event in &block.events {
                 let LedgerEvent::Refused { tx, code } = event else { continue };
                 let what = self.handed_in().find(tx);
@@ -284,9 +285,9 @@ impl Clerk {
         transaction: &Transaction,
         what: What,
     ) -> Option<Result<TxId, Problem>> {
-        self.handed_in().remember(transaction.id(), what);
         // The semaphore is never closed. No place is kept while waiting to try again.
         let _place = self.places.acquire().await;
+        self.handed_in().remember(transaction.id(), what);
         match self.ledger.submit(transaction).await {
             Ok(tx) => {
                 add(&self.counters.submitted, 1);
