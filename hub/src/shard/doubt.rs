@@ -113,7 +113,9 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let knows_losses = none_since && slot.channel.knows_leap(proof);
         let prepaid = prepaid.iter().find(|(anchor, _)| *anchor == lock.anchor).copied();
-        slot.lost().in_doubt.insert(lock.id, InDoubt { knows_losses, prepaid });
+        let lost = slot.lost.get_or_insert_default();
+        lost.in_doubt.retain(|id, _| slot.channel.incoming().locks.contains_key(id));
+        lost.in_doubt.insert(lock.id, InDoubt { knows_losses, prepaid });
         let seek = self.seek(id, lock.id, directory);
         cx.out.passes.extend(seek);
     }

@@ -97,7 +97,7 @@ pub(super) enum Todo {
 }
 
 impl Slot {
-    pub(super) fn lost(&mut self) -> &mut Lost {
+    fn lost(&mut self) -> &mut Lost {
         self.lost.get_or_insert_default()
     }
 

@@ -130,6 +130,27 @@ fn a_payment_whose_payee_stays_away_ends_at_its_expiry() {
     assert_eq!(world.hub_net(), 0);
 }
 
+/// ⚔ A wallet that says that it had used every number before has all its payments held, and takes no more
+/// room for it than they do.
+#[test]
+fn what_is_held_takes_no_room_once_it_is_over() {
+    let mut world = World::new(2);
+    world.disconnect(1);
+    let (id, payee) = (world.id(0), world.id(1));
+    for seed in 1..4 {
+        let slot = world.shards[0].slots.get_mut(&id).unwrap();
+        slot.first_shown = Some(u64::MAX);
+        world.shards[0].slots.get_mut(&payee).unwrap().met = false;
+        world.pay(0, 1, AMOUNT.0, seed);
+        world.run();
+        assert_eq!(held(&world), [Some(Answer::Held)]);
+        let lost = world.shards[0].slots.get(&id).and_then(|slot| slot.lost.as_ref());
+        assert_eq!(lost.map(|lost| lost.in_doubt.len()), Some(1), "the {seed}th");
+        world.blocks(LIFE + 60);
+        world.idle();
+    }
+}
+
 fn held(world: &World) -> Vec<Option<Answer>> {
     world.channel(0).incoming().locks.values().map(|known| known.answer).collect()
 }
