@@ -159,6 +159,7 @@ impl Wallet {
         let outcome = channel.check_sync(own, yours);
         let recovering = channel.is_recovering();
         let link = self.link(id);
+        let first = !link.met_here;
         link.synced = outcome.lost.is_none() && !recovering;
         link.met |= link.synced;
         link.met_here |= link.synced;
@@ -188,9 +189,7 @@ impl Wallet {
         }
         let again = self.channel(&id).map(Channel::to_resend).unwrap_or_default();
         self.perform(turn, id, again);
-        if std::mem::take(&mut self.link(id).retell) || self.hub_leapt_lately(id) {
-            self.retell(turn, id);
-        }
+        self.retell_met(turn, id, first);
     }
 
     fn hear_ack(&mut self, turn: &mut Turn, id: ChannelId, seq: u64) {
@@ -363,6 +362,9 @@ impl Wallet {
         }
         self.link(id).repeat_from_ms = None;
         let again = self.channel(&id).map(Channel::to_resend).unwrap_or_default();
+        if self.hub_leapt_lately(id) {
+            self.retell(turn, id);
+        }
         let reveals = again.into_iter().filter(|it| matches!(it, Effect::SendReveal { .. }));
         self.perform(turn, id, reveals.collect());
     }

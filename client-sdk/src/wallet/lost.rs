@@ -72,7 +72,9 @@ impl Wallet {
 
     /// What is known of this channel may not be all: it leaps, and waits, whatever the hub shows.
     pub(super) fn lose(&mut self, turn: &mut Turn, id: ChannelId) {
-        let Some(step) = self.channel(&id).and_then(Channel::lose) else { return };
+        // One that waits has leapt for the same loss.
+        let channel = self.channel(&id).filter(|channel| !channel.waits_out());
+        let Some(step) = channel.and_then(Channel::lose) else { return };
         self.step(turn, id, step);
         // The sides meet anew once it has leapt.
         let link = self.link(id);
@@ -128,10 +130,19 @@ impl Wallet {
         TakenLock { lock: *lock, to, payload: Payload::default() }
     }
 
+    /// The sides have met, for the `first` time on this connection or again.
+    pub(super) fn retell_met(&mut self, turn: &mut Turn, id: ChannelId, first: bool) {
+        if std::mem::take(&mut self.link(id).retell) || first && self.hub_leapt_lately(id) {
+            self.retell(turn, id);
+        }
+    }
+
     /// Whether the hub is known to have lost state, and may still have to collect for what it paid
     /// before. This wallet may have ended before it told it all.
     pub(super) fn hub_leapt_lately(&self, id: ChannelId) -> bool {
         let leapt = self.channel(&id).and_then(|channel| leapt_at(channel.incoming().tally.seq));
+        // No hub leaps to a block that is not there yet.
+        let leapt = leapt.filter(|at| *at <= self.seen.height.after(self.lag()));
         leapt.is_some_and(|at| at.after(self.collecting()) >= self.seen.height)
     }
 

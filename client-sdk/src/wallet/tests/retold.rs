@@ -89,3 +89,32 @@ fn what_is_shown_comes_with_the_secrets() {
     assert_eq!(world.unsent().iter().filter(|action| shown(action)).count(), 1);
     assert_eq!(told(&world), 1);
 }
+
+/// ⚔ A hub that says that it leapt into the future, or says hello again and again, hears it all once.
+#[test]
+fn a_hub_is_told_once_a_connection_and_only_after_a_real_leap() {
+    let mut world = leapt_while_the_wallet_is_away();
+    meet(&mut world);
+    world.hub.pump();
+    world.run_once();
+    world.restart();
+    meet(&mut world);
+    let before = told(&world);
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    world.hear(Message::Sync { channel: world.id(), own, yours, tip: None });
+    assert_eq!((before, told(&world)), (1, 1));
+
+    let mut world = World::new();
+    world.command(invoice(7, 300));
+    world.hub_adds(NewLock::of(7, 300));
+    world.run();
+    world.disconnect();
+    world.hub.commit(&Step::Suspended { code: Code::Recovering });
+    world.hub.commit(&Step::Leapt { height: Height(1 << 30) });
+    meet(&mut world);
+    world.hub.pump();
+    world.run_once();
+    world.restart();
+    meet(&mut world);
+    assert_eq!(told(&world), 0);
+}
