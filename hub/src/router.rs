@@ -359,6 +359,13 @@ impl Directory for Router {
         Some((route.channel, wallet.peer.is_some()))
     }
 
+    fn all(&self, wallet: &PublicKey, asset: AssetId) -> Vec<ChannelId> {
+        let maps = self.read();
+        let all = maps.wallets.get(wallet).map(|wallet| wallet.all.iter());
+        let all = all.into_iter().flatten().filter(|route| route.asset == asset);
+        all.map(|route| route.channel).collect()
+    }
+
     fn spread(&self, wallet: &PublicKey) -> u32 {
         let maps = self.read();
         let all = maps.wallets.get(wallet).map(|wallet| wallet.all.iter());

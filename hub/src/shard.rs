@@ -327,6 +327,12 @@ pub trait Directory {
     /// The open channel of this wallet in this asset, and whether the wallet is connected.
     fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)>;
 
+    /// All channels of this wallet in this asset that are not paid out, those that close included. A
+    /// directory in which no wallet has several need not say more than [`Directory::find`].
+    fn all(&self, wallet: &PublicKey, asset: AssetId) -> Vec<ChannelId> {
+        self.find(wallet, asset).into_iter().map(|(channel, _)| channel).collect()
+    }
+
     /// Over how many shards the channels of this wallet are spread; 1 at least.
     fn spread(&self, wallet: &PublicKey) -> u32;
 }

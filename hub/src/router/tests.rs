@@ -85,6 +85,8 @@ fn a_channel_is_found_while_it_is_open_and_its_wallet_connected_while_signed_in(
     assert_eq!(router.find(&key(1), AssetId(0)), Some((channel, false)));
     router.closing(&channel);
     assert_eq!(router.find(&key(1), AssetId(0)), None);
+    assert_eq!(router.all(&key(1), AssetId(0)), [channel]);
+    assert_eq!(router.all(&key(1), AssetId(1)), []);
     assert!(router.route(&channel).is_some(), "messages about a closing channel still arrive");
     let (wallet, hub) = (Amount(1), Amount(0));
     router.follow(&LedgerEvent::Settled { channel, wallet, hub, cooperative: false });
@@ -225,4 +227,5 @@ fn the_shards_that_keep_a_wallets_channels_are_counted() {
     assert!(shards.len() > 1);
     assert_eq!(router.spread(&key(1)) as usize, shards.len());
     assert_eq!(router.spread(&key(2)), 1);
+    assert_eq!(router.all(&key(1), AssetId(0)).len(), 8);
 }

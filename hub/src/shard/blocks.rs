@@ -63,10 +63,16 @@ impl Shard {
         if let LedgerEvent::Deposited { role: ME, .. } = event {
             slot.depositing = None;
         }
+        let known = slot.channel.has_signed_more();
         for step in slot.channel.follow(event, block) {
             self.commit(id, step, cx);
         }
         self.note_closed(id);
+        // A proof of this hub's that it does not know.
+        if !known && self.channel(&id).is_some_and(Channel::has_signed_more) {
+            cx.out.lost = true;
+            self.on_lost(cx);
+        }
         // On a lock of the hub's that it may have forgotten.
         if let LedgerEvent::ClaimShown { from: ME, id: own, secret, .. } = event {
             self.learn_again(id, *own, secret, cx);

@@ -83,8 +83,8 @@ impl Shard {
     }
 
     /// Whether an earlier life can have passed a lock on that is meant for this. While nothing is known to be
-    /// forgotten, a payee that has no channel had none: the ledger would have shown what the
-    /// hub signed for it.
+    /// forgotten, a payee that has no channel had none: what the hub signed for one that is paid out by
+    /// now, the ledger has shown.
     pub(super) fn may_have_passed_on(
         &self,
         id: ChannelId,
@@ -93,7 +93,7 @@ impl Shard {
     ) -> bool {
         let Some(terms) = self.channel(&id).map(Channel::terms) else { return false };
         let ours = to.hub.is_none_or(|hub| hub == self.config.hub) && to.wallet != terms.wallet;
-        ours && (self.lost || directory.find(&to.wallet, terms.asset).is_some())
+        ours && (self.lost || !directory.all(&to.wallet, terms.asset).is_empty())
     }
 
     /// Holds a lock of an update in doubt, and seeks what an earlier life may have made of it.
@@ -116,25 +116,29 @@ impl Shard {
         let lost = slot.lost.get_or_insert_default();
         lost.in_doubt.retain(|id, _| slot.channel.incoming().locks.contains_key(id));
         lost.in_doubt.insert(lock.id, InDoubt { knows_losses, prepaid });
-        let seek = self.seek(id, lock.id, directory);
-        cx.out.passes.extend(seek);
+        cx.out.passes.extend(self.seek(id, lock.id, directory));
     }
 
-    /// Asks the payee's channel about a payer's lock that is held, if it is not known yet what was made
-    /// of it.
-    pub(super) fn seek(&self, id: ChannelId, lock: u64, directory: &dyn Directory) -> Option<Pass> {
-        let slot = self.slots.get(&id)?;
-        let known = slot.channel.incoming().locks.get(&lock)?;
+    /// Asks the payee's channels about a payer's lock that is held, if it is not known yet what was made
+    /// of it. Where there are several, each may be the one that it was passed on to: none can say
+    /// that it was not.
+    pub(super) fn seek(&self, id: ChannelId, lock: u64, directory: &dyn Directory) -> Vec<Pass> {
+        let Some(slot) = self.slots.get(&id) else { return Vec::new() };
+        let incoming = slot.channel.incoming();
+        let (Some(stands), Some(known)) = (incoming.tally.lock(lock), incoming.locks.get(&lock))
+        else {
+            return Vec::new();
+        };
         if known.answer != Some(Answer::Held) || slot.route(lock).is_some() {
-            return None;
+            return Vec::new();
         }
-        let stands = *slot.channel.incoming().tally.lock(lock)?;
-        let (outgoing, _) = directory.find(&known.to.wallet, slot.channel.terms().asset)?;
+        let payee = directory.all(&known.to.wallet, slot.channel.terms().asset);
         let in_doubt = slot.lost.as_ref().and_then(|lost| lost.in_doubt.get(&lock));
         let newer = slot.met && !self.lost && in_doubt.is_some_and(|doubt| doubt.knows_losses);
-        let whole = slot.is_whole() || newer;
-        let seek = Seek { incoming: (id, lock), outgoing, lock: stands, whole };
-        (outgoing != id).then(|| Pass::Seek(Box::new(seek)))
+        let whole = payee.len() == 1 && (slot.is_whole() || newer);
+        let seek = |outgoing| Seek { incoming: (id, lock), outgoing, lock: *stands, whole };
+        let others = payee.into_iter().filter(|outgoing| *outgoing != id);
+        others.map(|outgoing| Pass::Seek(Box::new(seek(outgoing)))).collect()
     }
 
     /// Whether the channel was met, and nothing of it was forgotten since this lock was made: what is

@@ -260,7 +260,7 @@ impl Shard {
         self.pass_again(id, cx);
         let Some(slot) = self.slots.get(&id) else { return };
         let seeks = slot.channel.incoming().locks.keys();
-        cx.out.passes.extend(seeks.filter_map(|lock| self.seek(id, *lock, directory)));
+        cx.out.passes.extend(seeks.flat_map(|lock| self.seek(id, *lock, directory)));
         let lost = slot.lost.as_ref();
         let sought = lost.map(|lost| lost.sought.values().map(|sought| sought.seek).collect());
         for seek in sought.unwrap_or_else(Vec::new) {

@@ -104,6 +104,12 @@ impl Shard {
                 self.waiting_out.insert(id);
             }
         }
+        // The process before this one had found out that something is forgotten, and may have ended before
+        // all shards had heard of it.
+        if !self.recovering.is_empty() || !self.waiting_out.is_empty() {
+            cx.out.lost = true;
+            self.on_lost(cx);
+        }
     }
 
     /// A payer's lock that is accepted, not answered and in no pair has no lock of the hub's behind

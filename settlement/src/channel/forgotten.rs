@@ -82,8 +82,8 @@ impl Channel {
     /// lost state. It then leaps and waits as if it had been shown some: the other may be hiding it.
     pub fn lose(&self) -> Option<Step> {
         let agreeable = matches!(self.phase, Phase::Open | Phase::Agreed { .. });
-        let known = self.is_recovering() || self.hold.waits_out;
-        (agreeable && !known).then_some(Step::Suspended { code: Code::Recovering })
+        // What was lost while it waited out an earlier loss needs a leap and a wait of its own.
+        (agreeable && !self.is_recovering()).then_some(Step::Suspended { code: Code::Recovering })
     }
 
     /// Whether this side waits until what it may have signed for the ledger and forgotten can't be

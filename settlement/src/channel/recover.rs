@@ -141,7 +141,7 @@ impl Channel {
 
     /// Whether the ledger has shown a proof of this side's that it does not know of, or more
     /// acknowledged than it has sent: it has lost state.
-    pub(super) fn has_signed_more(&self) -> bool {
+    pub fn has_signed_more(&self) -> bool {
         let seen = self.on_ledger.proven.seen.of(self.me);
         seen.seq > self.newest_seq() || seen.transferred > self.out.tip().transferred
     }

@@ -1,8 +1,9 @@
 //! Updates that an earlier life of the hub may have taken, and forgotten.
 
-use settlement::channel::{Answer, NewOp};
+use settlement::block::LedgerEvent;
+use settlement::channel::{Answer, NewOp, Step};
 use settlement::reject::Code;
-use settlement::types::Amount;
+use settlement::types::{Amount, ChannelId};
 
 use super::wallet::{Manner, Wallet};
 use super::world::{FEES, LIFE, World, config, key, secret};
@@ -128,6 +129,49 @@ fn a_payment_whose_payee_stays_away_ends_at_its_expiry() {
     world.idle();
     assert_eq!(held(&world), []);
     assert_eq!(world.hub_net(), 0);
+}
+
+/// ⚔ A payee with two channels may have been paid in either: that nothing was lost in one says nothing.
+#[test]
+fn a_payee_with_several_channels_cannot_say_that_nothing_was_passed_on() {
+    let mut world = unanswered();
+    let payee = world.wallets[1].key.public();
+    world.directory.2.insert(payee, ChannelId([7; 32]));
+    (0..2).for_each(|at| world.come_back(at));
+    assert_eq!(held(&world), [Some(Answer::Held)]);
+}
+
+/// ⚔ The payee closes on the ledger with a proof that the hub has forgotten, before the payer is back.
+#[test]
+fn a_proof_of_the_hubs_that_only_the_ledger_shows_is_a_loss() {
+    let mut world = paid_and_forgotten(1, false);
+    let (proof, _) =
+        world.wallets[1].channel.their_snapshot().map(|it| (it.proof.value, ())).unwrap();
+    assert_eq!(world.channel(0).suspended(), None);
+    world.block(vec![LedgerEvent::ProofRecorded { proof, locks: Vec::new() }]);
+    assert_eq!(world.channel(0).suspended(), Some(Code::Recovering));
+    world.come_back(0);
+    assert_eq!(held(&world), [Some(Answer::Held)]);
+    assert_eq!(world.wallets[0].failed, []);
+}
+
+/// The process ends before the payer's shard has heard that something is forgotten.
+#[test]
+fn a_loss_that_was_found_is_known_after_the_next_start() {
+    let mut world = paid_and_forgotten(1, false);
+    world.connect(1);
+    world.run();
+    let payer = world.id(0);
+    let told = |record: &Record| {
+        let told = Step::Suspended { code: Code::Recovering };
+        matches!(record, Record::Step { channel, step } if *channel == payer && *step == told)
+    };
+    let found = world.journal.iter().position(told).unwrap();
+    assert!(world.channel(1).is_recovering());
+    world.journal.remove(found);
+    world.set_online(1, false);
+    world.restart();
+    assert_eq!(world.channel(0).suspended(), Some(Code::Recovering));
 }
 
 /// ⚔ A wallet that says that it had used every number before has all its payments held, and takes no more

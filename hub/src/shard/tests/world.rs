@@ -21,17 +21,23 @@ pub(super) const FEES: FeePolicy = FeePolicy { id: 1, base: Amount(2), ppm: 10_0
 pub(super) const DEPOSIT: Amount = Amount(10_000_000);
 pub(super) const LIFE: u64 = 250;
 
-/// The newest channel of each wallet in each asset, and over how many shards a wallet's are spread if
-/// that is more than one.
+/// The newest channel of each wallet in each asset; over how many shards a wallet's are spread if that
+/// is more than one; and what other channels it has.
 #[derive(Default)]
 pub(super) struct Wallets(
     pub(super) HashMap<(PublicKey, AssetId), (ChannelId, bool)>,
     pub(super) HashMap<PublicKey, u32>,
+    pub(super) HashMap<PublicKey, ChannelId>,
 );
 
 impl Directory for Wallets {
     fn find(&self, wallet: &PublicKey, asset: AssetId) -> Option<(ChannelId, bool)> {
         self.0.get(&(*wallet, asset)).copied()
+    }
+
+    fn all(&self, wallet: &PublicKey, asset: AssetId) -> Vec<ChannelId> {
+        let newest = self.find(wallet, asset).map(|(channel, _)| channel);
+        self.2.get(wallet).copied().into_iter().chain(newest).collect()
     }
 
     fn spread(&self, wallet: &PublicKey) -> u32 {
