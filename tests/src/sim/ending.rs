@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Every channel as each of its sides that is up knows it.
-    fn channels(&self) -> impl Iterator<Item = &Channel> {
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {
         let wallets = self.wallets.iter().filter_map(|wallet| wallet.core());
         wallets
             .flat_map(|wallet| wallet.channels())

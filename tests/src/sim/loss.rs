@@ -160,7 +160,8 @@ impl World {
     /// A block has passed since faults stopped.
     pub(super) fn note_rest(&mut self) {
         let rests = |channel: &Channel| channel.suspended() == Some(Code::StateLost);
-        let rests = self.hub.core().is_some_and(|hub| hub.channels().any(rests));
+        // A hub that lacks updates alone does not see it: its wallet does.
+        let rests = self.channels().any(rests);
         self.loss.rests += u32::from(rests);
     }
 
