@@ -1,5 +1,6 @@
 //! Updates that an earlier life of the hub may have taken, and forgotten.
 
+use client_sdk::api::upfront_memo;
 use settlement::block::LedgerEvent;
 use settlement::channel::{Answer, NewOp, Step};
 use settlement::reject::Code;
@@ -211,6 +212,27 @@ fn a_payment_to_somebody_without_a_channel_is_not_held() {
     world.come_back(0);
     world.idle();
     assert_eq!(world.wallets[0].failed, [(1, Code::UnknownPayee)]);
+}
+
+/// What was paid upfront for a stream's lock is remembered until the lock goes its way.
+#[test]
+fn a_fee_that_was_paid_upfront_counts_for_a_lock_that_was_held() {
+    let mut world = World::new(2);
+    world.wallets[1].manner = Manner::StaysSilent;
+    let (_, anchor) = secret(1);
+    let (unit, many) = (Amount(100), 16);
+    let fee = FEES.fee(Amount(unit.0 * u64::from(many))).unwrap();
+    let mut wanted = world.pay_op(1, unit.0, anchor);
+    let NewOp::Add { unit: each, steps, .. } = &mut wanted else { panic!("no lock") };
+    (*each, *steps) = (unit, many);
+    world.wallets[0].wanted.push(NewOp::Pay { amount: fee, memo: upfront_memo(&anchor) });
+    never_sent(&mut world, wanted);
+    (0..2).for_each(|at| world.come_back(at));
+    let locks = &world.channel(1).outgoing().tip().locks;
+    assert_eq!(
+        locks.iter().map(|lock| (lock.unit, lock.steps)).collect::<Vec<_>>(),
+        [(unit, many)]
+    );
 }
 
 /// ⚔ The payee shows that a lock of its own was given up, which the hub can't take its word for before that
