@@ -15,7 +15,7 @@
 //! So a payee that is away keeps such a lock pending until it is back, or the lock expires. What a payer
 //! signs after it has met, no earlier life can have taken: it goes its way at once.
 
-use settlement::channel::{Answer, Channel, VerifiedUpdate};
+use settlement::channel::{Answer, Channel, IncomingLock, VerifiedUpdate};
 use settlement::lock::Lock;
 use settlement::proof::BalanceProof;
 use settlement::reject::Code;
@@ -43,6 +43,14 @@ impl Slot {
         let seq = update.proof().seq;
         let sent_before = self.first_shown.is_some_and(|shown| seq <= shown);
         sent_before && seq > self.channel.incoming().tally.seq && update.spends()
+    }
+
+    /// A payer's lock that is held, if it is neither known what was made of it nor on its way.
+    fn unresolved(&self, lock: u64) -> Option<(&Lock, &IncomingLock)> {
+        let incoming = self.channel.incoming();
+        let known = incoming.locks.get(&lock)?;
+        let held = known.answer == Some(Answer::Held) && self.route(lock).is_none();
+        Some((incoming.tally.lock(lock)?, known)).filter(|_| held)
     }
 }
 
@@ -124,14 +132,7 @@ impl Shard {
     /// that it was not.
     pub(super) fn seek(&self, id: ChannelId, lock: u64, directory: &dyn Directory) -> Vec<Pass> {
         let Some(slot) = self.slots.get(&id) else { return Vec::new() };
-        let incoming = slot.channel.incoming();
-        let (Some(stands), Some(known)) = (incoming.tally.lock(lock), incoming.locks.get(&lock))
-        else {
-            return Vec::new();
-        };
-        if known.answer != Some(Answer::Held) || slot.route(lock).is_some() {
-            return Vec::new();
-        }
+        let Some((stands, known)) = slot.unresolved(lock) else { return Vec::new() };
         let payee = directory.all(&known.to.wallet, slot.channel.terms().asset);
         let in_doubt = slot.lost.as_ref().and_then(|lost| lost.in_doubt.get(&lock));
         let newer = slot.met && !self.lost && in_doubt.is_some_and(|doubt| doubt.knows_losses);
@@ -156,14 +157,7 @@ impl Shard {
         cx: &mut Cx<'_>,
     ) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let incoming = slot.channel.incoming();
-        let (Some(stands), Some(known)) = (incoming.tally.lock(lock), incoming.locks.get(&lock))
-        else {
-            return;
-        };
-        if known.answer != Some(Answer::Held) || slot.route(lock).is_some() {
-            return;
-        }
+        let Some((stands, known)) = slot.unresolved(lock) else { return };
         let (stands, to, payload) = (*stands, known.to, known.payload.clone());
         let doubt = slot.lost.as_mut().and_then(|lost| lost.in_doubt.remove(&lock));
         match doubt {

@@ -91,7 +91,7 @@ pub struct Mempool {
 }
 
 /// The newest applied transactions, and up to as many before them. They have their room from the
-/// start: a ledger that runs for days takes no more memory than one that has run for a minute.
+/// start, so that they do not grow while a ledger is busy.
 #[derive(Debug)]
 struct Applied {
     newest: HashSet<TxId>,
