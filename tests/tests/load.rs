@@ -128,6 +128,25 @@ fn a_hub_that_forgets_is_found_out() {
     assert!(report.lost > 0 && !report.conserved, "{}", report.text());
 }
 
+/// What it had acknowledged is nowhere.
+#[test]
+fn a_hub_that_does_not_come_back_has_lost_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hub, script) = (env!("CARGO_BIN_EXE_test-hub"), dir.path().join("once"));
+    let text = format!(
+        "#!/bin/sh\n[ -e {0}/started ] && echo no disk >&2 && exit 1\ntouch {0}/started\nexec {hub} \"$@\"\n",
+        dir.path().display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+    let flags =
+        ["--profile=batch", "--wallets=20", "--connections=2", "--seconds=1", "--warm-up=0.5"];
+    let report = run_as(&flags, &script, dir.path());
+    assert!(report.payments_completed > 0, "{}", report.text());
+    assert!(report.lost == report.payments_completed && !report.is_good(), "{}", report.text());
+    assert!(report.text().contains("no disk"), "{}", report.text());
+}
+
 /// A hub that loses so many bytes of its journal before every start but the first.
 fn forgetful(dir: &Path, bytes: u32) -> std::io::Result<PathBuf> {
     let (hub, script) = (env!("CARGO_BIN_EXE_test-hub"), dir.join("forgetful"));

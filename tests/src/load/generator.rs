@@ -6,8 +6,8 @@ mod ending;
 mod sign_in;
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub struct Live {
     pub redemptions: AtomicU64,
     /// Those steps.
     pub steps: AtomicU64,
+    /// Why it ended, if it should not have.
+    wrong: OnceLock<String>,
 }
 
 /// What the threads share.
@@ -129,19 +131,29 @@ impl Generator {
         shared: Arc<Shared>,
     ) -> Generator {
         let live = Arc::<Live>::default();
-        let told = live.clone();
+        let (told, wrong_of) = (live.clone(), live.clone());
         let thread = std::thread::spawn(move || {
             fleet.part();
             let done = Loop::connect(&mut fleet, &host, connections, shared, told)
                 .and_then(|turning| turning.run(pace));
+            if let Err(wrong) = &done {
+                wrong_of.wrong.get_or_init(|| format!("{wrong:#}"));
+            }
             (fleet, done)
         });
         Generator { live, thread }
     }
 
-    /// Whether it has ended, which it should not by itself.
-    pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    /// Whether all of them go on, as they do until they are told to end.
+    ///
+    /// # Errors
+    /// Why one does not: the hub broke a rule, or a connection broke. It is not waited for the others.
+    pub fn all_go_on(generators: &[Generator]) -> Result<()> {
+        let Some(ended) = generators.iter().find(|it| it.thread.is_finished()) else {
+            return Ok(());
+        };
+        let wrong = ended.live.wrong.get().map(String::as_str);
+        bail!("{}", wrong.unwrap_or("the wallets ended before they should"))
     }
 
     /// Waits for its end and gives the fleet back.
@@ -356,4 +368,33 @@ impl<'a> Loop<'a> {
 /// The sum of a figure over all threads.
 pub fn sum(generators: &[Generator], of: impl Fn(&Live) -> &AtomicU64) -> u64 {
     generators.iter().map(|generator| of(&generator.live).load(Relaxed)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one that ended is not the first: nobody waits for those before it, which go on.
+    #[test]
+    fn why_one_thread_ended_is_told_while_others_go_on() {
+        let going = Generator {
+            live: Arc::default(),
+            thread: std::thread::spawn(|| {
+                loop {
+                    std::thread::park()
+                }
+            }),
+        };
+        let mut all = vec![going];
+        assert!(Generator::all_go_on(&all).is_ok());
+        let thread = std::thread::spawn(|| std::panic::resume_unwind(Box::new(())));
+        while !thread.is_finished() {
+            std::thread::yield_now();
+        }
+        let live =
+            Arc::new(Live { wrong: OnceLock::from("cut off".to_owned()), ..Live::default() });
+        all.push(Generator { live, thread });
+        let told = Generator::all_go_on(&all).map_err(|error| error.to_string());
+        assert_eq!(told, Err("cut off".to_owned()));
+    }
 }

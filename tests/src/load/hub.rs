@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use super::http::Http;
@@ -85,7 +85,8 @@ impl Hub {
 
     fn wait_ready(mut self, began: Instant) -> Result<Hub> {
         let serving = |line: &Value| line["listening"].is_string();
-        let (line, _) = self.process.wait_for("its address", 0, START, serving);
+        let said = self.process.wait_for_or_end("its address", START, serving);
+        let line = said.map_err(|log| anyhow!("the hub ended before it served:\n{log}"))?;
         let address = |key: &str| line[key].as_str().map(str::to_owned).context("its address");
         (self.url, self.admin) = (address("listening")?, address("admin")?);
         while Http::connect(&self.admin)?.get("/readyz").is_err() {
@@ -95,6 +96,17 @@ impl Hub {
             std::thread::sleep(ASK);
         }
         Ok(self)
+    }
+
+    /// Which program it is, how large, and when that was written: a program that was built before the
+    /// last change is measured like any other.
+    pub fn program(&self) -> String {
+        let (name, file) = (self.program.display(), std::fs::metadata(&self.program).ok());
+        let written = file.as_ref().and_then(|file| file.modified().ok()?.elapsed().ok());
+        let minutes = written.map_or("at an unknown time".to_owned(), |it| {
+            format!("{} minutes before", it.as_secs() / 60)
+        });
+        format!("{name}, {} bytes, written {minutes}", file.map_or(0, |file| file.len()))
     }
 
     /// Its process.
@@ -150,6 +162,7 @@ fn launch(program: &Path, config: &Path, slow: Option<u64>) -> Child {
 /// A program beside this one, or the hub that was named.
 fn program(options: &Options, name: &str) -> Result<PathBuf> {
     if let (Some(named), "hub" | "slow-hub") = (&options.hub, name) {
+        ensure!(named.is_file(), "there is no program {}", named.display());
         return Ok(named.clone());
     }
     let this = std::env::current_exe()?;

@@ -11,6 +11,12 @@ use settlement::types::Amount;
 
 use super::fleet::StreamPace;
 
+/// The longest time: eleven days.
+const SECONDS_MAX: f64 = 1e6;
+/// What may fall due in a second.
+const RATE_MIN: f64 = 0.001;
+const RATE_MAX: f64 = 1e7;
+
 /// The kinds of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
@@ -208,8 +214,22 @@ impl Options {
         if self.profile == Profile::Stream && self.rate.is_some() {
             bail!("--profile stream makes no payments: --redemptions in place of --rate");
         }
-        if self.seconds < 1.0 || self.warm_up < 0.0 || self.rate.is_some_and(|rate| rate <= 0.0) {
-            bail!("--seconds must be 1 or more, --warm-up not negative, --rate more than nothing");
+        self.check_numbers()
+    }
+
+    /// What is no number compares with nothing, and what is endless never ends.
+    fn check_numbers(&self) -> Result<()> {
+        let given = [
+            ("--seconds", Some(self.seconds), 1.0..=SECONDS_MAX),
+            ("--warm-up", Some(self.warm_up), 0.0..=SECONDS_MAX),
+            ("--rate", self.rate, RATE_MIN..=RATE_MAX),
+            ("--redemptions", self.redemptions, 0.0..=RATE_MAX),
+            ("--churn", Some(self.churn), 0.0..=RATE_MAX),
+        ];
+        for (name, value, range) in given {
+            if value.is_some_and(|value| !range.contains(&value)) {
+                bail!("{name} must be from {} to {}", range.start(), range.end());
+            }
         }
         Ok(())
     }
@@ -229,5 +249,38 @@ impl Options {
             bail!("--steps-per-redemption times --ahead must be 1 to {most}, what the hub walks");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_end_no_run_are_refused() {
+        let cases = [
+            ("--rate=1000", true),
+            ("--rate=0", false),
+            ("--rate=-1", false),
+            ("--rate=NaN", false),
+            ("--rate=inf", false),
+            ("--seconds=0.5", false),
+            ("--seconds=NaN", false),
+            ("--seconds=1e30", false),
+            ("--warm-up=0", true),
+            ("--warm-up=inf", false),
+            ("--churn=0", true),
+            ("--churn=NaN", false),
+            ("--churn=inf", false),
+            ("--redemptions=0", true),
+            ("--redemptions=inf", false),
+        ];
+        for (flag, fine) in cases {
+            let options = Options::try_parse_from(["load", "--profile=mixed", flag]).unwrap();
+            let said = options.check().err().map(|error| error.to_string());
+            let name = flag.split('=').next().unwrap();
+            assert_eq!(said.is_none(), fine, "{flag}: {said:?}");
+            assert!(said.is_none_or(|said| said.starts_with(name)), "{flag}");
+        }
     }
 }

@@ -130,6 +130,8 @@ pub struct Report {
     pub payments_failed: u64,
     /// Payments that failed in that time and were not meant to, or the other way round.
     pub payments_not_as_meant: u64,
+    /// Payments that had fallen due at its end and were not sent, in open loop.
+    pub payments_not_sent: u64,
     /// Channels that both sides closed in that time.
     pub channels_closed: u64,
     /// Channels opened in that time.
@@ -282,5 +284,7 @@ mod tests {
         assert!(report.is_good());
         let lost = Report { lost: 1, ..report };
         assert!(!lost.is_good() && lost.html().contains("Payments were lost"));
+        let slow = Report { lost: 0, checks: vec![Check::at_most("ms", 2.0, 1.0)], ..lost };
+        assert!(!slow.is_good() && slow.html().contains("add up; a bound is broken"));
     }
 }

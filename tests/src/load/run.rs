@@ -1,6 +1,7 @@
 //! A run from the hub's start to the books at the end.
 
 mod books;
+mod carried;
 mod conditions;
 mod measure;
 mod open;
@@ -97,7 +98,10 @@ impl Run<'_> {
         let churn = churning.map(Churning::stop).transpose()?;
         self.take_latencies(&mut fleets);
         self.say("the hub was killed; starting it again");
-        let (hub, took) = hub.start_again()?;
+        let (hub, took) = match hub.start_again() {
+            Ok(again) => again,
+            Err(error) => return Ok(self.all_is_lost(&error)),
+        };
         self.report.restart_seconds = took.as_secs_f64();
         let mut chain = following.stop()?;
         chain.move_to(hub.ledger_url())?;
@@ -107,9 +111,10 @@ impl Run<'_> {
         churning.map(Churning::stop).transpose()?;
         let chain = following.stop()?;
         self.check(&hub, &chain, &fleets)?;
+        self.check_channels(&hub)?;
         self.weigh(&hub, without_channels)?;
         self.raw.measure(self.dir)?;
-        self.finish(&hub);
+        self.finish(&hub.log());
         Ok(self.report)
     }
 
@@ -201,7 +206,8 @@ impl Run<'_> {
         }
         let shared = Shared::new(true);
         let generators = self.start(hub, fleets, &shared);
-        let generators = self.measure(hub, generators, &shared, &span)?;
+        self.measure(hub, &generators, &shared, &span)?;
+        self.check_carried();
         self.check_queues(hub)?;
         shared.expect_the_end();
         hub.kill();
@@ -256,7 +262,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn finish(&mut self, hub: &Hub) {
+    /// A hub that does not come back has kept nothing of what it acknowledged.
+    fn all_is_lost(mut self, error: &anyhow::Error) -> Report {
+        self.report.lost = self.report.payments_completed.max(1);
+        self.finish(&format!("{error:#}"));
+        self.report
+    }
+
+    fn finish(&mut self, log: &str) {
         let options = self.options;
         let report = &mut self.report;
         report.profile = options.profile.name().to_owned();
@@ -285,7 +298,6 @@ impl Run<'_> {
         if report.raw.verify_us > 0.0 {
             report.hub_cpu_in_verifications = report.hub_cpu_us_per_payment / report.raw.verify_us;
         }
-        let log = hub.log();
         report.conditions.extend((!log.is_empty()).then(|| format!("the hub logged: {log}")));
     }
 }

@@ -18,10 +18,12 @@ const STYLE: &str = "\
 impl Report {
     /// As a page.
     pub fn html(&self) -> String {
-        let (class, verdict) = if self.is_good() {
+        let (class, verdict) = if self.lost > 0 || !self.conserved {
+            ("bad", "Payments were lost, or the books do not add up.")
+        } else if self.is_good() {
             ("good", "Nothing was lost, and the books add up.")
         } else {
-            ("bad", "Payments were lost, or the books do not add up.")
+            ("bad", "Nothing was lost, and the books add up; a bound is broken.")
         };
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

@@ -35,6 +35,7 @@ impl Report {
             row("payments completed", self.payments_completed),
             row("payments failed", self.payments_failed),
             row("payments that went as they were not meant to", self.payments_not_as_meant),
+            row("payments that had fallen due and were not sent", self.payments_not_sent),
             row(
                 "channels closed / opened",
                 format!("{} / {}", self.channels_closed, self.channels_opened),

@@ -39,6 +39,7 @@ impl Run<'_> {
                  development ledger {ledger}: a block every {} ms",
                 options.shards, genesis.block_interval_ms
             ),
+            format!("the hub's program: {}", hub.program()),
             format!(
                 "its data: {}; {} MiB of cache for its index",
                 disk(self.dir),
@@ -59,7 +60,8 @@ impl Run<'_> {
              every rule on every update; wallets keep what they know in memory"
                 .to_owned(),
             "a payment is completed when the payee's secret has reached the payer, which the hub \
-             passes on once both legs are durable; no fsync is left out"
+             passes on once both legs are durable; that they are on the disk by then, and not in the \
+             system's cache, which outlives kill -9, is not seen here (tests/tests/strace_order.rs)"
                 .to_owned(),
         ];
         self.report.conditions = conditions.into();

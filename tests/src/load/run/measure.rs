@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::Run;
 use crate::load::churn::Counts;
@@ -31,6 +31,7 @@ struct Counted {
     completed: u64,
     failed: u64,
     unmeant: u64,
+    not_sent: u64,
     signatures: u64,
     updates_heard: u64,
     checked: u64,
@@ -55,6 +56,7 @@ impl Moment {
                 completed: of(|live| &live.completed),
                 failed: of(|live| &live.failed),
                 unmeant: of(|live| &live.unmeant),
+                not_sent: of(|live| &live.backlog),
                 signatures: of(|live| &live.signatures),
                 updates_heard: of(|live| &live.updates_heard),
                 checked: of(|live| &live.checked),
@@ -78,13 +80,13 @@ impl Run<'_> {
     pub(super) fn measure(
         &mut self,
         hub: &Hub,
-        generators: Vec<Generator>,
+        generators: &[Generator],
         shared: &Shared,
         span: &Span,
-    ) -> Result<Vec<Generator>> {
+    ) -> Result<()> {
         self.say("warming up");
-        let generators = pause(self.options.warm_up, generators, &mut || Ok(()))?;
-        let from = Moment::now(hub, shared, &generators, &self.churned)?;
+        pause(self.options.warm_up, generators, &mut || Ok(()))?;
+        let from = Moment::now(hub, shared, generators, &self.churned)?;
         span.begin(from.at_ns);
         self.say("measuring");
         let mut samples = Vec::new();
@@ -92,12 +94,12 @@ impl Run<'_> {
             samples.push(sample(hub)?);
             Ok(())
         };
-        let generators = pause(self.options.seconds, generators, &mut look)?;
-        let to = Moment::now(hub, shared, &generators, &self.churned)?;
+        pause(self.options.seconds, generators, &mut look)?;
+        let to = Moment::now(hub, shared, generators, &self.churned)?;
         span.end(to.at_ns);
         self.report.over_time = samples;
         self.measured(&from, &to);
-        Ok(generators)
+        Ok(())
     }
 
     fn measured(&mut self, from: &Moment, to: &Moment) {
@@ -116,6 +118,7 @@ impl Run<'_> {
         report.payments_completed = completed;
         report.payments_failed = to.live.failed - from.live.failed;
         report.payments_not_as_meant = to.live.unmeant - from.live.unmeant;
+        report.payments_not_sent = to.live.not_sent;
         report.channels_closed = to.closed - from.closed;
         report.channels_opened = to.opened - from.opened;
         report.payments_per_second = completed as f64 / seconds;
@@ -163,19 +166,14 @@ pub(super) fn sample(hub: &Hub) -> Result<Sample> {
 /// second.
 fn pause(
     seconds: f64,
-    generators: Vec<Generator>,
+    generators: &[Generator],
     look: &mut dyn FnMut() -> Result<()>,
-) -> Result<Vec<Generator>> {
+) -> Result<()> {
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(seconds);
     let mut next = began + Duration::from_secs(1);
     while Instant::now() < until {
-        if generators.iter().any(Generator::has_ended) {
-            for generator in generators {
-                generator.join()?;
-            }
-            bail!("the wallets ended before they should");
-        }
+        Generator::all_go_on(generators)?;
         let left = until.min(next).saturating_duration_since(Instant::now());
         std::thread::sleep(left.min(Duration::from_millis(100)));
         if Instant::now() >= next {
@@ -183,5 +181,5 @@ fn pause(
             next += Duration::from_secs(1);
         }
     }
-    Ok(generators)
+    Ok(())
 }

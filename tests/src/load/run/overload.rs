@@ -226,10 +226,7 @@ fn paused_ms(hub: &Hub) -> Result<f64> {
 
 fn pass(generators: &[Generator], time: Duration) -> Result<()> {
     std::thread::sleep(time);
-    if generators.iter().any(Generator::has_ended) {
-        bail!("the wallets ended before they should");
-    }
-    Ok(())
+    Generator::all_go_on(generators)
 }
 
 /// Within how many milliseconds this share was answered of what was read between the two: in none, if
