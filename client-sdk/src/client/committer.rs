@@ -89,6 +89,7 @@ impl Committer {
         };
         match effect {
             Effect::Say(connection, message) => say(connection, Outgoing::Message(message)),
+            Effect::Met { connection, session } => say(connection, Outgoing::Met(session)),
             Effect::Release(release) => release(),
             Effect::Perform(index, action) => match action {
                 Action::Send(message) => {

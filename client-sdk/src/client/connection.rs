@@ -33,6 +33,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Something to be said on a connection.
 pub(crate) enum Outgoing {
+    /// What follows was said in this session. What comes before is of an earlier one: it waited for the
+    /// disk, and a hub that hears it now takes what a wallet had before for what it has.
+    Met(u64),
     /// As it is.
     Message(Message),
     /// An update, to be signed first.
@@ -123,6 +126,8 @@ pub(crate) struct Connection {
     members: Arc<Members>,
     core: CoreQueue,
     batches: mpsc::Receiver<Batch>,
+    /// How often it was made.
+    session: u64,
     overrun: Arc<Overrun>,
     link: watch::Sender<Link>,
 }
@@ -157,7 +162,9 @@ impl Connection {
         let overrun = Arc::<Overrun>::default();
         let (link, state) = watch::channel(Link::Connecting);
         let outlet = Outlet { batches: queue, overrun: overrun.clone() };
-        (Connection { number, peer, members, core, batches, overrun, link }, outlet, state)
+        let connection =
+            Connection { number, peer, members, core, batches, session: 0, overrun, link };
+        (connection, outlet, state)
     }
 
     /// Connects, again and again, until the core is gone.

@@ -51,8 +51,8 @@ pub(crate) type Answered = oneshot::Sender<Result<Option<Event>, ClientError>>;
 pub(crate) enum CoreInput {
     /// The hub said these things on this connection, in order.
     FromHub { connection: usize, inputs: Vec<Input> },
-    /// The hub has signed these wallets in.
-    Connected(Vec<u32>),
+    /// The hub has signed these wallets in, in this session of a connection.
+    Connected { connection: usize, session: u64, wallets: Vec<u32> },
     /// The connection is gone, and every wallet's on it.
     Disconnected(usize),
     /// The next blocks.
@@ -195,7 +195,8 @@ impl Core {
                     self.route(connection, input);
                 }
             }
-            CoreInput::Connected(wallets) => {
+            CoreInput::Connected { connection, session, wallets } => {
+                self.group.effects.push(Effect::Met { connection, session });
                 for index in wallets {
                     self.set_connected(index, true);
                 }

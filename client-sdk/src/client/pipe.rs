@@ -20,6 +20,8 @@ pub(crate) enum Effect {
     Perform(u32, Action),
     /// A message on a connection, that belongs to no wallet.
     Say(usize, Message),
+    /// From here on wallets speak in this session of a connection.
+    Met { connection: usize, session: u64 },
     /// Answers somebody who waits.
     Release(Release),
 }

@@ -61,6 +61,7 @@ impl World {
             return;
         }
         self.net.connect(who);
+        self.wallets[who].forget_said();
         if let Some(channel) = self.channel_of(who) {
             self.hub_input(HubInput::Connected(channel));
         }

@@ -212,6 +212,13 @@ impl<C: Core> Node<C> {
         running.waiting.drain(..covered).map(|(_, action)| action).collect()
     }
 
+    /// Of what waits for the disk, this is not done any more.
+    pub(super) fn forget(&mut self, unwanted: impl Fn(&C::Action) -> bool) {
+        if let Some(running) = self.running.as_mut() {
+            running.waiting.retain(|(_, action)| !unwanted(action));
+        }
+    }
+
     /// Whether nothing waits for the disk.
     pub(super) fn is_quiet(&self) -> bool {
         self.running.as_ref().is_none_or(|running| running.waiting.is_empty())

@@ -80,6 +80,11 @@ impl WalletNode {
         self.node.be_careless();
     }
 
+    /// What it said on an earlier connection does not go out over the next.
+    pub(super) fn forget_said(&mut self) {
+        self.node.forget(|action| matches!(action, Action::Send(_) | Action::SendUpdate { .. }));
+    }
+
     pub(super) fn end(&mut self, end: End) {
         self.node.end(end);
     }

@@ -32,6 +32,7 @@ const CACHED_BATCHES: usize = 1_024;
 pub(super) struct Reader {
     peer: Arc<Peer>,
     connection: usize,
+    session: u64,
     core: CoreQueue,
     asked: Asked,
     control: mpsc::Sender<Message>,
@@ -52,6 +53,7 @@ impl Reader {
         Reader {
             peer: connection.peer.clone(),
             connection: connection.number,
+            session: connection.session,
             core: connection.core.clone(),
             asked,
             control,
@@ -169,6 +171,7 @@ impl Reader {
         })?;
         self.signed_in = self.signed_in.saturating_add(wallets.len());
         self.link.send_replace(Link::Up { wallets: self.signed_in });
-        Ok(CoreInput::Connected(wallets))
+        let (connection, session) = (self.connection, self.session);
+        Ok(CoreInput::Connected { connection, session, wallets })
     }
 }

@@ -50,6 +50,7 @@ impl Connection {
             return Broken::new(Code::Internal, "the system gives no randomness");
         }
         self.forget_queued();
+        self.session = self.session.wrapping_add(1);
         let (sink, mut stream) = socket.split();
         let asked = Asked::default();
         let (control, replies) = mpsc::channel(CONTROL_MAX);

@@ -28,6 +28,9 @@ pub(super) struct Writer {
     peer: Arc<Peer>,
     members: Arc<Members>,
     connection: usize,
+    session: u64,
+    /// Whether what is queued was said in this session.
+    met: bool,
     /// The number of the first wallet that was not asked to sign in yet.
     next_member: u32,
     asked: Asked,
@@ -47,6 +50,8 @@ impl Writer {
             peer: connection.peer.clone(),
             members: connection.members.clone(),
             connection: connection.number,
+            session: connection.session,
+            met: false,
             next_member: 0,
             asked,
             challenges,
@@ -100,6 +105,11 @@ impl Writer {
     async fn feed_all(&mut self, batch: Batch) -> Result<(), Broken> {
         for outgoing in batch {
             let message = match outgoing {
+                Outgoing::Met(session) => {
+                    self.met = session == self.session;
+                    continue;
+                }
+                _ if !self.met => continue,
                 Outgoing::Message(message) => message,
                 Outgoing::Update { index, channel, base, ops, proof } => {
                     let Some(member) = self.members.get(index) else {

@@ -89,7 +89,8 @@ async fn a_connection_says_all_that_was_durable_before_it_ends() {
     let running = tokio::spawn(connection.run());
     let mut hub = world.accept().await;
     hub.sign_in().await;
-    assert!(matches!(inputs.recv().await, Some(CoreInput::Connected(_))));
+    let connected = inputs.recv().await;
+    assert!(matches!(connected, Some(CoreInput::Connected { connection: 0, session: 1, .. })));
     drop(inputs);
     let (channel, seq) = (ChannelId([1; 32]), 1);
     hub.say(Message::Ack { channel, seq }).await;
@@ -97,10 +98,37 @@ async fn a_connection_says_all_that_was_durable_before_it_ends() {
     for _ in 0..100_000 {
         tokio::task::yield_now().await;
     }
-    outlet.send(vec![Outgoing::Message(Message::Ack { channel, seq })]);
+    outlet.send(vec![Outgoing::Met(1), Outgoing::Message(Message::Ack { channel, seq })]);
     drop(outlet);
     assert_eq!(hub.hear().await, Message::Ack { channel, seq });
     assert_eq!(hub.hear().await, GOODBYE);
     drop(hub);
+    timeout(world::PATIENCE, running).await.unwrap().unwrap();
+}
+
+/// What a wallet said waited for its disk, and the connection was made anew meanwhile: a hub that was
+/// restored in between would take it for what the wallet has now.
+#[tokio::test]
+async fn what_was_said_on_an_earlier_connection_is_not_said_on_the_next() {
+    let world = World::new().await;
+    let members = Arc::new(Members::new(1));
+    members.add(Arc::new(key(1)));
+    let (core, mut inputs) = core::queue();
+    let (connection, outlet, _link) = Connection::new(0, Arc::new(world.peer()), members, core);
+    let running = tokio::spawn(connection.run());
+    for session in 1..=2 {
+        let mut hub = world.accept().await;
+        hub.sign_in().await;
+        let connected = inputs.recv().await;
+        assert!(matches!(connected, Some(CoreInput::Connected { session: s, .. }) if s == session));
+        let ack = |seq| Outgoing::Message(Message::Ack { channel: ChannelId([1; 32]), seq });
+        // As the committer puts it out: in the order in which it was said.
+        outlet.send(vec![Outgoing::Met(session - 1), ack(session - 1)]);
+        outlet.send(vec![Outgoing::Met(session), ack(session)]);
+        assert_eq!(hub.hear().await, Message::Ack { channel: ChannelId([1; 32]), seq: session });
+        drop(hub);
+        assert!(matches!(inputs.recv().await, Some(CoreInput::Disconnected(0))));
+    }
+    drop((outlet, inputs));
     timeout(world::PATIENCE, running).await.unwrap().unwrap();
 }
