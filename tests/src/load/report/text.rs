@@ -110,11 +110,22 @@ impl Report {
         let raw = &self.raw;
         let both = format!("{:.1} / {:.1}", raw.verify_us, raw.sign_us);
         let all = format!("{:.0}", raw.verify_per_second_all_cores);
+        let by =
+            |figure: f64, raw: f64| format!("{:.2}", if raw > 0.0 { figure / raw } else { 0.0 });
+        let us = self.hub_cpu_us_per_payment;
+        let (walked, synced) = (self.steps_per_second, self.fsyncs_per_second);
         vec![
             row("raw: verify / sign, µs", both),
             row("raw: verifications a second on all cores", all),
             row("raw: SHA-256 step, µs", format!("{:.3}", raw.sha256_step_us)),
             row("raw: write 16 KiB and fdatasync, µs", format!("{:.0}", raw.fdatasync_us)),
+            row("hub CPU a payment, in signatures", by(us, raw.sign_us)),
+            row(
+                "payments, by verifications on all cores",
+                by(self.payments_per_second, raw.verify_per_second_all_cores),
+            ),
+            row("steps, by what a core hashes", by(walked * raw.sha256_step_us, 1e6)),
+            row("fsyncs, by what the disk takes", by(synced * raw.fdatasync_us, 1e6)),
         ]
     }
 
