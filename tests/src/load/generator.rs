@@ -3,11 +3,12 @@
 
 mod due;
 mod ending;
+mod live;
 mod sign_in;
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use super::fleet::Fleet;
 use super::socket::{Came, Socket};
 use due::{Leaving, Payments, Redemptions};
 use ending::Ending;
+pub use live::Live;
 use sign_in::sign_in;
 
 /// How long a turn waits at most for something to come.
@@ -29,31 +31,6 @@ const SWEEP_NS: u64 = 250_000_000;
 /// What the threads are to do.
 const PAY: u8 = 0;
 const END: u8 = 1;
-
-/// What one thread has counted so far, for others to read while it goes on.
-#[derive(Debug, Default)]
-pub struct Live {
-    /// Payments completed.
-    pub completed: AtomicU64,
-    /// Payments failed.
-    pub failed: AtomicU64,
-    /// Payments that failed or succeeded against what was meant.
-    pub unmeant: AtomicU64,
-    /// Signatures made.
-    pub signatures: AtomicU64,
-    /// The hub's updates.
-    pub updates_heard: AtomicU64,
-    /// Signatures of the hub's that were checked.
-    pub checked: AtomicU64,
-    /// Payments that fell due and are not sent.
-    pub backlog: AtomicU64,
-    /// Redemptions of streams that payers were told of.
-    pub redemptions: AtomicU64,
-    /// Those steps.
-    pub steps: AtomicU64,
-    /// Why it ended, if it should not have.
-    wrong: OnceLock<String>,
-}
 
 /// What the threads share.
 #[derive(Debug)]
@@ -372,6 +349,8 @@ pub fn sum(generators: &[Generator], of: impl Fn(&Live) -> &AtomicU64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
 
     /// The one that ended is not the first: nobody waits for those before it, which go on.

@@ -5,9 +5,11 @@ use settlement::crypto::Signed;
 use settlement::proof::BalanceProof;
 use settlement::types::{ChannelId, Hash, Salt};
 use settlement::update::{Memo, Op, Update};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::super::connection::{Connection, Outgoing};
+use super::super::connection::{Connection, Outgoing, Outlet};
 use super::super::core;
 use super::*;
 
@@ -77,16 +79,21 @@ async fn a_hub_that_answers_nothing_does_not_keep_a_client_from_ending() {
     assert_eq!(hub.hear().await, GOODBYE);
 }
 
+/// A connection of one wallet's, without a core: what is put out on it, what comes in, and its end.
+fn connecting(world: &World) -> (Outlet, mpsc::Receiver<CoreInput>, JoinHandle<()>) {
+    let members = Arc::new(Members::new(1));
+    members.add(Arc::new(key(1)));
+    let (core, inputs) = core::queue();
+    let (connection, outlet, _link) = Connection::new(0, Arc::new(world.peer()), members, core);
+    (outlet, inputs, tokio::spawn(connection.run()))
+}
+
 /// The core is gone, and the hub says something that nobody takes any more: what the committer only
 /// then puts out is said all the same.
 #[tokio::test]
 async fn a_connection_says_all_that_was_durable_before_it_ends() {
     let world = World::new().await;
-    let members = Arc::new(Members::new(1));
-    members.add(Arc::new(key(1)));
-    let (core, mut inputs) = core::queue();
-    let (connection, outlet, _link) = Connection::new(0, Arc::new(world.peer()), members, core);
-    let running = tokio::spawn(connection.run());
+    let (outlet, mut inputs, running) = connecting(&world);
     let mut hub = world.accept().await;
     hub.sign_in().await;
     let connected = inputs.recv().await;
@@ -111,11 +118,7 @@ async fn a_connection_says_all_that_was_durable_before_it_ends() {
 #[tokio::test]
 async fn what_was_said_on_an_earlier_connection_is_not_said_on_the_next() {
     let world = World::new().await;
-    let members = Arc::new(Members::new(1));
-    members.add(Arc::new(key(1)));
-    let (core, mut inputs) = core::queue();
-    let (connection, outlet, _link) = Connection::new(0, Arc::new(world.peer()), members, core);
-    let running = tokio::spawn(connection.run());
+    let (outlet, mut inputs, running) = connecting(&world);
     for session in 1..=2 {
         let mut hub = world.accept().await;
         hub.sign_in().await;
