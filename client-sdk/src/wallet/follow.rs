@@ -158,8 +158,10 @@ impl Wallet {
         }
     }
 
+    /// Whether a lock to this anchor stands where it can still be paid.
     pub(super) fn is_pending(&self, anchor: &Anchor) -> bool {
-        let mut locks = self.channels().flat_map(|channel| channel.incoming().tally.locks.iter());
+        let open = self.channels().filter(|it| !matches!(it.phase(), Phase::Closed { .. }));
+        let mut locks = open.flat_map(|channel| channel.incoming().tally.locks.iter());
         locks.any(|lock| lock.anchor == *anchor)
     }
 }

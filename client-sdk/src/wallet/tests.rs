@@ -10,6 +10,7 @@ mod fake_hub;
 mod forgotten;
 mod harness;
 mod paid;
+mod paid_late;
 mod paying;
 mod protect;
 mod retold;

@@ -29,7 +29,7 @@ fn unasked(content: &Content) -> NewLock {
 }
 
 /// What the wallet answered to the only lock: its code, or `None` when it showed the secret.
-fn answer(world: &World) -> Option<Code> {
+pub(super) fn answer(world: &World) -> Option<Code> {
     match (world.hub.learned.len(), world.hub.failures.as_slice()) {
         (1, []) => None,
         (0, [(_, code)]) => Some(*code),
@@ -216,83 +216,9 @@ fn a_lock_with_the_anchor_of_a_payment_out_gets_no_secret() {
     assert_eq!(world.state_of(7), Some(PaymentState::Pending));
 }
 
-#[test]
-fn nothing_is_revealed_in_a_stale_view_and_the_lock_is_judged_again_in_a_fresh_one() {
-    let mut world = stale_world(1_000);
-    assert!(world.hub.learned.is_empty() && world.hub.failures.is_empty());
-    world.feed(Input::Tick);
-    world.run();
-    assert!(world.hub.learned.is_empty() && world.hub.failures.is_empty());
-    world.catch_up();
-    world.block(Vec::new());
-    world.run();
-    assert_eq!(answer(&world), None);
-    assert_eq!(world.state_of(7), Some(PaymentState::Settled));
-}
-
-#[test]
-fn a_lock_that_is_too_late_even_in_a_stale_view_is_given_up() {
-    let mut world = stale_world(1_000);
-    world.catch_up();
-    for _ in 0..120 {
-        assert!(world.hub.learned.is_empty());
-        world.hub.height += 1;
-        let late = old(world.block_at(world.hub.height, Vec::new()));
-        world.feed(Input::Block(Box::new(late)));
-    }
-    world.run();
-    assert_eq!(answer(&world), Some(Code::LedgerStalled));
-}
-
-#[test]
-fn an_invoice_that_ends_while_its_lock_waits_is_not_paid() {
-    let mut world = stale_world(20);
-    world.catch_up();
-    for _ in 0..21 {
-        world.hub.height += 1;
-        let late = old(world.block_at(world.hub.height, Vec::new()));
-        world.feed(Input::Block(Box::new(late)));
-    }
-    world.pass(1);
-    world.run();
-    assert_eq!(answer(&world), Some(Code::InvoiceExpired));
-}
-
-#[test]
-fn no_lock_is_answered_while_the_hub_can_not_hear_it() {
-    let mut world = stale_world(1_000);
-    world.disconnect();
-    world.catch_up();
-    let before = world.records.len();
-    world.pass(1);
-    world.feed(Input::Tick);
-    assert!(world.wallet.view(world.now_ms).fresh);
-    let answered = |r: &Record| matches!(r, Record::Step { step: Step::Answered { .. }, .. });
-    assert!(!world.records[before..].iter().any(answered));
-    world.reconnect();
-    assert_eq!(answer(&world), None);
-}
-
-/// A wallet that came back between accepting the lock of its invoice and answering it, with a view
-/// that is not fresh. The invoice lives for so many blocks.
-fn stale_world(life_blocks: u64) -> World {
-    let mut world = World::new();
-    let Command::Invoice { secret, asset, amount, memo, .. } = invoice(7, 300) else { panic!() };
-    world.command(Command::Invoice { secret, asset, amount, life_blocks, memo });
-    world.hub_adds(NewLock::of(7, 300));
-    world.run();
-    let received = |r: &Record| matches!(r, Record::Step { step: Step::Received(_), .. });
-    let mut world = cut_after(world, received);
-    world.now_ms += Policy::development().stale_view_ms + 1;
-    world.disconnect();
-    world.feed(Input::Connected);
-    world.run();
-    world
-}
-
 /// The world as it is when the process ended right after the first such record, and the hub has
 /// heard nothing of what followed.
-fn cut_after(world: World, what: impl Fn(&Record) -> bool) -> World {
+pub(super) fn cut_after(world: World, what: impl Fn(&Record) -> bool) -> World {
     let at = world.records.iter().position(what).unwrap();
     let (_, hub) = world.history.iter().rev().find(|(count, _)| *count <= at).unwrap().clone();
     let records = world.records[..=at].to_vec();
@@ -318,11 +244,6 @@ fn a_payment_that_nobody_asked_for_and_that_failed_stays_failed() {
     world.run();
     assert_eq!((world.hub.failures.len(), world.hub.learned.len()), (2, 0));
     assert_eq!(world.state_of(7), failed);
-}
-
-fn old(mut block: settlement::block::BlockEvents) -> settlement::block::BlockEvents {
-    block.header.header.time_ms -= 2 * Policy::development().stale_view_ms;
-    block
 }
 
 #[test]
