@@ -234,7 +234,8 @@ pub enum PaymentState {
     Settled,
     /// The money is back for good, or was never locked. With [`Code::StateLost`] it is not known
     /// here: this wallet has lost the state that said so, and its balance counts the payment as it
-    /// went. A payee takes no second payment of an invoice that was paid.
+    /// went. A payee takes no second payment of an invoice that was paid. With [`Code::Recovering`] it was
+    /// not locked since this wallet lost state; before, it may have been.
     Failed(Code),
 }
 

@@ -1,10 +1,11 @@
-//! What was wanted when the process ended, and is in no lock that this wallet knows of.
+//! What was wanted when the process ended, and is in no lock that this wallet knows of; and what it was
+//! locked for.
 //!
-//! Mostly it was never sent. But an old copy of a home may lack the update that took it along, and the
-//! hub shows the lock when the sides meet. So nothing is said of it before they have met on every
-//! channel that may have it, or such a lock has expired.
+//! Mostly it was never sent, or its lock was never paid. But an old copy of a home may lack the update that took
+//! it along, or that paid for it, and the hub shows that when the sides meet. So nothing is said of it before
+//! they have met on every channel that may have it, or such a lock has expired.
 
-use settlement::channel::Phase;
+use settlement::channel::{Channel, Phase, leapt_at};
 use settlement::reject::Code;
 use settlement::types::{Anchor, AssetId};
 
@@ -28,17 +29,37 @@ impl Wallet {
                 self.unsent.push(anchor);
                 continue;
             }
-            let state = PaymentState::Failed(Code::HubUnavailable);
+            // What was lost may have been a lock of it that is paid and gone.
+            let lost = self.has_lost_state(payment.asset);
+            let code = if lost { Code::StateLost } else { Code::HubUnavailable };
+            let state = PaymentState::Failed(code);
             self.commit(turn, Record::Payment(Payment { state, ..payment }));
         }
+    }
+
+    /// Whether this wallet has found out, not longer ago than a lock lives, that its copy was old.
+    fn has_lost_state(&self, asset: AssetId) -> bool {
+        let of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
+        let mut leaps = of_asset.filter_map(|channel| leapt_at(channel.outgoing().last_seq));
+        leaps.any(|at| at.after(self.config.policy.lock_life) >= self.seen.height)
     }
 
     fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
         let mut of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
         of_asset.any(|channel| {
-            let met = self.links.get(&channel.id()).is_some_and(|link| link.met);
-            !met && !matches!(channel.phase(), Phase::Closed { .. })
+            !self.has_met(channel) && !matches!(channel.phase(), Phase::Closed { .. })
         })
+    }
+
+    /// Whether the hub may still show that a lock of this channel was paid, of which an old copy knows no
+    /// more than that it expired.
+    pub(super) fn may_have_forgotten_how_locks_ended(&self, channel: &Channel) -> bool {
+        let open = channel.phase() == Phase::Open;
+        open && !self.has_met(channel) && !self.forgotten_have_expired()
+    }
+
+    fn has_met(&self, channel: &Channel) -> bool {
+        self.links.get(&channel.id()).is_some_and(|link| link.met)
     }
 
     /// Whether a payment's lock that was added before the process started has.

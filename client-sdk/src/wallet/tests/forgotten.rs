@@ -240,6 +240,66 @@ fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
     }
 }
 
+/// Its lock is paid and gone when the home from before it is started: nothing that the hub shows tells of it.
+#[test]
+fn an_old_copy_does_not_say_that_it_has_its_money_back_of_a_payment_that_was_paid() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+    world.run();
+    world.hub.reveal(1, Secret([9; 32]));
+    world.run();
+    world.second();
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    world.disconnect();
+    world.records.truncate(wanted + 1);
+    world.restart();
+    world.feed(Input::Connected);
+    let channel = world.id();
+    world.hear(shown);
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending), "it may stand in another channel");
+    world.pass(LEAP);
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
+}
+
+/// The copy has its lock, which has expired when it is started, and was paid.
+#[test]
+fn an_old_copy_does_not_say_that_a_lock_expired_before_the_hub_has_shown_how_it_ended() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    world.run();
+    let copy = world.records.len();
+    world.hub.reveal(1, Secret([9; 32]));
+    world.run();
+    world.second();
+    world.run();
+    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.pass(world.wallet.config.policy.lock_life);
+    let expiry = world
+        .wallet
+        .payment(&anchor_of(9))
+        .and_then(|it| it.lock)
+        .map(|(_, id)| world.channel().outgoing().standing.get(&id).unwrap().lock.expiry);
+    assert!(expiry.is_some_and(|expiry| expiry <= world.wallet.height()), "{expiry:?}");
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.feed(Input::Connected);
+    let channel = world.id();
+    world.hear(shown);
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
+}
+
 /// A home from before a payment, whose user pays the same invoice again, while the wallet still waits out
 /// an earlier loss: the lock that the hub shows is what the payment comes to.
 #[test]
