@@ -196,3 +196,22 @@ fn an_answer_to_a_lock_wins_over_a_refusal_as_an_ack_does() {
     let (hubs, held) = pair.hub.channel.snapshot_refs();
     assert!(pair.wallet.channel.check_sync(&hubs, &held).show, "it is shown what it has forgotten");
 }
+
+/// What was done about it is to be found out: until then nothing is, and then anything may be.
+#[test]
+fn a_lock_that_is_held_is_not_answered_and_can_be() {
+    for learned in [false, true] {
+        let mut pair = with_lock();
+        let step = pair.hub.channel.hold(1).unwrap();
+        pair.hub.commit(step);
+        assert_eq!(pair.hub.channel.hold(1), None, "once");
+        let step = if learned {
+            pair.hub.channel.reveal(1, &secret(1, 1, 1)).unwrap().unwrap()
+        } else {
+            pair.hub.channel.fail(1, Code::PayeeOffline).unwrap()
+        };
+        pair.hub.commit(step);
+        assert_eq!(pair.hub.channel.hold(1), None, "it is answered");
+    }
+    assert_eq!(with_lock().hub.channel.hold(2), None);
+}

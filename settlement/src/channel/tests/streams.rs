@@ -113,6 +113,26 @@ fn no_way_is_made_to_what_is_known() {
     assert_eq!(pair.hub.channel.strides_to(1, &deeper).last(), Some(&deeper));
 }
 
+/// What was measured in another lock on the chain counts here for the steps before it, if they are more.
+#[test]
+fn a_secret_that_was_measured_elsewhere_counts_without_a_hash() {
+    let mut pair = streaming(8);
+    for (left, beyond, expected) in
+        [(8, 0, None), (5, 3, Some(3)), (5, 0, None), (6, 0, None), (9, 0, None), (1, 4, Some(7))]
+    {
+        assert_eq!(pair.hub.channel.steps_beyond_known(1, left), beyond, "{left} left");
+        let secret = Secret([9; 32]);
+        let step = pair.hub.channel.reveal_measured(1, &secret, left).unwrap();
+        let answer = expected.map(|steps| Answer::Known { secret, steps });
+        assert_eq!(step, answer.map(|answer| Step::Answered { id: 1, answer }), "{left} left");
+        if let Some(step) = step {
+            pair.hub.commit(step);
+        }
+    }
+    assert_eq!(pair.hub.channel.reveal_measured(2, &Secret([9; 32]), 0), Err(Code::UnknownLock));
+    assert_eq!(pair.hub.channel.steps_beyond_known(2, 0), 0);
+}
+
 /// ⚔ The cap holds over all operations of one update together.
 #[test]
 fn the_hashes_of_one_update_are_counted_together() {
