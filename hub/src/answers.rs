@@ -2,8 +2,8 @@
 //!
 //! A connection watches one of its updates at a time, and the next one that it watches is any of the
 //! next 16: so it costs next to nothing, and no payer can tell which. The time runs from the moment
-//! at which the frame was read, before it waits for anything, to the moment at which the write with
-//! its answer was done.
+//! at which the frame was let in ([`admission`](crate::admission)) and read, before it waits for anything
+//! else, to the moment at which the write with its answer was done. What it waited before in its socket does not count.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,7 @@ impl Answers {
     pub(crate) fn text(&self) -> String {
         let name = "hub_answer_seconds";
         let mut text = format!(
-            "# HELP {name} From the read of an update to the write of its answer, of a sample.\n\
+            "# HELP {name} From when an update is let in and read to the write of its answer, of a sample.\n\
              # TYPE {name} histogram\n"
         );
         let mut count = 0u64;

@@ -66,6 +66,8 @@ pub async fn start_over(
     let (listener, admin_listener) =
         (bind("listen", config.listen).await?, bind("admin_listen", config.admin_listen).await?);
     let (listening, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
+    // How many cores the system gives may change while the hub runs; workers and lanes stay.
+    let config = Config { verify_workers: config.workers(), ..config };
     let (hub, opened) = open::open(config, over).await?;
     if opened.ledger.is_some() {
         // Such a lease is held within milliseconds; nobody is to be refused for that.

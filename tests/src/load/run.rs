@@ -8,6 +8,7 @@ mod open;
 mod overload;
 mod soak;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -245,8 +246,10 @@ impl Run<'_> {
         let shared = Shared::new(false);
         let generators = self.start(hub, fleets, &shared);
         let fleets = generators.into_iter().map(Generator::join).collect::<Result<Vec<Fleet>>>()?;
-        let refusals = fleets.iter().flat_map(|fleet| &fleet.stats.refusals);
-        let after = refusals.map(|(why, count)| (format!("after the restart: {why}"), *count));
+        let mut after = BTreeMap::<String, u64>::new();
+        for (why, count) in fleets.iter().flat_map(|fleet| &fleet.stats.refusals) {
+            *after.entry(format!("after the restart: {why}")).or_default() += count;
+        }
         self.report.failures.extend(after);
         Ok(fleets)
     }

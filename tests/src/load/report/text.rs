@@ -23,14 +23,28 @@ impl Report {
 
     /// All figures in the order in which they are read.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let parts =
-            [self.payments(), self.streams(), self.cpu(), self.work(), self.size(), self.rates()];
-        parts.into_iter().flatten().chain(self.end()).collect()
+        let name = row("profile", &self.profile);
+        let measured = if self.overload.is_some() {
+            // Such a run is about answers: what a payment costs under a flood is not looked at.
+            Vec::new()
+        } else {
+            [
+                self.payments(),
+                self.streams(),
+                self.cpu(),
+                self.work(),
+                self.size(),
+                self.ratios().into(),
+            ]
+            .concat()
+        };
+        let failures = self.failures.iter().map(|(why, count)| row(&format!("  {why}"), count));
+        let rows = std::iter::once(name).chain(measured).chain(failures);
+        rows.chain(self.raw_rates()).chain(self.end()).collect()
     }
 
     fn payments(&self) -> Vec<Row> {
-        let mut rows = vec![
-            row("profile", &self.profile),
+        vec![
             row("measured, s", format!("{:.1}", self.seconds)),
             row("payments completed", self.payments_completed),
             row("payments failed", self.payments_failed),
@@ -42,9 +56,7 @@ impl Report {
             ),
             row("payments a second", format!("{:.0}", self.payments_per_second)),
             row("latency p50 / p99 / p99.9, ms", three(&self.latency_ms)),
-        ];
-        rows.extend(self.failures.iter().map(|(why, count)| row(&format!("  {why}"), count)));
-        rows
+        ]
     }
 
     fn streams(&self) -> Vec<Row> {
@@ -106,19 +118,26 @@ impl Report {
         ]
     }
 
-    fn rates(&self) -> Vec<Row> {
+    fn raw_rates(&self) -> [Row; 4] {
         let raw = &self.raw;
         let both = format!("{:.1} / {:.1}", raw.verify_us, raw.sign_us);
         let all = format!("{:.0}", raw.verify_per_second_all_cores);
-        let by =
-            |figure: f64, raw: f64| format!("{:.2}", if raw > 0.0 { figure / raw } else { 0.0 });
-        let us = self.hub_cpu_us_per_payment;
-        let (walked, synced) = (self.steps_per_second, self.fsyncs_per_second);
-        vec![
+        [
             row("raw: verify / sign, µs", both),
             row("raw: verifications a second on all cores", all),
             row("raw: SHA-256 step, µs", format!("{:.3}", raw.sha256_step_us)),
             row("raw: write 16 KiB and fdatasync, µs", format!("{:.0}", raw.fdatasync_us)),
+        ]
+    }
+
+    /// Figures beside what the machine does by itself.
+    fn ratios(&self) -> [Row; 4] {
+        let raw = &self.raw;
+        let by =
+            |figure: f64, raw: f64| format!("{:.2}", if raw > 0.0 { figure / raw } else { 0.0 });
+        let us = self.hub_cpu_us_per_payment;
+        let (walked, synced) = (self.steps_per_second, self.fsyncs_per_second);
+        [
             row("hub CPU a payment, in signatures", by(us, raw.sign_us)),
             row(
                 "payments, by verifications on all cores",
@@ -172,4 +191,54 @@ fn three(latency: &LatencyMs) -> String {
 
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1u32 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::raw::Raw;
+
+    /// What a row says, without the blanks before it.
+    fn figure(text: &str, what: &str) -> Option<String> {
+        let line = text.lines().find(|line| line.starts_with(&format!("{what} ")))?;
+        Some(line[what.len()..].trim().to_owned())
+    }
+
+    #[test]
+    fn figures_stand_beside_what_the_machine_does_by_itself() {
+        let raw = Raw {
+            sign_us: 25.0,
+            sha256_step_us: 0.05,
+            fdatasync_us: 250.0,
+            verify_per_second_all_cores: 60_000.0,
+            ..Raw::default()
+        };
+        let report = Report {
+            hub_cpu_us_per_payment: 50.0,
+            payments_per_second: 90_000.0,
+            steps_per_second: 5_000_000.0,
+            fsyncs_per_second: 200.0,
+            raw,
+            ..Report::default()
+        };
+        let text = report.text();
+        for (what, ratio) in [
+            ("hub CPU a payment, in signatures", "2.00"),
+            ("payments, by verifications on all cores", "1.50"),
+            ("steps, by what a core hashes", "0.25"),
+            ("fsyncs, by what the disk takes", "0.05"),
+        ] {
+            assert_eq!(figure(&text, what).as_deref(), Some(ratio), "{what}");
+        }
+    }
+
+    /// Zeros would look like figures.
+    #[test]
+    fn a_run_with_an_overload_shows_no_figures_that_it_does_not_measure() {
+        let (measured, overload) = ("payments a second", Some(Overload::default()));
+        assert!(figure(&Report::default().text(), measured).is_some());
+        let text = Report { overload, ..Report::default() }.text();
+        assert!(figure(&text, measured).is_none(), "{text}");
+        assert!(figure(&text, "raw: SHA-256 step, µs").is_some(), "{text}");
+    }
 }

@@ -11,7 +11,8 @@ impl Run<'_> {
     pub(super) fn conditions(&mut self, hub: &Hub, genesis: &Genesis) -> Result<()> {
         let options = self.options;
         let (cores, cpu) = machine();
-        let workers = if options.verify_workers == 0 { cores } else { options.verify_workers };
+        // A lane of a connection for each of them, as the hub says.
+        let workers = hub.metrics()?.get("hub_lanes_per_connection").copied().unwrap_or_default();
         let ledger = if hub.ledger_id().is_some() {
             "in a process of its own, whose CPU time is not in the hub's"
         } else {
