@@ -22,6 +22,7 @@ mod counts;
 mod dice;
 pub(crate) mod disk;
 mod ending;
+mod excused;
 mod happening;
 mod health;
 mod hub_node;
@@ -93,6 +94,9 @@ pub struct Plan {
     pub careless: bool,
     /// Whether the hub takes no payment on any more once all has healed, which must be found.
     pub drained: bool,
+    /// Whether a process that starts hears of what it missed on the ledger some blocks later, and
+    /// connections outlast the faults.
+    pub late: bool,
     /// Whether to tell what happens.
     pub told: bool,
 }
@@ -102,7 +106,8 @@ impl Plan {
     pub fn of(seed: u64, events: u32) -> Plan {
         let (only, given, end_at) = (None, None, None);
         let (careless, drained, told) = (false, false, false);
-        Plan { seed, events, only, given, end_at, faults: true, careless, drained, told }
+        let late = seed.count_ones().is_multiple_of(2);
+        Plan { seed, events, only, given, end_at, faults: true, careless, drained, late, told }
     }
 
     /// The first two bytes are the seed (who is who, who lies), the others say what happens.
@@ -139,6 +144,9 @@ pub struct Report {
     pub open: u64,
     /// Payments made then: all of them were settled.
     pub again: u64,
+    /// Payments made when all had healed where somebody had forgotten something: all of them were
+    /// settled.
+    pub again_after_loss: u64,
 }
 
 impl Report {
@@ -155,6 +163,7 @@ impl Report {
         self.honest += other.honest;
         self.open += other.open;
         self.again += other.again;
+        self.again_after_loss += other.again_after_loss;
     }
 }
 
@@ -190,6 +199,7 @@ pub struct World {
     closed_early: [bool; 2],
     /// Whether anything breaks.
     faults: bool,
+    late: bool,
     sky: Sky,
     streams: Streams,
     /// After how many blocks nothing was under way any more.
@@ -261,6 +271,7 @@ impl World {
             loss: Loss::default(),
             closed_early: [false; 2],
             faults: plan.faults,
+            late: plan.late,
             sky: Sky::default(),
             streams: Streams::default(),
             healed_in: 0,
@@ -320,6 +331,7 @@ impl World {
         }
         self.works_again()?;
         self.close_all()?;
+        self.nothing_awaited()?;
         self.nothing_wrong()?;
         self.check_ledger()
     }

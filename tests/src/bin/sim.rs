@@ -124,6 +124,7 @@ fn main() -> ExitCode {
          channel was closed); healed in {} blocks at most",
         report.again, report.open, report.honest, report.healed_in
     );
+    eprintln!("{:>12}  payments after all had healed from a loss", report.again_after_loss);
     eprintln!("{}", sum.line());
     if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

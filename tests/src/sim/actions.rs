@@ -89,6 +89,7 @@ impl World {
     /// A block, if enough time has passed, and everybody who is up hears of it.
     pub(super) fn block(&mut self) {
         self.now_ms += 200;
+        self.loss.note_block();
         self.thieves_wait();
         self.held_back_is_said();
         self.sky_moves();

@@ -127,6 +127,7 @@ impl World {
         };
         self.has_started(who, started);
         self.notice_deaths();
+        self.starts_late(who);
         self.catch_up();
     }
 

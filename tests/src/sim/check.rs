@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use client_sdk::wallet::{Payment, PaymentState, Way};
+use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, Secret};
 
 /// What the wallets were told was final. It must never be taken back, whatever crashes after.
@@ -27,8 +28,12 @@ pub(super) struct Deal {
     out: Option<(usize, i128)>,
     /// Who is paid, and how much.
     received: Option<(usize, i128)>,
-    /// Whether the payer has said that it is paid.
-    paid: bool,
+    /// Whether the payer has ever said that it is paid, or the payee says so at the end: who pays may have
+    /// forgotten it.
+    settled: bool,
+    /// Whether the payee has ever said so. Where it has forgotten that, and the payer does not know it, the
+    /// secret may never have come to anybody's knowledge, or the money have come without a word.
+    arrived: bool,
 }
 
 impl Facts {
@@ -94,10 +99,20 @@ impl Facts {
         match payment.way {
             Way::Out => {
                 deal.out.get_or_insert((who, amount + payment.fee.wide()));
-                deal.paid |= payment.state == PaymentState::Settled;
+                deal.settled |= payment.state == PaymentState::Settled;
             }
-            Way::In => drop(deal.received.get_or_insert((who, amount))),
+            Way::In => {
+                deal.received.get_or_insert((who, amount));
+                deal.arrived |= payment.state == PaymentState::Settled;
+            }
         }
+    }
+
+    /// What a wallet says of a payment at the end. One that died before it told of it has it in its records.
+    pub(super) fn note_last(&mut self, who: usize, payment: &Payment) {
+        self.note(who, payment);
+        let settled = payment.state == PaymentState::Settled;
+        self.deals.entry(payment.anchor).or_default().settled |= settled;
     }
 
     /// A wallet starts on an old copy: what it was told before is forgotten there.
@@ -115,10 +130,18 @@ impl Facts {
 
     /// What that wallet has paid and got, over all its lives.
     pub(super) fn moved(&self, who: usize) -> (i128, i128) {
-        let paid = self.deals.values().filter(|deal| deal.paid);
-        let sum = |of: fn(&Deal) -> Option<(usize, i128)>| {
-            let of_this = paid.clone().filter_map(of).filter(|(whose, _)| *whose == who);
-            of_this.map(|(_, amount)| amount).sum()
+        self.sums(who, |deal| deal.settled)
+    }
+
+    /// What it may have paid and got besides.
+    pub(super) fn unsure(&self, who: usize) -> (i128, i128) {
+        self.sums(who, |deal| deal.arrived && !deal.settled)
+    }
+
+    fn sums(&self, who: usize, which: impl Fn(&Deal) -> bool) -> (i128, i128) {
+        let sum = |side: fn(&Deal) -> Option<(usize, i128)>| {
+            let of_these = self.deals.values().filter(|deal| which(deal)).filter_map(side);
+            of_these.filter(|(whose, _)| *whose == who).map(|(_, amount)| amount).sum()
         };
         (sum(|deal| deal.out), sum(|deal| deal.received))
     }
@@ -182,6 +205,26 @@ pub(super) fn agree(payer: &[Payment], payee: &[Payment]) -> Result<(), String> 
         }
     }
     Ok(())
+}
+
+/// Whether its payer has its money again, and its payee as well.
+pub(super) fn failed_and_arrived(paid: &Payment, payee: &[Payment]) -> bool {
+    let arrived = |p: &Payment| p.way == Way::In && p.anchor == paid.anchor;
+    let arrived = payee.iter().find(|p| arrived(p));
+    paid.way == Way::Out
+        && matches!(paid.state, PaymentState::Failed(_))
+        && arrived.is_some_and(|p| p.state == PaymentState::Settled)
+}
+
+/// The same of wallets that forget: who has lost the state that says how a payment ended does not
+/// know it, and says so.
+pub(super) fn none_failed_that_arrived(payer: &[Payment], payee: &[Payment]) -> Result<(), String> {
+    let unknown = [Code::StateLost, Code::Recovering].map(PaymentState::Failed);
+    let mut known = payer.iter().filter(|paid| !unknown.contains(&paid.state));
+    let wrong = known.find(|paid| failed_and_arrived(paid, payee));
+    wrong.map_or(Ok(()), |paid| {
+        Err(format!("{paid:?} failed for the payer, but the payee was paid, and nobody says that it is not known"))
+    })
 }
 
 /// Every payment that a wallet has made has its secret, and cost what the hub's policy says: reckoned
@@ -274,7 +317,6 @@ impl fmt::Display for Story {
 mod tests {
     use super::*;
     use client_sdk::api::StreamFee;
-    use settlement::reject::Code;
     use settlement::types::{AssetId, Height};
 
     use super::super::wallet_node::FEES;

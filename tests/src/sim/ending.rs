@@ -26,14 +26,15 @@ impl World {
             self.only_liars_are_suspended()?;
         }
         // A hub that was lied to suspends the channel until the two meet again.
-        (0..2).for_each(|who| self.disconnect(who));
+        if !self.late || self.liars.iter().any(Option::is_some) || self.is_disturbed() {
+            (0..2).for_each(|who| self.disconnect(who));
+        }
         for block in 0..BLOCKS_TO_END {
             self.everybody_up(None);
             if block % 16 == 0 {
                 self.close_streams();
             }
             self.beat();
-            self.note_rest();
             if self.all_up() && self.all_final() && self.streams_are_over() && self.all_idle() {
                 self.healed_in = block;
                 self.closed_early = [0, 1].map(|who| !self.is_open(who));
@@ -99,6 +100,7 @@ impl World {
         }
         self.hub_input(HubInput::Tick);
         self.settle_down();
+        self.note_who_is_back();
     }
 
     pub(super) fn payments(&self, who: usize) -> Vec<Payment> {

@@ -107,7 +107,6 @@ impl World {
         self.story
             .tell(self.now_ms, || format!("wallet {who} is out of reach for {blocks} blocks"));
         self.count(Kind::Night);
-        self.loss.night();
         self.disconnect(who);
         for _ in 0..blocks {
             self.everybody_up(Some(who));

@@ -3,20 +3,17 @@
 //! so that whatever one side has forgotten another still has: two sides that forget the same are not
 //! helped by any protocol.
 
-use client_sdk::wallet::{Payment, PaymentState, Way};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use settlement::channel::Channel;
 use settlement::journal::JournalError;
-use settlement::reject::Code;
 
 use super::counts::Kind;
 use super::liar::{HUB, Liar, WALLET};
-use super::{Plan, World, check};
+use super::{Plan, World};
 
 /// A hub takes a channel back when its wallet shows it, or says so again after ten seconds. One that it
 /// can't take back for longer waits for a lock to end.
-const RESTS: u32 = 60;
+const BLOCKS_TO_TAKE_BACK: u32 = 60;
 
 /// Who is restored from old copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +27,13 @@ enum Whose {
 #[derive(Default)]
 pub(super) struct Loss {
     whose: Option<Whose>,
-    happened: bool,
-    /// Whether a wallet was out of reach for long.
-    nights: bool,
-    /// For how many blocks, after faults had stopped, the hub could not take a channel back.
-    rests: u32,
+    /// When it last happened.
+    at_ms: Option<u64>,
+    /// For how many blocks since then the hub has not had back each wallet's channel, as long as it has
+    /// not.
+    missing: [Option<u32>; 2],
+    /// What had begun by then may have ended before a hub had a channel back.
+    excused_until_ms: Option<u64>,
 }
 
 impl Loss {
@@ -50,24 +49,41 @@ impl Loss {
             1 => Some(Whose::Wallets([true, !thief])),
             _ => None,
         };
-        Loss { whose, happened: false, nights: false, rests: 0 }
-    }
-
-    pub(super) fn night(&mut self) {
-        self.nights = true;
-    }
-
-    /// Whether what a hub has forgotten may have ended before it could take it back.
-    fn of_hub_for_long(&self) -> bool {
-        self.of_hub() && (self.nights || self.rests > RESTS)
+        Loss { whose, ..Loss::default() }
     }
 
     pub(super) fn happened(&self) -> bool {
-        self.happened
+        self.at_ms.is_some()
     }
 
     pub(super) fn of_hub(&self) -> bool {
-        self.happened && self.whose == Some(Whose::Hub)
+        self.happened() && self.whose == Some(Whose::Hub)
+    }
+
+    /// Whether what began at this time may have ended before a hub that had forgotten it could take a
+    /// channel back.
+    pub(super) fn excuses(&self, begun_ms: u64) -> bool {
+        self.of_hub() && self.excused_until_ms.is_some_and(|until| begun_ms <= until)
+    }
+
+    fn happens(&mut self, now_ms: u64) {
+        self.at_ms = Some(now_ms);
+        self.missing = [Some(0); 2];
+    }
+
+    /// The hub has this wallet's channel back.
+    pub(super) fn is_back(&mut self, who: usize) {
+        self.missing[who] = None;
+    }
+
+    /// A block has passed.
+    pub(super) fn note_block(&mut self) {
+        for blocks in self.missing.iter_mut().flatten() {
+            *blocks += 1;
+            if *blocks > BLOCKS_TO_TAKE_BACK {
+                self.excused_until_ms = self.at_ms;
+            }
+        }
     }
 
     /// Whether wallets forget in this world.
@@ -76,7 +92,7 @@ impl Loss {
     }
 
     pub(super) fn of_wallets(&self) -> bool {
-        self.happened && matches!(self.whose, Some(Whose::Wallets(_)))
+        self.happened() && matches!(self.whose, Some(Whose::Wallets(_)))
     }
 }
 
@@ -118,7 +134,7 @@ impl World {
             }
             Whose::Wallets(_) => return,
         }
-        self.loss.happened = true;
+        self.loss.happens(self.now_ms);
         self.count(Kind::OldCopy);
     }
 
@@ -126,72 +142,5 @@ impl World {
         if let Err(error) = copied {
             self.wrong(format!("a journal can't be copied: {error}"));
         }
-    }
-
-    /// A wallet that died before it told of a payment has it in its records.
-    pub(super) fn note_all(&mut self, payments: &[Vec<Payment>; 2]) {
-        for (who, payments) in payments.iter().enumerate() {
-            payments.iter().for_each(|payment| self.facts.note(who, payment));
-        }
-    }
-
-    /// Whether a wallet may have so much more than payments say, or less, because a channel was
-    /// closed on the ledger before its sides had met again. A hub that has forgotten proofs can't
-    /// bring them, so the wallet may gain. A wallet that is restored, and then out of reach until its
-    /// or the hub's deadlines, has nothing but its copy to bring, and what it has forgotten to claim
-    /// it can't claim: it may lose what it dealt in, and no more. (Here nobody anchors.)
-    pub(super) fn may_differ(&self, who: usize, given: i128) -> bool {
-        if self.loss.of_wallets() {
-            let early = self.closed_early.contains(&true);
-            return early && given != 0 && given.abs() <= self.facts.dealt(who);
-        }
-        self.loss.of_hub() && self.closed_early[who] && given > 0
-    }
-
-    /// What settled payments and streams moved for a wallet. One that has forgotten some is told by others.
-    pub(super) fn moved(&self, who: usize, payments: &[Payment]) -> (i128, i128) {
-        if self.loss.of_wallets() {
-            return self.facts.moved(who);
-        }
-        let (payments, streams) = (check::moved(payments), self.streamed(who));
-        (payments.0 + streams.0, payments.1 + streams.1)
-    }
-
-    /// A block has passed since faults stopped.
-    pub(super) fn note_rest(&mut self) {
-        let rests = |channel: &Channel| channel.suspended() == Some(Code::StateLost);
-        // A hub that lacks updates alone does not see it: its wallet does.
-        let rests = self.channels().any(rests);
-        self.loss.rests += u32::from(rests);
-    }
-
-    /// Payer and payee agree about each payment that neither has forgotten. Where a hub has forgotten some,
-    /// and a wallet was away for long, or a channel could not be taken back for long, the payer may
-    /// have its money again: the hub has paid it then.
-    pub(super) fn check_agreement(&mut self, payments: &[Vec<Payment>; 2]) -> Result<(), String> {
-        if self.loss.of_wallets() {
-            return Ok(());
-        }
-        for payer in 0..2 {
-            let (out, received) = (&payments[payer], &payments[1 - payer]);
-            let forgotten = |paid: &&Payment| {
-                let arrived = |p: &&Payment| p.way == Way::In && p.anchor == paid.anchor;
-                let arrived = received.iter().find(arrived);
-                paid.way == Way::Out
-                    && matches!(paid.state, PaymentState::Failed(_))
-                    && arrived.is_some_and(|p| p.state == PaymentState::Settled)
-            };
-            let gone = out.iter().filter(forgotten).count();
-            if self.loss.of_hub_for_long() && gone > 0 {
-                self.report.forgotten += gone as u64;
-                let kept: Vec<Payment> =
-                    out.iter().filter(|paid| !forgotten(paid)).cloned().collect();
-                check::agree(&kept, received)?;
-            } else {
-                check::agree(out, received)?;
-            }
-            check::arrived(out, received)?;
-        }
-        Ok(())
     }
 }

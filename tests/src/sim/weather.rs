@@ -14,6 +14,8 @@ use super::counts::Kind;
 
 /// The most blocks for which somebody hears nothing of the ledger: fewer than `lag`.
 const DEAF_MAX: u64 = 12;
+/// Fewer blocks than this pass before somebody who starts hears of the ledger.
+const DEAF_AT_START: u64 = 4;
 /// The most blocks for which a transaction is on its way: fewer than `inclusion_delay`.
 const UNDER_WAY_MAX: u64 = 4;
 
@@ -86,6 +88,13 @@ impl World {
             self.story.tell(self.now_ms, || format!("{} is deaf for {blocks} blocks", name(who)));
             self.count(Kind::Deaf);
             self.sky.deaf[who] = blocks;
+        }
+    }
+
+    /// Where it starts, the ledger may be out of reach for a while.
+    pub(super) fn starts_late(&mut self, who: usize) {
+        if self.late && self.faults && !self.faults_over && self.sky.deaf[who] == 0 {
+            self.sky.deaf[who] = self.rng.random_range(0..DEAF_AT_START);
         }
     }
 
