@@ -342,40 +342,4 @@ pub(super) fn opens(proof: &BalanceProof, locks: &[Lock]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::fixture::{lock, proof};
-    use crate::types::{ChannelId, Role};
-
-    /// ⚔ Of two proofs with one number the first that came stands; all that may come later is what it has
-    /// locked.
-    #[test]
-    fn a_proof_is_improved_by_a_newer_one_and_by_its_own_locks() {
-        let (locks, others) = ([lock(1, 5, 1, 90)], [lock(2, 7, 1, 90)]);
-        let of = |seq, paid, locks| proof(ChannelId([7; 32]), Role::Wallet, seq, paid, locks);
-        let standing = of(5, 10, &locks);
-        let direction =
-            |opened| Direction { standing: Some(standing), opened, ..Direction::default() };
-        for (opened, brought, with, better) in [
-            (false, standing, &locks[..], true),
-            (false, standing, &[], false),
-            (true, standing, &locks, false),
-            (false, of(5, 10, &others), &others, false),
-            (false, of(5, 99, &locks), &locks, false),
-            (true, of(5, 99, &[]), &[], false),
-            (true, of(4, 99, &locks), &locks, false),
-            (true, of(6, 0, &[]), &[], true),
-        ] {
-            let improved = direction(opened).improved_by(&brought, with);
-            assert_eq!(improved, better, "{opened}, {brought:?}, {} locks", with.len());
-        }
-        assert!(Direction::default().improved_by(&of(1, 0, &[]), &[]), "any at first");
-    }
-
-    #[test]
-    fn a_channel_at_rest_is_small() {
-        assert_eq!(*Direction::AT_REST, Direction::default());
-        let bytes = size_of::<ChannelState>();
-        assert!(bytes <= 224, "{bytes} bytes");
-    }
-}
+mod tests;

@@ -55,6 +55,27 @@ fn expiry_table() {
     }
 }
 
+/// Who has just started waits to meet the other before it closes, for the slack in the margins and no longer.
+#[test]
+fn closing_waits_to_meet_until_the_slack_in_the_margins_is_used_up() {
+    let mut pair = with_lock();
+    pair.at(EXPIRY);
+    assert!(pair.hub.channel.may_wait_to_meet(&pair.hub.now()), "nothing is known to claim");
+    let step = pair.hub.channel.reveal(1, &secret(1, 1, 1)).unwrap().unwrap();
+    pair.hub.commit(step);
+    let policy = *pair.hub.now().policy;
+    let until = EXPIRY - policy.claim_margin + policy.margin;
+    for (height, fresh, may) in
+        [(until - 1, true, true), (until, true, false), (until, false, true), (START, false, true)]
+    {
+        pair.at(height);
+        pair.hub.view.fresh = fresh;
+        assert_eq!(pair.hub.channel.may_wait_to_meet(&pair.hub.now()), may, "{height}, {fresh}");
+    }
+    pair.hub.commit(Step::Closing);
+    assert!(!pair.hub.channel.may_wait_to_meet(&pair.hub.now()), "it is closing");
+}
+
 /// A sender drops an expired lock once every fresh view has come as far.
 #[test]
 fn a_drop_waits_until_every_fresh_view_is_past_the_expiry() {
