@@ -53,3 +53,17 @@ fn a_channel_at_rest_is_small() {
     let bytes = size_of::<ChannelState>();
     assert!(bytes <= 224, "{bytes} bytes");
 }
+
+/// What a claim came to is told of the very secret that was shown, and measured again under a new proof.
+#[test]
+fn claims_count_for_the_secret_that_is_kept_and_are_measured_again_by_lock() {
+    let (kept, other) = (Secret([3; 32]), Secret([4; 32]));
+    let claims = BTreeMap::from([(1, Claim { secret: kept, steps: 6 })]);
+    let direction = Direction { claims, ..Direction::default() };
+    for (id, secret, steps) in [(1, kept, 6), (1, other, 0), (2, kept, 0)] {
+        assert_eq!(direction.counted(id, &secret), steps, "{id}");
+    }
+    let locks = [lock(2, 5, 1, 90), lock(1, 5, 1, 90)];
+    let again: Vec<u64> = direction.measured_again(&locks).map(|lock| lock.id).collect();
+    assert_eq!(again, [1]);
+}
