@@ -204,6 +204,19 @@ fn duty_table_of_a_closing_channel() {
     assert_eq!(duty_at(&mut pair, START), None);
 }
 
+/// Locks need not be opened of which nothing can be claimed.
+#[test]
+fn a_proof_that_stands_is_not_brought_again_for_locks_without_a_secret() {
+    let mut pair = with_lock();
+    let proofs_until = Height(START + 100);
+    let close = LedgerEvent::CloseStarted { channel: pair.id(), by: WALLET, proofs_until };
+    pair.hub.follow(&close);
+    assert_eq!(pair.hub.channel.duty(&pair.hub.now()), Some(Duty::Answer));
+    let proof = pair.hub.channel.submission(false, Height(START)).proof.unwrap().value;
+    pair.hub.follow(&LedgerEvent::ProofRecorded { proof, locks: vec![] });
+    assert_eq!(pair.hub.channel.duty(&pair.hub.now()), None);
+}
+
 /// ⚔ Whoever holds a ready-signed answer may bring it while the channel is still open: the secret
 /// is public then, but the ledger has kept no claim, so it is brought again when a close comes.
 #[test]

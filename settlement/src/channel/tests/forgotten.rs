@@ -196,3 +196,19 @@ fn a_channel_that_waits_for_nothing_has_the_bytes_that_it_had_before() {
     let bytes = encode(&pair.wallet.channel);
     assert_eq!(decode::<Channel>(&bytes), Ok(pair.wallet.channel));
 }
+
+/// What was signed before the other side had the leap may be an update of what is forgotten.
+#[test]
+fn a_proof_says_whether_its_signer_had_the_newest_leap() {
+    let mut pair = Pair::new();
+    pair.send(WALLET, &[pay(1)]);
+    let before = pair.hub.channel.incoming().proof.clone().unwrap().value;
+    assert!(pair.hub.channel.knows_leap(&before), "there was none");
+    pair.lose(HUB);
+    pair.leap_at(HUB, START + LAG + 1);
+    assert!(!pair.hub.channel.knows_leap(&before));
+    pair.acknowledge(HUB);
+    pair.quiet();
+    let after = pair.hub.channel.incoming().proof.clone().unwrap().value;
+    assert!(pair.hub.channel.knows_leap(&after));
+}
