@@ -143,22 +143,22 @@ impl World {
         who.is_some_and(|who| self.is_honest_channel(who))
     }
 
-    /// Wallet 0 closes with the hub, if that is honest, wallet 1 without it. Of a channel whose wallet
-    /// lies the hub closes what the wallet does not.
+    /// Wallet 0 closes with the hub, if that is honest, wallet 1 without it, or the hub without wallet 1. Of a
+    /// channel whose wallet lies the hub closes what the wallet does not.
     pub(super) fn close_all(&mut self) -> Result<(), String> {
         for block in 0..BLOCKS_TO_END {
             self.everybody_up(None);
             if self.is_open(0) && !self.is_liar(HUB) {
                 self.ask_to_close(0);
             }
+            let by_hub = self.late && self.is_honest_channel(1) && self.is_open(1);
             for who in 0..2 {
-                if who == 1 || self.is_liar(HUB) {
+                if who == 1 && !by_hub || self.is_liar(HUB) {
                     self.close_alone(who);
                 }
             }
-            if block == BLOCKS_TO_END / 2
-                && let Some(channel) = self.channel_of(1).filter(|_| self.is_liar(WALLET))
-            {
+            let left = block == BLOCKS_TO_END / 2 && self.is_liar(WALLET);
+            if let Some(channel) = self.channel_of(1).filter(|_| by_hub || left) {
                 self.hub_input(HubInput::CloseAlone(channel));
             }
             self.beat();

@@ -39,10 +39,14 @@ impl World {
     /// it can't claim: it may lose what it dealt in, and no more. (Here nobody anchors.)
     pub(super) fn may_differ(&self, who: usize, given: i128) -> bool {
         let early = self.closed_early[who];
+        if given == 0 {
+            return false;
+        }
         if self.loss.of_wallets() {
             let (out, received) = self.facts.unsure(who);
             let unsure = (-out..=received).contains(&given);
-            return given != 0 && (unsure || early && given.abs() <= self.facts.dealt(who));
+            let unmet = early && self.loss.is_missing(who);
+            return unsure || unmet && given.abs() <= self.facts.dealt(who);
         }
         early && given > 0 && given <= self.paid_unseen(who)
     }

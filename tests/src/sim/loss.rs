@@ -29,8 +29,8 @@ pub(super) struct Loss {
     whose: Option<Whose>,
     /// When it last happened.
     at_ms: Option<u64>,
-    /// For how many blocks since then the hub has not had back each wallet's channel, as long as it has
-    /// not.
+    /// For how many blocks since then the sides of each wallet's channel have not held the same, as long
+    /// as they have not.
     missing: [Option<u32>; 2],
     /// What had begun by then may have ended before a hub had a channel back.
     excused_until_ms: Option<u64>,
@@ -66,14 +66,20 @@ impl Loss {
         self.of_hub() && self.excused_until_ms.is_some_and(|until| begun_ms <= until)
     }
 
-    fn happens(&mut self, now_ms: u64) {
+    /// One side of these wallets' channels, or both, has only an old copy.
+    fn happens(&mut self, now_ms: u64, whose: impl IntoIterator<Item = usize>) {
         self.at_ms = Some(now_ms);
-        self.missing = [Some(0); 2];
+        whose.into_iter().for_each(|who| self.missing[who] = Some(0));
     }
 
-    /// The hub has this wallet's channel back.
+    /// Both sides of this wallet's channel hold the same again.
     pub(super) fn is_back(&mut self, who: usize) {
         self.missing[who] = None;
+    }
+
+    /// Whether they have not since one of them lost it.
+    pub(super) fn is_missing(&self, who: usize) -> bool {
+        self.missing[who].is_some()
     }
 
     /// A block has passed.
@@ -118,6 +124,7 @@ impl World {
                 let copied = self.hub.restore(to, seed);
                 self.copied(copied);
                 self.notice_deaths();
+                self.loss.happens(self.now_ms, 0..2);
                 self.start_hub();
             }
             Whose::Wallets(these) if these[who] => {
@@ -130,11 +137,11 @@ impl World {
                 self.copied(copied);
                 self.facts.forget(who);
                 self.notice_deaths();
+                self.loss.happens(self.now_ms, [who]);
                 self.start_wallet(who);
             }
             Whose::Wallets(_) => return,
         }
-        self.loss.happens(self.now_ms);
         self.count(Kind::OldCopy);
     }
 
