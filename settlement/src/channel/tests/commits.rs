@@ -1,6 +1,6 @@
 //! What a step leaves behind, what it tells, and the steps that are never made.
 
-use super::drafts::{draft, pay_op};
+use super::drafts::{add_op, draft, lock, pay_op};
 use super::pair::{DEPOSIT, HUB, LAG, Pair, START, WALLET, add, pay, secret};
 use crate::block::LedgerEvent;
 use crate::channel::{Effect, Received, Step, VerifiedUpdate};
@@ -8,6 +8,7 @@ use crate::crypto::{BatchCache, VerifyingKey};
 use crate::proof::BalanceProof;
 use crate::reject::Code;
 use crate::types::Amount;
+use crate::update::{Op, Update};
 
 #[test]
 fn nothing_is_kept_of_a_lock_that_is_paid_in_full() {
@@ -64,6 +65,25 @@ fn commit_changed(change: impl FnOnce(&mut BalanceProof)) {
     let Step::Received(received) = &mut step else { panic!("it is received") };
     change(&mut received.proof.value);
     pair.hub.commit(step);
+}
+
+#[test]
+fn an_update_spends_if_it_pays_or_locks() {
+    let mut pair = Pair::new();
+    let (pays, locks, drops) = (pay_op(1), add_op(lock(1)), Op::Drop { id: 1 });
+    for (ops, spends) in [
+        (vec![], false),
+        (vec![drops.clone()], false),
+        (vec![pays.clone()], true),
+        (vec![locks.clone()], true),
+        (vec![drops, locks, pays], true),
+    ] {
+        let update = draft(&mut pair, WALLET, vec![pay_op(1)]).sign(&pair.wallet);
+        let update = Update { ops: ops.clone(), ..update };
+        let wallet = VerifyingKey::parse(pair.hub.channel.peer_key()).unwrap();
+        let update = VerifiedUpdate::check(update, &wallet, &mut BatchCache::new(0)).unwrap();
+        assert_eq!((update.ops(), update.spends()), (ops.as_slice(), spends));
+    }
 }
 
 #[test]
