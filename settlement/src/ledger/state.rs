@@ -250,3 +250,23 @@ impl State {
         assets.all(|asset| of(asset) == self.issued(*asset).wide())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The running sums alone, or what is there alone, would not tell of the other's mistake.
+    #[test]
+    fn conserved_is_what_is_there_and_what_was_counted() {
+        let (asset, account) = (AssetId(0), PublicKey([2; 33]));
+        let mut state = State::default();
+        state.issue(asset, Amount(100));
+        state.credit(account, asset, Amount(100));
+        assert!(state.is_conserved() && state.is_conserved_throughout());
+        let mut lost = state.clone();
+        lost.balances.insert((account, asset), Amount(99));
+        assert!(lost.is_conserved() && !lost.is_conserved_throughout());
+        state.held.insert(asset, 99);
+        assert!(!state.is_conserved() && !state.is_conserved_throughout());
+    }
+}

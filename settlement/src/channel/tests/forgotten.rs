@@ -3,7 +3,8 @@
 use super::drafts::{lock, pay_op, try_ops};
 use super::pair::{DEPOSIT, HUB, LAG, Pair, START, WALLET, add, pay, secret};
 use crate::block::LedgerEvent;
-use crate::channel::{Channel, Hold, Phase, Step};
+use crate::channel::recover::LEAP;
+use crate::channel::{Channel, Hold, Phase, Step, leapt_at};
 use crate::encoding::{decode, encode};
 use crate::proof::Withdrawal;
 use crate::reject::Code;
@@ -211,4 +212,18 @@ fn a_proof_says_whether_its_signer_had_the_newest_leap() {
     pair.quiet();
     let after = pair.hub.channel.incoming().proof.clone().unwrap().value;
     assert!(pair.hub.channel.knows_leap(&after));
+}
+
+/// Only a leap brings a number that high: there are not as many updates.
+#[test]
+fn a_number_tells_the_height_of_the_leap_before_it() {
+    for (seq, height) in [
+        (0, None),
+        (LEAP - 1, None),
+        (LEAP, Some(1)),
+        (7 * LEAP + 3, Some(7)),
+        (u64::MAX, Some(u64::from(u32::MAX))),
+    ] {
+        assert_eq!(leapt_at(seq), height.map(Height), "{seq}");
+    }
 }
