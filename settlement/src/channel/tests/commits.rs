@@ -118,3 +118,11 @@ fn a_step_that_overdraws_a_side_is_never_made() {
     assert_eq!(poor.wallet.view.height.0, START);
     poor.wallet.commit(Step::Sent(flight.into()));
 }
+
+#[test]
+fn all_that_is_free_can_be_spent_and_no_more() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.wallet.propose(&[pay(DEPOSIT + 1)]), [Err(Code::Overdraft)]);
+    pair.send(WALLET, &[pay(DEPOSIT)]);
+    assert_eq!(pair.hub.channel.received(), Amount(DEPOSIT));
+}

@@ -254,3 +254,64 @@ fn an_expired_lock_that_is_taken_back_stays_expired() {
     pair.quiet();
     assert_eq!(pair.hub.channel.outgoing().accepted.transferred, Amount(5));
 }
+
+/// Who is shown what it holds lacks nothing, also if it knows from elsewhere that it has lost something.
+#[test]
+fn nothing_is_taken_of_what_is_held() {
+    for role in [WALLET, HUB] {
+        let mut pair = Pair::new();
+        history(&mut pair, 2);
+        let shown = pair.shown_by(role.other());
+        for lost in [false, true] {
+            let side = pair.of(role);
+            let adoption = side.channel.check_snapshots(&shown, lost, &side.now());
+            assert!(matches!(adoption, Adoption::Nothing), "{role:?}, {lost}: {adoption:?}");
+        }
+    }
+}
+
+/// The copy has an update that was unanswered then, and the other side's newest acknowledges it.
+#[test]
+fn an_unanswered_update_that_is_acknowledged_by_what_is_shown_was_accepted() {
+    for role in [WALLET, HUB] {
+        let mut pair = Pair::new();
+        history(&mut pair, 1);
+        pair.of(role).propose(&[pay(3)]);
+        let backup = pair.of(role).channel.clone();
+        let seq = backup.outgoing().last_seq;
+        pair.deliver(role).unwrap();
+        pair.send(role.other(), &[pay(1)]);
+        pair.restore(role, backup);
+        let out = pair.of(role).channel.outgoing();
+        assert_eq!((out.accepted.seq, out.in_flight.is_none()), (seq, true));
+    }
+}
+
+/// What is taken back stands among what was sent, behind what is not retired.
+#[test]
+fn what_is_taken_back_was_sent() {
+    let mut pair = Pair::new();
+    pair.send(HUB, &[pay(1)]);
+    let backup = pair.hub.channel.clone();
+    pair.send(HUB, &[pay(3)]);
+    pair.restore(HUB, backup);
+    let sent: Vec<u64> = pair.hub.channel.outgoing().sent.iter().map(|it| it.seq).collect();
+    assert_eq!(sent, [1, 2]);
+}
+
+/// A lock that is not shown any more, and of which this side has signed nothing since: it may have been
+/// given up, or be claimed yet.
+#[test]
+fn a_lock_that_vanished_is_waited_for_if_nothing_signed_says_how() {
+    let mut pair = Pair::new();
+    pair.send(HUB, &[pay(1)]);
+    pair.send(WALLET, &[add(1, 100)]);
+    let backup = pair.hub.channel.clone();
+    pair.fail(HUB, 1);
+    pair.send(WALLET, &[]);
+    assert!(pair.wallet.channel.outgoing().tip().locks.is_empty());
+    let shown = pair.shown_by(WALLET);
+    pair.hub.channel = backup;
+    let adoption = pair.judge(HUB, &shown);
+    assert!(matches!(adoption, Adoption::Wait), "{adoption:?}");
+}
