@@ -103,9 +103,7 @@ impl Wallet {
         let now = self.now(turn.now_ms);
         let Some(channel) = self.channel(&id) else { return };
         let mut steps: Vec<Step> = channel.lapse(&now).into_iter().collect();
-        if !self.may_have_forgotten_how_locks_ended(channel) {
-            steps.extend(channel.expire(&now));
-        }
+        steps.extend(self.expire(channel, &now));
         for step in steps {
             self.step(turn, id, step);
         }

@@ -302,9 +302,12 @@ impl Wallet {
                 // A lock of it that an old copy had forgotten may have been shown since: then that says
                 // what comes of it.
                 let payment = self.state.payments.get(&anchor).filter(|it| is_lockless(it));
-                let Some(payment) = payment else { return };
+                let Some(payment) = payment.cloned() else { return };
+                if code != Code::Recovering && self.may_have_been_sent(&payment) {
+                    return;
+                }
                 let state = PaymentState::Failed(code);
-                self.commit(turn, Record::Payment(Payment { state, ..payment.clone() }));
+                self.commit(turn, Record::Payment(Payment { state, ..payment }));
             }
             Wanted::Stream { anchor, .. } => {
                 let Some(lock) = self.state.streams.get(&anchor) else { return };

@@ -24,3 +24,4 @@ mod streams_places;
 mod streams_restored;
 mod talk;
 mod unordered;
+mod unsent;

@@ -5,9 +5,9 @@
 //! it along, or that paid for it, and the hub shows that when the sides meet. So nothing is said of it before
 //! they have met on every channel that may have it, or such a lock has expired.
 
-use settlement::channel::{Channel, Phase, leapt_at};
+use settlement::channel::{Channel, Now, Phase, Step, leapt_at};
 use settlement::reject::Code;
-use settlement::types::{Anchor, AssetId};
+use settlement::types::{Anchor, AssetId, Height};
 
 use super::core::Turn;
 use super::{Payment, PaymentState, Record, Wallet, Way};
@@ -25,8 +25,7 @@ impl Wallet {
         for anchor in unsent {
             let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
             let Some(payment) = payment.cloned() else { continue };
-            if self.may_have_forgotten_locks(payment.asset) && !self.forgotten_have_expired() {
-                self.unsent.push(anchor);
+            if self.may_have_been_sent(&payment) {
                 continue;
             }
             // What was lost may have been a lock of it that is paid and gone.
@@ -37,11 +36,15 @@ impl Wallet {
         }
     }
 
-    /// Whether this wallet has found out, not longer ago than a lock lives, that its copy was old.
+    /// Whether this wallet has found out that its copy was old: not longer ago than a lock lives, or the hub
+    /// has not signed since that it holds what came after, or the ledger shows more than it knows.
     fn has_lost_state(&self, asset: AssetId) -> bool {
-        let of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
-        let mut leaps = of_asset.filter_map(|channel| leapt_at(channel.outgoing().last_seq));
-        leaps.any(|at| at.after(self.config.policy.lock_life) >= self.seen.height)
+        let mut of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
+        of_asset.any(|channel| {
+            let leapt = leapt_at(channel.outgoing().last_seq);
+            let lately = |at: Height| at.after(self.config.policy.lock_life) >= self.seen.height;
+            leapt.is_some_and(lately) || !channel.is_certain() || channel.has_signed_more()
+        })
     }
 
     fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
@@ -51,11 +54,32 @@ impl Wallet {
         })
     }
 
-    /// Whether the hub may still show that a lock of this channel was paid, of which an old copy knows no
-    /// more than that it expired.
-    pub(super) fn may_have_forgotten_how_locks_ended(&self, channel: &Channel) -> bool {
-        let open = channel.phase() == Phase::Open;
-        open && !self.has_met(channel) && !self.forgotten_have_expired()
+    /// The steps that end own locks whose time is over. While the sides have not met since the process
+    /// started, the hub may show that one was paid, of which an old copy knows no more than that; so
+    /// it ends a lock's life later then.
+    pub(super) fn expire(&self, channel: &Channel, now: &Now<'_>) -> Vec<Step> {
+        let mut expired = channel.expire(now);
+        if channel.phase() == Phase::Open && !self.has_met(channel) {
+            let life = self.config.policy.lock_life;
+            let expiry = |id: &u64| channel.outgoing().standing.get(id).map(|it| it.lock.expiry);
+            expired.retain(|step| match step {
+                Step::PeerAnswered { id, .. } => {
+                    expiry(id).is_none_or(|expiry| self.seen.height > expiry.after(life))
+                }
+                _ => true,
+            });
+        }
+        expired
+    }
+
+    /// Keeps what was wanted here, and is in no update, among what an earlier life may have sent, if that is
+    /// not known yet.
+    pub(super) fn may_have_been_sent(&mut self, payment: &Payment) -> bool {
+        let may = self.may_have_forgotten_locks(payment.asset) && !self.forgotten_have_expired();
+        if may {
+            self.unsent.push(payment.anchor);
+        }
+        may
     }
 
     fn has_met(&self, channel: &Channel) -> bool {

@@ -12,12 +12,12 @@ use super::super::*;
 use super::harness::*;
 
 /// More blocks than the leap takes, and the wait after it.
-const LEAP: u64 = 22;
-const WAIT: u64 = 100 + 2 * 20 + 2;
+pub(super) const LEAP: u64 = 22;
+pub(super) const WAIT: u64 = 100 + 2 * 20 + 2;
 
 /// The wallet is made anew from its words, a minute later; the hub behaves as if the channel had
 /// never been used.
-fn from_its_words(world: &mut World) {
+pub(super) fn from_its_words(world: &mut World) {
     world.disconnect();
     world.hub.reopen();
     world.now_ms += 60_000;
@@ -208,140 +208,6 @@ fn no_invoice_is_paid_while_a_lock_for_it_may_be_forgotten() {
     world.command(pay(3, 9, 10));
     world.run();
     assert_eq!(world.state_of(9), Some(PaymentState::Settled));
-}
-
-/// A home from before the update that took a payment along: whether that fails is not known before the
-/// hub has shown what it has.
-#[test]
-fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
-    for sent in [true, false] {
-        let mut world = World::new();
-        world.command(pay(3, 9, 10));
-        let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
-        if sent {
-            world.run();
-        }
-        let (own, yours) = world.hub.channel.snapshot_refs();
-        let shown = world.hub.channel.their_snapshot().map(Message::snapshot);
-        world.disconnect();
-        world.records.truncate(wanted + 1);
-        world.restart();
-        assert_eq!(world.state_of(9), Some(PaymentState::Pending));
-        world.feed(Input::Connected);
-        let channel = world.id();
-        shown.into_iter().for_each(|shown| world.hear(shown));
-        world.hear(Message::Sync { channel, own, yours, tip: None });
-        world.forget_unsent();
-        world.pass(WAIT + 1);
-        let found = world.wallet.payment(&anchor_of(9)).unwrap();
-        let state =
-            if sent { PaymentState::Pending } else { PaymentState::Failed(Code::HubUnavailable) };
-        assert_eq!((found.state, found.lock.is_some()), (state, sent), "sent: {sent}");
-    }
-}
-
-/// Its lock is paid and gone when the home from before it is started: nothing that the hub shows tells of it.
-#[test]
-fn an_old_copy_does_not_say_that_it_has_its_money_back_of_a_payment_that_was_paid() {
-    let mut world = World::new();
-    world.command(pay(3, 9, 10));
-    let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
-    world.run();
-    world.hub.reveal(1, Secret([9; 32]));
-    world.run();
-    world.second();
-    world.run();
-    assert_eq!(world.state_of(9), Some(PaymentState::Settled));
-    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
-    let (own, yours) = world.hub.channel.snapshot_refs();
-    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
-    world.disconnect();
-    world.records.truncate(wanted + 1);
-    world.restart();
-    world.feed(Input::Connected);
-    let channel = world.id();
-    world.hear(shown);
-    world.hear(Message::Sync { channel, own, yours, tip: None });
-    assert_eq!(world.state_of(9), Some(PaymentState::Pending), "it may stand in another channel");
-    world.pass(LEAP);
-    world.run();
-    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
-}
-
-/// The copy has its lock, which has expired when it is started, and was paid.
-#[test]
-fn an_old_copy_does_not_say_that_a_lock_expired_before_the_hub_has_shown_how_it_ended() {
-    let mut world = World::new();
-    world.command(pay(3, 9, 10));
-    world.run();
-    let copy = world.records.len();
-    world.hub.reveal(1, Secret([9; 32]));
-    world.run();
-    world.second();
-    world.run();
-    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
-    let (own, yours) = world.hub.channel.snapshot_refs();
-    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
-    world.disconnect();
-    world.records.truncate(copy);
-    world.restart();
-    world.pass(world.wallet.config.policy.lock_life);
-    let expiry = world
-        .wallet
-        .payment(&anchor_of(9))
-        .and_then(|it| it.lock)
-        .map(|(_, id)| world.channel().outgoing().standing.get(&id).unwrap().lock.expiry);
-    assert!(expiry.is_some_and(|expiry| expiry <= world.wallet.height()), "{expiry:?}");
-    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
-    world.feed(Input::Connected);
-    let channel = world.id();
-    world.hear(shown);
-    world.hear(Message::Sync { channel, own, yours, tip: None });
-    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
-}
-
-/// A home from before a payment, whose user pays the same invoice again, while the wallet still waits out
-/// an earlier loss: the lock that the hub shows is what the payment comes to.
-#[test]
-fn an_old_copy_does_not_fail_a_payment_that_it_had_sent_and_is_asked_for_again() {
-    let mut world = World::new();
-    from_its_words(&mut world);
-    world.pass(LEAP);
-    world.run();
-    assert_eq!((world.channel().suspended(), world.channel().waits_out()), (None, true));
-    let copy = world.records.len();
-    world.command(pay(3, 9, 10));
-    world.run();
-    let (own, yours) = world.hub.channel.snapshot_refs();
-    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
-    world.disconnect();
-    world.records.truncate(copy);
-    world.restart();
-    world.feed(Input::Connected);
-    world.command(pay(3, 9, 10));
-    assert_eq!((world.refused(), world.state_of(9)), (None, Some(PaymentState::Pending)));
-    let channel = world.id();
-    world.hear(shown);
-    world.hear(Message::Sync { channel, own, yours, tip: None });
-    world.forget_unsent();
-    world.pass(WAIT + 1);
-    let found = world.wallet.payment(&anchor_of(9)).unwrap();
-    assert_eq!((found.state, found.lock.is_some()), (PaymentState::Pending, true));
-}
-
-/// A hub that is never met again shows nothing.
-#[test]
-fn a_payment_that_may_have_been_sent_fails_once_its_lock_would_have_expired() {
-    let mut world = World::new();
-    world.command(pay(3, 9, 10));
-    let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
-    world.disconnect();
-    world.records.truncate(wanted + 1);
-    world.restart();
-    world.pass(world.wallet.config.policy.lock_life);
-    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
-    world.pass(2);
-    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::HubUnavailable)));
 }
 
 /// A lock of which the copy knows and which it had not answered: the secret may be out, and paid for.

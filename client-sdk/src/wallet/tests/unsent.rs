@@ -1,0 +1,181 @@
+//! What an old copy of a home says of payments of which it does not know how they ended.
+
+use settlement::reject::Code;
+use settlement::types::Secret;
+use settlement::wire::Message;
+
+use super::super::*;
+use super::forgotten::{LEAP, WAIT, from_its_words};
+use super::harness::*;
+
+/// A home from before the update that took a payment along: whether that fails is not known before the
+/// hub has shown what it has.
+#[test]
+fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
+    for sent in [true, false] {
+        let mut world = World::new();
+        world.command(pay(3, 9, 10));
+        let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+        if sent {
+            world.run();
+        }
+        let (own, yours) = world.hub.channel.snapshot_refs();
+        let shown = world.hub.channel.their_snapshot().map(Message::snapshot);
+        world.disconnect();
+        world.records.truncate(wanted + 1);
+        world.restart();
+        assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+        world.feed(Input::Connected);
+        let channel = world.id();
+        shown.into_iter().for_each(|shown| world.hear(shown));
+        world.hear(Message::Sync { channel, own, yours, tip: None });
+        world.forget_unsent();
+        world.pass(WAIT + 1);
+        let found = world.wallet.payment(&anchor_of(9)).unwrap();
+        let state =
+            if sent { PaymentState::Pending } else { PaymentState::Failed(Code::HubUnavailable) };
+        assert_eq!((found.state, found.lock.is_some()), (state, sent), "sent: {sent}");
+    }
+}
+
+/// Its lock is paid and gone when the home from before it is started: nothing that the hub shows tells of it.
+#[test]
+fn an_old_copy_does_not_say_that_it_has_its_money_back_of_a_payment_that_was_paid() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+    world.run();
+    world.hub.reveal(1, Secret([9; 32]));
+    world.run();
+    world.second();
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    world.disconnect();
+    world.records.truncate(wanted + 1);
+    world.restart();
+    world.feed(Input::Connected);
+    let channel = world.id();
+    world.hear(shown);
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending), "it may stand in another channel");
+    world.pass(LEAP);
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
+}
+
+/// The copy has its lock, which has expired when it is started, and was paid.
+#[test]
+fn an_old_copy_does_not_say_that_a_lock_expired_before_the_hub_has_shown_how_it_ended() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    world.run();
+    let copy = world.records.len();
+    world.hub.reveal(1, Secret([9; 32]));
+    world.run();
+    world.second();
+    world.run();
+    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.pass(world.wallet.config.policy.lock_life);
+    let expiry = world
+        .wallet
+        .payment(&anchor_of(9))
+        .and_then(|it| it.lock)
+        .map(|(_, id)| world.channel().outgoing().standing.get(&id).unwrap().lock.expiry);
+    assert!(expiry.is_some_and(|expiry| expiry <= world.wallet.height()), "{expiry:?}");
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.feed(Input::Connected);
+    let channel = world.id();
+    world.hear(shown);
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
+}
+
+/// A home from before a payment, whose user pays the same invoice again, while the wallet still waits out
+/// an earlier loss: the lock that the hub shows is what the payment comes to.
+#[test]
+fn an_old_copy_does_not_fail_a_payment_that_it_had_sent_and_is_asked_for_again() {
+    let mut world = World::new();
+    from_its_words(&mut world);
+    world.pass(LEAP);
+    world.run();
+    assert_eq!((world.channel().suspended(), world.channel().waits_out()), (None, true));
+    let copy = world.records.len();
+    world.command(pay(3, 9, 10));
+    world.run();
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.feed(Input::Connected);
+    world.command(pay(3, 9, 10));
+    assert_eq!((world.refused(), world.state_of(9)), (None, Some(PaymentState::Pending)));
+    let channel = world.id();
+    world.hear(shown);
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    world.forget_unsent();
+    world.pass(WAIT + 1);
+    let found = world.wallet.payment(&anchor_of(9)).unwrap();
+    assert_eq!((found.state, found.lock.is_some()), (PaymentState::Pending, true));
+}
+
+/// Asked for again before the hub is met, it is wanted anew; the connection ends before the hub shows that it
+/// is paid, or stands.
+#[test]
+fn an_old_copy_does_not_fail_what_it_was_asked_for_again_before_it_has_met() {
+    let mut world = World::new();
+    let copy = world.records.len();
+    world.command(pay(3, 9, 10));
+    world.run();
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.feed(Input::Connected);
+    world.command(pay(3, 9, 10));
+    world.disconnect();
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.pass(world.wallet.config.policy.lock_life + 2);
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::HubUnavailable)));
+}
+
+/// A wallet that never runs for long, and whose hub is gone.
+#[test]
+fn a_lock_ends_a_life_after_its_expiry_in_whichever_process() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    world.run();
+    let expiry = world.channel().outgoing().standing.values().next().unwrap().lock.expiry;
+    world.disconnect();
+    let life = world.wallet.config.policy.lock_life;
+    while world.wallet.height() < expiry.after(life) {
+        world.restart();
+        world.pass(10.min(expiry.after(life).0 - world.wallet.height().0));
+        assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    }
+    world.restart();
+    world.pass(1);
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::Expired)));
+}
+
+/// A hub that is never met again shows nothing.
+#[test]
+fn a_payment_that_may_have_been_sent_fails_once_its_lock_would_have_expired() {
+    let mut world = World::new();
+    world.command(pay(3, 9, 10));
+    let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+    world.disconnect();
+    world.records.truncate(wanted + 1);
+    world.restart();
+    world.pass(world.wallet.config.policy.lock_life);
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.pass(2);
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::HubUnavailable)));
+}
