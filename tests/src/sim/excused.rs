@@ -45,8 +45,7 @@ impl World {
         if self.loss.of_wallets() {
             let (out, received) = self.facts.unsure(who);
             let unsure = (-out..=received).contains(&given);
-            let unmet = early && self.loss.is_missing(who);
-            return unsure || unmet && given.abs() <= self.facts.dealt(who);
+            return unsure || early && given.abs() <= self.facts.dealt(who);
         }
         early && given > 0 && given <= self.paid_unseen(who)
     }

@@ -77,11 +77,6 @@ impl Loss {
         self.missing[who] = None;
     }
 
-    /// Whether they have not since one of them lost it.
-    pub(super) fn is_missing(&self, who: usize) -> bool {
-        self.missing[who].is_some()
-    }
-
     /// A block has passed.
     pub(super) fn note_block(&mut self) {
         for blocks in self.missing.iter_mut().flatten() {
