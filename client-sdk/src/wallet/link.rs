@@ -35,7 +35,7 @@ pub(super) struct Link {
     /// Whether both have shown on this connection that they hold the same.
     met_here: bool,
     /// When it was asked to.
-    asked_ms: u64,
+    pub(super) asked_ms: u64,
     /// Since when something waits for an update to ride in.
     due_since_ms: Option<u64>,
     /// Since when the hub, which had to hash too much, waits to hear secrets again.
@@ -151,6 +151,9 @@ impl Wallet {
     ) {
         let less = self.channel(&id).is_some_and(|channel| channel.is_shown_less(own, yours));
         if less && self.link(id).met_here {
+            return;
+        }
+        if self.shown_too_early(turn, id) {
             return;
         }
         self.take_back(turn, id);

@@ -41,6 +41,18 @@ impl Wallet {
         shown.push(snapshot);
     }
 
+    /// What is shown can't be judged before the blocks are known that fund it: the hub is asked again, as
+    /// where it has not answered.
+    pub(super) fn shown_too_early(&mut self, turn: &Turn, id: ChannelId) -> bool {
+        let early = !self.link(id).shown.is_empty() && !self.view(turn.now_ms).fresh;
+        if early {
+            let link = self.link(id);
+            link.shown.clear();
+            (link.synced, link.asked_ms) = (false, turn.now_ms);
+        }
+        early
+    }
+
     /// Takes what the hub has shown, if it is what this wallet has lost.
     pub(super) fn take_back(&mut self, turn: &mut Turn, id: ChannelId) {
         let shown = std::mem::take(&mut self.link(id).shown);

@@ -244,3 +244,32 @@ fn while_it_waits_a_wallet_neither_shows_a_secret_nor_gives_a_lock_up() {
     assert!(unanswered(&world));
     assert_eq!((world.hub.failures.len(), world.hub.learned.len()), (0, 0));
 }
+
+/// The hub's deposit may be in a block that is yet to come: then what is shown would not be funded.
+#[test]
+fn what_is_shown_before_the_view_is_fresh_is_asked_for_again() {
+    let mut world = World::new();
+    let copy = world.records.len();
+    world.command(Command::PayHub { channel: world.id(), amount: Amount(5), memo: String::new() });
+    world.run();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let sync = Message::Sync { channel: world.id(), own, yours, tip: None };
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.now_ms += world.wallet.config.policy.stale_view_ms + 1;
+    world.feed(Input::Connected);
+    world.hear(shown.clone());
+    world.hear(sync.clone());
+    assert!(!world.wallet.is_synced(&world.id()) && world.channel().suspended().is_none());
+    world.block(Vec::new());
+    world.forget_unsent();
+    world.now_ms += 1_000;
+    world.feed(Input::Tick);
+    let asks = |action: &Action| matches!(action, Action::Send(Message::Sync { .. }));
+    assert!(world.unsent().iter().any(asks));
+    world.hear(shown);
+    world.hear(sync);
+    assert_eq!(world.channel().suspended(), Some(Code::Recovering));
+}
