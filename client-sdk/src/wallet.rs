@@ -232,10 +232,9 @@ pub enum PaymentState {
     Pending,
     /// The payee's secret has come back: paid.
     Settled,
-    /// The money is back for good, or was never locked. With [`Code::StateLost`] it is not known
-    /// here: this wallet has lost the state that said so, and its balance counts the payment as it
-    /// went. A payee takes no second payment of an invoice that was paid. With [`Code::Recovering`] it was
-    /// not locked since this wallet lost state; before, it may have been.
+    /// The money is back for good, or was never locked. With [`Code::StateLost`] it is not known here, and with
+    /// [`Code::Recovering`] not of before this wallet lost state: its balance counts the payment as it
+    /// went. A payee takes no second payment of an invoice that was paid.
     Failed(Code),
 }
 

@@ -150,10 +150,7 @@ impl Wallet {
         yours: &SnapshotRef,
     ) {
         let less = self.channel(&id).is_some_and(|channel| channel.is_shown_less(own, yours));
-        if less && self.link(id).met_here {
-            return;
-        }
-        if self.shown_too_early(turn, id) {
+        if less && self.link(id).met_here || self.shown_too_early(turn, id) {
             return;
         }
         self.take_back(turn, id);
