@@ -29,6 +29,8 @@ pub(super) struct Loss {
     whose: Option<Whose>,
     /// When it last happened.
     at_ms: Option<u64>,
+    /// How often.
+    times: u32,
     /// For how many blocks since then the sides of each wallet's channel have not held the same, as long
     /// as they have not.
     missing: [Option<u32>; 2],
@@ -60,6 +62,11 @@ impl Loss {
         self.happened() && self.whose == Some(Whose::Hub)
     }
 
+    /// Known to be wrong: what it has learned of a stream between two old copies it may not collect.
+    pub(super) fn of_hub_again(&self) -> bool {
+        self.of_hub() && self.times > 1
+    }
+
     /// Whether what began at this time may have ended before a hub that had forgotten it could take a
     /// channel back.
     pub(super) fn excuses(&self, begun_ms: u64) -> bool {
@@ -69,6 +76,7 @@ impl Loss {
     /// One side of these wallets' channels, or both, has only an old copy.
     fn happens(&mut self, now_ms: u64, whose: impl IntoIterator<Item = usize>) {
         self.at_ms = Some(now_ms);
+        self.times += 1;
         whose.into_iter().for_each(|who| self.missing[who] = Some(0));
     }
 
