@@ -303,7 +303,7 @@ impl Wallet {
                 // what comes of it.
                 let payment = self.state.payments.get(&anchor).filter(|it| is_lockless(it));
                 let Some(payment) = payment.cloned() else { return };
-                if code != Code::Recovering && self.may_have_been_sent(&payment) {
+                if code != Code::Recovering && self.puts_off(&payment) {
                     return;
                 }
                 let state = PaymentState::Failed(code);

@@ -5,9 +5,9 @@
 //! it along, or that paid for it, and the hub shows that when the sides meet. So nothing is said of it before
 //! they have met on every channel that may have it, or such a lock has expired.
 
-use settlement::channel::{Channel, Now, Phase, Step, leapt_at};
+use settlement::channel::{Channel, Now, Phase, Step};
 use settlement::reject::Code;
-use settlement::types::{Anchor, AssetId, Height};
+use settlement::types::{Anchor, AssetId};
 
 use super::core::Turn;
 use super::{Payment, PaymentState, Record, Wallet, Way};
@@ -25,7 +25,7 @@ impl Wallet {
         for anchor in unsent {
             let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
             let Some(payment) = payment.cloned() else { continue };
-            if self.may_have_been_sent(&payment) {
+            if self.puts_off(&payment) {
                 continue;
             }
             // What was lost may have been a lock of it that is paid and gone.
@@ -36,15 +36,11 @@ impl Wallet {
         }
     }
 
-    /// Whether this wallet has found out that its copy was old: not longer ago than a lock lives, or the hub
-    /// has not signed since that it holds what came after, or the ledger shows more than it knows.
+    /// Whether this wallet has found out that its copy was old, and the hub has not signed since that it holds
+    /// what came after, or the ledger shows more than it knows.
     fn has_lost_state(&self, asset: AssetId) -> bool {
         let mut of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
-        of_asset.any(|channel| {
-            let leapt = leapt_at(channel.outgoing().last_seq);
-            let lately = |at: Height| at.after(self.config.policy.lock_life) >= self.seen.height;
-            leapt.is_some_and(lately) || !channel.is_certain() || channel.has_signed_more()
-        })
+        of_asset.any(|channel| !channel.is_certain() || channel.has_signed_more())
     }
 
     fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
@@ -72,14 +68,15 @@ impl Wallet {
         expired
     }
 
-    /// Keeps what was wanted here, and is in no update, among what an earlier life may have sent, if that is
-    /// not known yet.
-    pub(super) fn may_have_been_sent(&mut self, payment: &Payment) -> bool {
-        let may = self.may_have_forgotten_locks(payment.asset) && !self.forgotten_have_expired();
-        if may {
+    /// Puts off to say how something ended that is in no update here, as long as an earlier life may have sent
+    /// it. Whether it did.
+    pub(super) fn puts_off(&mut self, payment: &Payment) -> bool {
+        let may_be_sent =
+            self.may_have_forgotten_locks(payment.asset) && !self.forgotten_have_expired();
+        if may_be_sent {
             self.unsent.push(payment.anchor);
         }
-        may
+        may_be_sent
     }
 
     fn has_met(&self, channel: &Channel) -> bool {

@@ -31,8 +31,7 @@ pub(super) struct Loss {
     at_ms: Option<u64>,
     /// How often.
     times: u32,
-    /// For how many blocks since then the sides of each wallet's channel have not held the same, as long
-    /// as they have not.
+    /// For how many blocks since then the hub has not had each wallet's channel back, as long as it has not.
     missing: [Option<u32>; 2],
     /// What had begun by then may have ended before a hub had a channel back.
     excused_until_ms: Option<u64>,
@@ -73,14 +72,13 @@ impl Loss {
         self.of_hub() && self.excused_until_ms.is_some_and(|until| begun_ms <= until)
     }
 
-    /// One side of these wallets' channels, or both, has only an old copy.
-    fn happens(&mut self, now_ms: u64, whose: impl IntoIterator<Item = usize>) {
+    fn happens(&mut self, now_ms: u64) {
         self.at_ms = Some(now_ms);
         self.times += 1;
-        whose.into_iter().for_each(|who| self.missing[who] = Some(0));
+        self.missing = [Some(0); 2];
     }
 
-    /// Both sides of this wallet's channel hold the same again.
+    /// The hub has this wallet's channel back: both sides hold the same again.
     pub(super) fn is_back(&mut self, who: usize) {
         self.missing[who] = None;
     }
@@ -127,7 +125,7 @@ impl World {
                 let copied = self.hub.restore(to, seed);
                 self.copied(copied);
                 self.notice_deaths();
-                self.loss.happens(self.now_ms, 0..2);
+                self.loss.happens(self.now_ms);
                 self.start_hub();
             }
             Whose::Wallets(these) if these[who] => {
@@ -140,7 +138,7 @@ impl World {
                 self.copied(copied);
                 self.facts.forget(who);
                 self.notice_deaths();
-                self.loss.happens(self.now_ms, [who]);
+                self.loss.happens(self.now_ms);
                 self.start_wallet(who);
             }
             Whose::Wallets(_) => return,

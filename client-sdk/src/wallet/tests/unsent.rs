@@ -1,7 +1,8 @@
 //! What an old copy of a home says of payments of which it does not know how they ended.
 
+use settlement::block::LedgerEvent;
 use settlement::reject::Code;
-use settlement::types::Secret;
+use settlement::types::{Amount, Role, Secret};
 use settlement::wire::Message;
 
 use super::super::*;
@@ -38,13 +39,14 @@ fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
     }
 }
 
-/// Its lock is paid and gone when the home from before it is started: nothing that the hub shows tells of it.
-#[test]
-fn an_old_copy_does_not_say_that_it_has_its_money_back_of_a_payment_that_was_paid() {
+/// A home from before a payment was sent, or from when its lock stood, started after it was paid; with what the
+/// hub, which has nothing left of the lock, shows when they meet.
+fn old_copy(sent: bool) -> (World, [Message; 2]) {
     let mut world = World::new();
     world.command(pay(3, 9, 10));
     let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
     world.run();
+    let copy = if sent { world.records.len() } else { wanted + 1 };
     world.hub.reveal(1, Secret([9; 32]));
     world.run();
     world.second();
@@ -53,49 +55,75 @@ fn an_old_copy_does_not_say_that_it_has_its_money_back_of_a_payment_that_was_pai
     assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
     let (own, yours) = world.hub.channel.snapshot_refs();
     let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
-    world.disconnect();
-    world.records.truncate(wanted + 1);
-    world.restart();
-    world.feed(Input::Connected);
-    let channel = world.id();
-    world.hear(shown);
-    world.hear(Message::Sync { channel, own, yours, tip: None });
-    assert_eq!(world.state_of(9), Some(PaymentState::Pending), "it may stand in another channel");
-    world.pass(LEAP);
-    world.run();
-    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
-}
-
-/// The copy has its lock, which has expired when it is started, and was paid.
-#[test]
-fn an_old_copy_does_not_say_that_a_lock_expired_before_the_hub_has_shown_how_it_ended() {
-    let mut world = World::new();
-    world.command(pay(3, 9, 10));
-    world.run();
-    let copy = world.records.len();
-    world.hub.reveal(1, Secret([9; 32]));
-    world.run();
-    world.second();
-    world.run();
-    assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
-    let (own, yours) = world.hub.channel.snapshot_refs();
-    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    let sync = Message::Sync { channel: world.id(), own, yours, tip: None };
     world.disconnect();
     world.records.truncate(copy);
     world.restart();
-    world.pass(world.wallet.config.policy.lock_life);
-    let expiry = world
-        .wallet
-        .payment(&anchor_of(9))
-        .and_then(|it| it.lock)
-        .map(|(_, id)| world.channel().outgoing().standing.get(&id).unwrap().lock.expiry);
-    assert!(expiry.is_some_and(|expiry| expiry <= world.wallet.height()), "{expiry:?}");
+    (world, [shown, sync])
+}
+
+const UNKNOWN: Option<PaymentState> = Some(PaymentState::Failed(Code::StateLost));
+
+/// Nothing that the hub shows tells of it.
+#[test]
+fn an_old_copy_does_not_say_that_it_has_its_money_back_of_a_payment_that_was_paid() {
+    let (mut world, shown) = old_copy(false);
+    world.feed(Input::Connected);
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending), "it may stand in another channel");
+    world.pass(LEAP);
+    world.run();
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// It has leapt, and not met the hub since: what was lost then is as unknown as on the first day.
+#[test]
+fn an_old_copy_that_was_away_after_its_leap_still_does_not_know() {
+    let (mut world, shown) = old_copy(false);
+    world.feed(Input::Connected);
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    world.disconnect();
+    world.pass(LEAP);
+    for _ in 0..=world.wallet.config.policy.lock_life {
+        world.now_ms += 200;
+        world.hub.height += 1;
+        let block = world.block_at(world.hub.height, Vec::new());
+        world.blocks.insert(world.hub.height, block);
+    }
+    world.restart();
     assert_eq!(world.state_of(9), Some(PaymentState::Pending));
     world.feed(Input::Connected);
-    let channel = world.id();
-    world.hear(shown);
-    world.hear(Message::Sync { channel, own, yours, tip: None });
-    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::StateLost)));
+    world.run();
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// The hub is not met again: it closes the channel, with a proof that the copy does not have.
+#[test]
+fn an_old_copy_whose_channel_is_closed_with_more_than_it_knows_does_not_know() {
+    let (mut world, _) = old_copy(false);
+    let proof = world.hub.channel.their_snapshot().unwrap().proof.value;
+    let (channel, wallet, hub) = (world.id(), Amount(1), Amount(2));
+    let proofs_until = world.wallet.height().after(50);
+    world.block(vec![
+        LedgerEvent::CloseStarted { channel, by: Role::Hub, proofs_until },
+        LedgerEvent::ProofRecorded { proof, locks: Vec::new() },
+    ]);
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// The copy has its lock, whose time is over by now.
+#[test]
+fn an_old_copy_does_not_say_that_a_lock_expired_before_the_hub_has_shown_how_it_ended() {
+    let (mut world, shown) = old_copy(true);
+    world.pass(world.wallet.config.policy.lock_life);
+    let expiry = world.channel().outgoing().standing.values().next().unwrap().lock.expiry;
+    assert!(expiry <= world.wallet.height(), "{expiry:?}");
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.feed(Input::Connected);
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    assert_eq!(world.state_of(9), UNKNOWN);
 }
 
 /// A home from before a payment, whose user pays the same invoice again, while the wallet still waits out
