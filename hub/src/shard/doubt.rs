@@ -45,12 +45,18 @@ impl Slot {
         sent_before && seq > self.channel.incoming().tally.seq && update.spends()
     }
 
-    /// A payer's lock that is held, if it is neither known what was made of it nor on its way.
-    fn unresolved(&self, lock: u64) -> Option<(&Lock, &IncomingLock)> {
+    /// A payer's lock that is held or known in part, if it is neither known what was made of it nor on its
+    /// way. Whether it is held, too: else it was passed on.
+    fn unresolved(&self, lock: u64) -> Option<(&Lock, &IncomingLock, bool)> {
         let incoming = self.channel.incoming();
-        let known = incoming.locks.get(&lock)?;
-        let held = known.answer == Some(Answer::Held) && self.route(lock).is_none();
-        Some((incoming.tally.lock(lock)?, known)).filter(|_| held)
+        let (stands, known) = (incoming.tally.lock(lock)?, incoming.locks.get(&lock)?);
+        let held = match known.answer? {
+            Answer::Held => true,
+            // By the payee's word, before it was known for which lock of the hub's.
+            Answer::Known { steps, .. } if steps < stands.steps => false,
+            _ => return None,
+        };
+        self.route(lock).is_none().then_some((stands, known, held))
     }
 }
 
@@ -127,16 +133,15 @@ impl Shard {
         cx.out.passes.extend(self.seek(id, lock.id, directory));
     }
 
-    /// Asks the payee's channels about a payer's lock that is held, if it is not known yet what was made
-    /// of it. Where there are several, each may be the one that it was passed on to: none can say
-    /// that it was not.
+    /// Asks the payee's channels about a payer's lock of which it is not known yet what was made. Where
+    /// there are several, each may be the one that it was passed on to: none can say that it was not.
     pub(super) fn seek(&self, id: ChannelId, lock: u64, directory: &dyn Directory) -> Vec<Pass> {
         let Some(slot) = self.slots.get(&id) else { return Vec::new() };
-        let Some((stands, known)) = slot.unresolved(lock) else { return Vec::new() };
+        let Some((stands, known, held)) = slot.unresolved(lock) else { return Vec::new() };
         let payee = directory.all(&known.to.wallet, slot.channel.terms().asset);
         let in_doubt = slot.lost.as_ref().and_then(|lost| lost.in_doubt.get(&lock));
         let newer = slot.met && !self.lost && in_doubt.is_some_and(|doubt| doubt.knows_losses);
-        let whole = payee.len() == 1 && (slot.is_whole() || newer);
+        let whole = held && payee.len() == 1 && (slot.is_whole() || newer);
         let seek = |outgoing| Seek { incoming: (id, lock), outgoing, lock: *stands, whole };
         let others = payee.into_iter().filter(|outgoing| *outgoing != id);
         others.map(|outgoing| Pass::Seek(Box::new(seek(outgoing)))).collect()
@@ -157,7 +162,7 @@ impl Shard {
         cx: &mut Cx<'_>,
     ) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let Some((stands, known)) = slot.unresolved(lock) else { return };
+        let Some((stands, known, true)) = slot.unresolved(lock) else { return };
         let (stands, to, payload) = (*stands, known.to, known.payload.clone());
         let doubt = slot.lost.as_mut().and_then(|lost| lost.in_doubt.remove(&lock));
         match doubt {

@@ -29,8 +29,6 @@ pub(super) struct Loss {
     whose: Option<Whose>,
     /// When it last happened.
     at_ms: Option<u64>,
-    /// How often.
-    times: u32,
     /// For how many blocks since then the hub has not had each wallet's channel back, as long as it has not.
     missing: [Option<u32>; 2],
     /// What had begun by then may have ended before a hub had a channel back.
@@ -61,11 +59,6 @@ impl Loss {
         self.happened() && self.whose == Some(Whose::Hub)
     }
 
-    /// Known to be wrong: what it has learned of a stream between two old copies it may not collect.
-    pub(super) fn of_hub_again(&self) -> bool {
-        self.of_hub() && self.times > 1
-    }
-
     /// Whether what began at this time may have ended before a hub that had forgotten it could take a
     /// channel back.
     pub(super) fn excuses(&self, begun_ms: u64) -> bool {
@@ -74,7 +67,6 @@ impl Loss {
 
     fn happens(&mut self, now_ms: u64) {
         self.at_ms = Some(now_ms);
-        self.times += 1;
         self.missing = [Some(0); 2];
     }
 

@@ -225,8 +225,7 @@ impl World {
             for lock in self.locks(payer, Way::Out) {
                 let paid = got.iter().find(|got| got.anchor == lock.anchor);
                 let settled = paid.map_or(0, moved);
-                let excused = self.loss.excuses(lock.created_ms) || self.loss.of_hub_again();
-                let forgotten = settled > moved(&lock) && excused;
+                let forgotten = settled > moved(&lock) && self.loss.excuses(lock.created_ms);
                 if settled != moved(&lock) && !forgotten {
                     return Err(format!("{settled} steps were paid to the payee of {lock:?}"));
                 }

@@ -1,7 +1,7 @@
 //! Streams of a hub that starts on an old copy of its data: the two legs of one were settled to
 //! different steps, or one of them is over.
 
-use settlement::channel::{NewOp, Phase};
+use settlement::channel::{Answer, NewOp, Phase, Step};
 use settlement::reject::Code;
 use settlement::types::{Amount, Role};
 
@@ -159,6 +159,51 @@ fn a_stream_that_was_forgotten_goes_on() {
             }
         }
     }
+}
+
+/// ⚔ The payee says what it has redeemed before its channel is taken back: the payer hears of that, and
+/// for which lock of the hub's is not known yet. The hub ends, and starts on what it had recorded by then,
+/// or on any copy of it since: what the payee redeems from then on reaches the payer all the same.
+#[test]
+fn what_is_learned_of_a_forgotten_lock_does_not_hide_what_follows() {
+    let before = Before { both: 0, payee: 0, closes: false, payer: 0 };
+    for (settles, order) in [(true, [0, 1]), (true, [1, 0]), (false, [0, 1]), (false, [1, 0])] {
+        let second_life = |kept: Option<usize>| {
+            let mut world = forgotten(1, before, Copy::Payers);
+            world.wallets[0].settles = settles;
+            let start = world.journal.len();
+            redeem(&mut world, 13);
+            world.come_back(0);
+            world.come_back(1);
+            assert_eq!(known_in(&world), 13);
+            let learned = world.journal.iter().skip(start).position(says_secret).unwrap();
+            let all = start + learned + 1..=world.journal.len();
+            (0..2).for_each(|at| world.set_online(at, false));
+            world.journal.truncate(kept.unwrap_or(usize::MAX));
+            world.restart();
+            (world, all)
+        };
+        for kept in second_life(None).1 {
+            let context = format!("payer settles: {settles}, {order:?}, {kept} records");
+            let (mut world, _) = second_life(Some(kept));
+            order.into_iter().for_each(|at| world.come_back(at));
+            redeem(&mut world, 33);
+            tick(&mut world);
+            assert_eq!(known_in(&world), 33, "{context}");
+            world.idle();
+            world.idle();
+            assert!(give_up(&mut world), "{context}");
+            world.wallets[0].settles = true;
+            end(&mut world);
+            assert_eq!((paid(&world), world.pairs()), (for_steps(33), 0), "{context}");
+            assert_eq!(world.submissions, [], "{context}");
+        }
+    }
+}
+
+fn says_secret(record: &Record) -> bool {
+    let Record::Step { step: Step::Answered { answer, .. }, .. } = record else { return false };
+    matches!(answer, Answer::Known { .. })
 }
 
 /// The payee redeems on while the payer is away, and the rest is over before that comes back.
