@@ -45,18 +45,17 @@ impl Slot {
         sent_before && seq > self.channel.incoming().tally.seq && update.spends()
     }
 
-    /// A payer's lock that is held or known in part, if it is neither known what was made of it nor on its
-    /// way. Whether it is held, too: else it was passed on.
-    fn unresolved(&self, lock: u64) -> Option<(&Lock, &IncomingLock, bool)> {
+    /// A payer's lock of which more may come to be known, if it is neither known what was made of it nor on
+    /// its way: it is held; or a part is known, by the payee's word from before its channel was taken back.
+    fn unresolved(&self, lock: u64) -> Option<(&Lock, &IncomingLock)> {
         let incoming = self.channel.incoming();
         let (stands, known) = (incoming.tally.lock(lock)?, incoming.locks.get(&lock)?);
-        let held = match known.answer? {
+        let open = match known.answer? {
             Answer::Held => true,
-            // By the payee's word, before it was known for which lock of the hub's.
-            Answer::Known { steps, .. } if steps < stands.steps => false,
-            _ => return None,
+            Answer::Known { steps, .. } => steps < stands.steps,
+            Answer::Failed(_) | Answer::Expired => false,
         };
-        self.route(lock).is_none().then_some((stands, known, held))
+        Some((stands, known)).filter(|_| open && self.route(lock).is_none())
     }
 }
 
@@ -137,14 +136,28 @@ impl Shard {
     /// there are several, each may be the one that it was passed on to: none can say that it was not.
     pub(super) fn seek(&self, id: ChannelId, lock: u64, directory: &dyn Directory) -> Vec<Pass> {
         let Some(slot) = self.slots.get(&id) else { return Vec::new() };
-        let Some((stands, known, held)) = slot.unresolved(lock) else { return Vec::new() };
+        let Some((stands, known)) = slot.unresolved(lock) else { return Vec::new() };
         let payee = directory.all(&known.to.wallet, slot.channel.terms().asset);
         let in_doubt = slot.lost.as_ref().and_then(|lost| lost.in_doubt.get(&lock));
         let newer = slot.met && !self.lost && in_doubt.is_some_and(|doubt| doubt.knows_losses);
-        let whole = held && payee.len() == 1 && (slot.is_whole() || newer);
+        let whole = payee.len() == 1 && (slot.is_whole() || newer);
         let seek = |outgoing| Seek { incoming: (id, lock), outgoing, lock: *stands, whole };
         let others = payee.into_iter().filter(|outgoing| *outgoing != id);
         others.map(|outgoing| Pass::Seek(Box::new(seek(outgoing)))).collect()
+    }
+
+    /// Asks about all of them, as soon as all payees are known. What payers have locked that stay away may
+    /// have been passed on, too: what is paid of it is claimed from them on the ledger.
+    pub(super) fn seek_all(&self, directory: &dyn Directory, cx: &mut Cx<'_>) {
+        let of_slot = |slot: &Slot| {
+            let id = slot.channel.id();
+            let locks: Vec<u64> = slot.channel.incoming().locks.keys().copied().collect();
+            locks.into_iter().map(move |lock| (id, lock))
+        };
+        let mut locks: Vec<_> = self.slots.iter().map(Box::as_ref).flat_map(of_slot).collect();
+        locks.sort_unstable();
+        let seeks = locks.into_iter().flat_map(|(id, lock)| self.seek(id, lock, directory));
+        cx.out.passes.extend(seeks);
     }
 
     /// Whether the channel was met, and nothing of it was forgotten since this lock was made: what is
@@ -162,7 +175,7 @@ impl Shard {
         cx: &mut Cx<'_>,
     ) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let Some((stands, known, true)) = slot.unresolved(lock) else { return };
+        let Some((stands, known)) = slot.unresolved(lock) else { return };
         let (stands, to, payload) = (*stands, known.to, known.payload.clone());
         let doubt = slot.lost.as_mut().and_then(|lost| lost.in_doubt.remove(&lock));
         match doubt {

@@ -236,6 +236,7 @@ impl Shard {
         let view = self.now(cx.now_ms).view;
         if self.fresh_from.is_none() && view.fresh {
             self.fresh_from = Some(view.height);
+            self.seek_all(directory, cx);
         }
         let Some(fresh_from) = self.fresh_from else { return };
         let now = self.now(cx.now_ms);

@@ -92,6 +92,9 @@ impl Slot {
             lost.note(seek);
             lost.todo.insert(Todo::Seek(seek.incoming));
             lost.raise(seek.lock.steps);
+        } else if let Some(known) = lost.sought.get_mut(&seek.incoming) {
+            // The payer may have met the hub since.
+            known.seek.whole = seek.whole;
         }
         let standing = &self.channel.outgoing().standing;
         let nobodys = self.pairs.iter().filter(|(_, pair)| pair.incoming == NOBODY);
@@ -316,8 +319,8 @@ impl Shard {
             return;
         }
         // Its money is back, and it is not known to have been paid by a life that is forgotten; or
-        // it is known how far it was paid.
-        let known = |pair: &Pair| pair.gone.is_some() || pair.incoming == NOBODY;
+        // it is known that it was paid so far.
+        let known = |pair: &Pair| pair.gone.is_some() || pair.secret == Some(*secret);
         if slot.pairs.get(&own).is_some_and(known) {
             return;
         }

@@ -11,6 +11,7 @@ mod hidden;
 mod interleavings;
 mod ledger;
 mod lost;
+mod lost_again;
 mod lost_streams;
 mod moved;
 mod payment;

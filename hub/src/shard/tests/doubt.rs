@@ -92,6 +92,27 @@ fn a_payment_that_no_life_had_taken_waits_for_its_payee_and_goes_its_way() {
     assert_eq!(world.hub_net(), fee());
 }
 
+/// The payer's lock is sought before anybody is there; once its channel is met as it was left, the payee's
+/// can say that it was not passed on.
+#[test]
+fn a_payment_that_was_taken_and_not_passed_on_is_given_up_whoever_comes_back_first() {
+    for order in [[0, 1], [1, 0]] {
+        let mut world = World::new(2);
+        let start = world.journal.len();
+        world.pay(0, 1, AMOUNT.0, 1);
+        (0..2).for_each(|at| world.set_online(at, false));
+        let forwarded = |record: &Record| matches!(record, Record::Forwarded { .. });
+        let passed_on = world.journal.iter().rposition(forwarded).unwrap();
+        assert!(passed_on > start);
+        world.journal.truncate(passed_on);
+        world.restart();
+        world.blocks(1);
+        order.into_iter().for_each(|at| world.connect(at));
+        world.run();
+        assert_eq!(world.wallets[0].failed, [(1, Code::PayeeOffline)], "{order:?}");
+    }
+}
+
 /// A hub that does not know yet what the ledger has done answers later, and refuses nothing.
 #[test]
 fn what_cannot_be_taken_yet_is_asked_for_again() {
