@@ -3,11 +3,12 @@
 //!
 //! Mostly it was never sent, or its lock was never paid. But an old copy of a home may lack the update that took
 //! it along, or that paid for it, and the hub shows that when the sides meet. So nothing is said of it before
-//! they have met on every channel that may have it, or such a lock has expired.
+//! they have met on every channel that may have it, or such a lock has expired. What had failed may have been paid
+//! for once more since: that is said to be unknown once the copy turns out to be old.
 
 use settlement::channel::{Channel, Now, Phase, Step};
 use settlement::reject::Code;
-use settlement::types::{Anchor, AssetId};
+use settlement::types::{AssetId, Height};
 
 use super::core::Turn;
 use super::{Payment, PaymentState, Record, Wallet, Way};
@@ -15,22 +16,26 @@ use super::{Payment, PaymentState, Record, Wallet, Way};
 impl Wallet {
     /// Notes it, once, when the process starts.
     pub(super) fn note_unsent(&mut self) {
-        let lockless = self.state.payments.values().filter(|payment| is_lockless(payment));
-        self.unsent = lockless.map(|payment| payment.anchor).collect();
+        let height = self.seen.height;
+        let open =
+            self.state.payments.values().filter(|it| is_lockless(it) || may_be_retried(it, height));
+        self.unsent = open.map(|payment| payment.anchor).collect();
     }
 
     /// Fails what no channel can have any more.
     pub(super) fn fail_unsent(&mut self, turn: &mut Turn) {
-        let unsent: Vec<Anchor> = std::mem::take(&mut self.unsent);
-        for anchor in unsent {
-            let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
-            let Some(payment) = payment.cloned() else { continue };
-            if self.puts_off(&payment) {
+        for anchor in std::mem::take(&mut self.unsent) {
+            let Some(payment) = self.state.payments.get(&anchor).cloned() else { continue };
+            let failed = matches!(payment.state, PaymentState::Failed(_));
+            if !failed && !is_lockless(&payment) || self.puts_off(&payment) {
                 continue;
             }
             // What was lost may have been a lock of it that is paid and gone.
-            let lost = self.has_lost_state(payment.asset);
-            let code = if lost { Code::StateLost } else { Code::HubUnavailable };
+            let code = match self.has_lost_state(payment.asset) {
+                true => Code::StateLost,
+                false if failed => continue,
+                false => Code::HubUnavailable,
+            };
             let state = PaymentState::Failed(code);
             self.commit(turn, Record::Payment(Payment { state, ..payment }));
         }
@@ -93,4 +98,10 @@ impl Wallet {
 /// Whether it is wanted, and in no lock that is known.
 pub(super) fn is_lockless(payment: &Payment) -> bool {
     payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
+}
+
+/// Whether it has failed, and could be asked for again after this height.
+fn may_be_retried(payment: &Payment, height: Height) -> bool {
+    let failed = matches!(payment.state, PaymentState::Failed(code) if code != Code::StateLost);
+    payment.way == Way::Out && failed && payment.expires >= height
 }

@@ -53,13 +53,17 @@ fn old_copy(sent: bool) -> (World, [Message; 2]) {
     world.run();
     assert_eq!(world.state_of(9), Some(PaymentState::Settled));
     assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
-    let (own, yours) = world.hub.channel.snapshot_refs();
-    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
-    let sync = Message::Sync { channel: world.id(), own, yours, tip: None };
+    let shown = what_the_hub_shows(&world);
     world.disconnect();
     world.records.truncate(copy);
     world.restart();
-    (world, [shown, sync])
+    (world, shown)
+}
+
+fn what_the_hub_shows(world: &World) -> [Message; 2] {
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
+    [shown, Message::Sync { channel: world.id(), own, yours, tip: None }]
 }
 
 const UNKNOWN: Option<PaymentState> = Some(PaymentState::Failed(Code::StateLost));
@@ -111,6 +115,71 @@ fn an_old_copy_whose_channel_is_closed_with_more_than_it_knows_does_not_know() {
     assert_eq!(world.state_of(9), Some(PaymentState::Pending));
     world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
     assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// An invoice that can be paid up to height 300.
+fn fails(world: &mut World, secret: u8) {
+    let invoice = invoice_by(3, secret, 10, 300).to_text(&key(3)).unwrap();
+    world.command(Command::Pay { invoice });
+    world.run();
+    world.hub.fail(1, Code::PayeeOffline);
+    world.run();
+    world.second();
+    world.run();
+    assert_eq!(world.state_of(secret), Some(PaymentState::Failed(Code::PayeeOffline)));
+}
+
+/// A payment failed, and was paid when it was asked for again, which the copy does not know; or it was not, and
+/// the copy is of what was known to the end.
+#[test]
+fn an_old_copy_does_not_say_that_a_payment_failed_that_was_made_again() {
+    for (paid, expected) in [(true, Code::StateLost), (false, Code::PayeeOffline)] {
+        let mut world = World::new();
+        fails(&mut world, 9);
+        let failed = world.state_of(9);
+        let copy = world.records.len();
+        if paid {
+            world.command(pay(3, 9, 10));
+            world.run();
+            world.hub.reveal(2, Secret([9; 32]));
+            world.run();
+            world.second();
+            world.run();
+            assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+        }
+        let shown = what_the_hub_shows(&world);
+        world.disconnect();
+        world.records.truncate(copy);
+        world.restart();
+        world.feed(Input::Connected);
+        assert_eq!(world.state_of(9), failed, "paid: {paid}, not met");
+        shown.into_iter().for_each(|shown| world.hear(shown));
+        world.pass(LEAP);
+        world.run();
+        assert_eq!(world.state_of(9), Some(PaymentState::Failed(expected)), "paid: {paid}");
+    }
+}
+
+/// Its invoice could not be paid any more when the copy was made.
+#[test]
+fn an_old_copy_knows_that_a_payment_failed_whose_invoice_had_run_out() {
+    for (until, code) in [(300, Code::StateLost), (301 + FOLLOW_STRIDE, Code::PayeeOffline)] {
+        let mut world = World::new();
+        fails(&mut world, 8);
+        world.pass(until - world.wallet.height().0);
+        let copy = world.records.len();
+        world.command(pay(3, 9, 10));
+        world.run();
+        let shown = what_the_hub_shows(&world);
+        world.disconnect();
+        world.records.truncate(copy);
+        world.restart();
+        world.feed(Input::Connected);
+        shown.into_iter().for_each(|shown| world.hear(shown));
+        world.pass(LEAP);
+        world.run();
+        assert_eq!(world.state_of(8), Some(PaymentState::Failed(code)), "until {until}");
+    }
 }
 
 /// The copy has its lock, whose time is over by now.
