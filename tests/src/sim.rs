@@ -22,6 +22,7 @@ mod counts;
 mod dice;
 pub(crate) mod disk;
 mod ending;
+mod equivocation;
 mod excused;
 mod happening;
 mod health;
@@ -34,6 +35,7 @@ mod net;
 mod node;
 mod samples;
 mod shrink;
+mod story;
 mod streams;
 mod wallet_node;
 mod weather;
@@ -48,10 +50,11 @@ use settlement::params::{Genesis, Policy};
 use settlement::proof::CooperativeClose;
 use settlement::types::{Amount, AssetId, ChannelId, Signature};
 
-use check::{Facts, Story};
+use check::Facts;
 pub use counts::{Counts, Kind};
 use dice::Dice;
 use disk::End;
+use equivocation::Signed;
 use hub_node::HubNode;
 use ledger_node::LedgerNode;
 use liar::Liar;
@@ -59,6 +62,7 @@ use loss::Loss;
 use net::Net;
 pub use samples::{Row, Samples, samples};
 pub use shrink::shrink;
+use story::Story;
 use streams::Streams;
 use wallet_node::WalletNode;
 use weather::Sky;
@@ -186,6 +190,7 @@ pub struct World {
     net: Net,
     facts: Facts,
     story: Story,
+    signed: Signed,
     report: Report,
     /// Invoices that each wallet has made and nobody has paid.
     invoices: [VecDeque<String>; 2],
@@ -263,6 +268,7 @@ impl World {
             net: Net::default(),
             facts: Facts::default(),
             story: Story::new(plan.told),
+            signed: Signed::new(),
             report: Report::default(),
             invoices: Default::default(),
             introduced: BTreeSet::new(),

@@ -1,7 +1,6 @@
-//! What has been seen, what must stay true, and the story of how it came about.
+//! What has been seen, and what must stay true.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use client_sdk::wallet::{Payment, PaymentState, Way};
 use settlement::reject::Code;
@@ -19,6 +18,8 @@ pub(super) struct Facts {
     pending: BTreeSet<(usize, Anchor)>,
     /// Every payment that a wallet ever spoke of, forgotten ones included.
     deals: BTreeMap<Anchor, Deal>,
+    /// Wallets that have started on an old copy.
+    restored: BTreeSet<usize>,
 }
 
 /// A payment as its two wallets told of it.
@@ -26,6 +27,8 @@ pub(super) struct Facts {
 pub(super) struct Deal {
     /// Who pays, and how much with the fee.
     out: Option<(usize, i128)>,
+    /// When it was paid first.
+    begun_ms: Option<u64>,
     /// Who is paid, and how much.
     received: Option<(usize, i128)>,
     /// Whether the payer has ever said that it is paid, or the payee says so at the end: who pays may have
@@ -85,6 +88,12 @@ impl Facts {
             // A second try may end otherwise, and the word that it was under way may have been lost
             // with the process.
             Some(PaymentState::Failed(_)) if asked => Ok(()),
+            // It may have been made again in what is forgotten.
+            Some(PaymentState::Failed(_))
+                if self.has_forgotten(who) && is_unknown(payment.state) =>
+            {
+                Ok(())
+            }
             Some(before) if before != payment.state => Err(format!(
                 "wallet {who} was told {before:?}, then {:?}, of {:?}",
                 payment.state, payment.anchor
@@ -99,6 +108,7 @@ impl Facts {
         match payment.way {
             Way::Out => {
                 deal.out.get_or_insert((who, amount + payment.fee.wide()));
+                deal.begun_ms.get_or_insert(payment.created_ms);
                 deal.settled |= payment.state == PaymentState::Settled;
             }
             Way::In => {
@@ -119,6 +129,17 @@ impl Facts {
     pub(super) fn forget(&mut self, who: usize) {
         self.final_states.retain(|(of, _), _| *of != who);
         self.pending.retain(|(of, _)| *of != who);
+        self.restored.insert(who);
+    }
+
+    pub(super) fn has_forgotten(&self, who: usize) -> bool {
+        self.restored.contains(&who)
+    }
+
+    /// When it was paid first: that it is paid again makes it new for its wallet.
+    pub(super) fn begun_ms(&self, payment: &Payment) -> u64 {
+        let begun_ms = self.deals.get(&payment.anchor).and_then(|deal| deal.begun_ms);
+        begun_ms.unwrap_or(payment.created_ms)
     }
 
     /// The sum of all payments that this wallet was ever part of.
@@ -216,11 +237,14 @@ pub(super) fn failed_and_arrived(paid: &Payment, payee: &[Payment]) -> bool {
         && arrived.is_some_and(|p| p.state == PaymentState::Settled)
 }
 
+fn is_unknown(state: PaymentState) -> bool {
+    matches!(state, PaymentState::Failed(Code::StateLost | Code::Recovering))
+}
+
 /// The same of wallets that forget: who has lost the state that says how a payment ended does not
 /// know it, and says so.
 pub(super) fn none_failed_that_arrived(payer: &[Payment], payee: &[Payment]) -> Result<(), String> {
-    let unknown = [Code::StateLost, Code::Recovering].map(PaymentState::Failed);
-    let mut known = payer.iter().filter(|paid| !unknown.contains(&paid.state));
+    let mut known = payer.iter().filter(|paid| !is_unknown(paid.state));
     let wrong = known.find(|paid| failed_and_arrived(paid, payee));
     wrong.map_or(Ok(()), |paid| {
         Err(format!("{paid:?} failed for the payer, but the payee was paid, and nobody says that it is not known"))
@@ -285,32 +309,6 @@ pub(super) fn account(name: &str, has: Amount, should: i128) -> Result<(), Strin
         return Ok(());
     }
     Err(format!("{name} has {has} on the ledger, and should have {should}"))
-}
-
-/// What happened, for whoever wants to read it.
-#[derive(Default)]
-pub(super) struct Story {
-    told: bool,
-    lines: Vec<String>,
-}
-
-impl Story {
-    /// One that nobody will read costs nothing.
-    pub(super) fn new(told: bool) -> Story {
-        Story { told, lines: Vec::new() }
-    }
-
-    pub(super) fn tell(&mut self, now_ms: u64, line: impl FnOnce() -> String) {
-        if self.told {
-            self.lines.push(format!("{now_ms:>9} {}", line()));
-        }
-    }
-}
-
-impl fmt::Display for Story {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
-    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl World {
     /// What a wallet has paid that its hub may have forgotten and not learned of again.
     fn paid_unseen(&self, who: usize) -> i128 {
         let payments = self.payments(who);
-        let unseen = payments.iter().filter(|paid| self.loss.excuses(paid.created_ms));
+        let unseen = payments.iter().filter(|paid| self.loss.excuses(self.facts.begun_ms(paid)));
         let unseen: Vec<Payment> = unseen.cloned().collect();
         check::moved(&unseen).0 + self.streamed_unseen(who)
     }
@@ -80,7 +80,8 @@ impl World {
                 continue;
             }
             let forgotten = |paid: &&Payment| {
-                self.loss.excuses(paid.created_ms) && check::failed_and_arrived(paid, received)
+                self.loss.excuses(self.facts.begun_ms(paid))
+                    && check::failed_and_arrived(paid, received)
             };
             let (gone, kept): (Vec<&Payment>, Vec<&Payment>) = out.iter().partition(forgotten);
             let kept: Vec<Payment> = kept.into_iter().cloned().collect();

@@ -18,6 +18,7 @@ use super::{DEPOSIT, World};
 impl World {
     /// A process says something to the other side of this wallet's connection.
     pub(super) fn says(&mut self, process: usize, link: usize, message: Message) {
+        self.note_signed(process, &message);
         for message in self.meant(process, link, message) {
             self.net.send(link, process != HUB, &message);
         }
