@@ -142,6 +142,10 @@ bugs! {
     AgreesLong,
     /// A side does not sign what is valid just as long as it may be.
     AgreesShort,
+    /// A tower brings a proof for a block less.
+    TowerProvesShort,
+    /// A tower brings a proof for a block more.
+    TowerProvesLong,
 }
 
 /// Whether the bug is planted: never.

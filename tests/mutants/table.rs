@@ -128,6 +128,7 @@ const FRESH: Test = ours("params::tests::a_view_is_fresh_when_its_block_is_near_
 const LIFE: Test = ours("channel::tests::codes::expiry_too_far");
 const AGREED: Test = ours("channel::tests::agree::valid_until_lies_ahead_and_not_too_far");
 const OUTLIVES: Test = hub("shard::tests::ledger::the_payers_lock_outlives_the_hubs_own");
+const TOWER: Test = sdk("watchtower::post::tests::what_the_ledger_holds_decides_and_until_when");
 const SHORT_WRITES: Test =
     ours("journal::tests::a_failed_write_or_sync_is_told_once_and_never_retried");
 const FLIPS: Test = ours(
@@ -246,4 +247,6 @@ pub(super) const TABLE: &[Row] = &[
     row(LivesShort, &[LIFE]),
     row(AgreesLong, &[AGREED, FORGOTTEN]),
     row(AgreesShort, &[AGREED, FORGOTTEN]),
+    row(TowerProvesShort, &[TOWER]),
+    row(TowerProvesLong, &[TOWER]),
 ];

@@ -34,10 +34,11 @@ const REFUSALS: &str = "hub/src/shard/tests/refusals.rs";
 const PAID: &str = "client-sdk/src/wallet/tests/paid.rs";
 const PAYING: &str = "client-sdk/src/wallet/tests/paying.rs";
 const CLOSE: &str = "client-sdk/src/wallet/tests/close.rs";
+const TOWER: &str = "client-sdk/src/watchtower/post/tests.rs";
 
 /// The question, whose it is, and the test that asks it around its deadline.
 #[rustfmt::skip]
-const TABLE: [(&str, Of, &str, &str); 34] = [
+const TABLE: [(&str, Of, &str, &str); 35] = [
     ("does a claim count", Boundary("claim_counts"), CLAIMS, "claims_count_below_the_expiry_of_their_lock"),
     ("has a lock expired, for the ledger", Boundary("lock_expired_from"), CLAIMS, "payout_waits_for_the_window_and_for_every_lock"),
     ("until when do proofs count", Boundary("proofs_until"), DISPUTE, "a_close_is_announced_with_the_end_of_its_window"),
@@ -72,6 +73,7 @@ const TABLE: [(&str, Of, &str, &str); 34] = [
     ("does the payee still take the invoice's lock", Rule, PAID, "an_invoice_ends_after_its_last_height"),
     ("does the payer still pay the invoice", Rule, PAYING, "an_invoice_can_be_paid_at_its_last_height_and_not_after"),
     ("does the wallet close and claim in time", Margin("claim_margin"), CLOSE, "who_is_not_settled_with_closes_and_claims_in_time_connected_or_not"),
+    ("does a tower still bring the proof, and the claim", Rule, TOWER, "what_the_ledger_holds_decides_and_until_when"),
 ];
 
 #[test]

@@ -96,8 +96,20 @@ fn worlds_that_went_wrong_once_hold() {
         // They were found before worlds were late.
         must_hold(&Plan { late: false, ..Plan::of(seed, 150) });
     }
-    let since =
-        [98, 249, 2_483, 7_001_239, 61_000_535, 61_001_630, 61_002_358, 120_007_018, 130_019_813];
+    let since = [
+        98,
+        249,
+        2_483,
+        7_001_239,
+        61_000_535,
+        61_001_630,
+        61_002_358,
+        120_007_018,
+        130_019_813,
+        140_121_242,
+        140_145_271,
+        140_191_286,
+    ];
     for seed in since {
         must_hold(&Plan::of(seed, 150));
     }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use settlement::block::{BlockEvents, LedgerEvent};
+use settlement::bugs::{Bug, nudged};
 use settlement::reject::Code;
 use settlement::state_proof::ChannelLeaf;
 use settlement::types::{Amount, ChannelId, Height, Role};
@@ -186,7 +187,8 @@ impl Post {
         };
         let direction = &leaf.directions.hub;
         let standing = direction.standing.map_or(0, |standing| standing.seq);
-        let proof_missing = standing < guarded.rank.0 && height < proofs_until;
+        let until = nudged(proofs_until, Bug::TowerProvesShort, Bug::TowerProvesLong);
+        let proof_missing = standing < guarded.rank.0 && height < until;
         let claimable = height.after(1) < guarded.claims_until;
         let claim_missing = u128::from(direction.claimed.0) < guarded.rank.1 && claimable;
         if proof_missing || claim_missing {

@@ -26,6 +26,8 @@ fn what_the_ledger_holds_decides_and_until_when() {
     let cases = [
         (10, 0, 0, Move::Answer),
         (59, 2, 0, Move::Answer),
+        // The proof alone is missing, in the last block before the end of its window.
+        (59, 2, 10, Move::Answer),
         (59, 3, 0, Move::Answer),
         (59, 3, 10, Move::Answered),
         // The wallet itself, or another tower of it, was here.

@@ -125,6 +125,26 @@ fn nothing_is_said_about_a_channel_before_its_wallet_has_met() {
 }
 
 #[test]
+fn a_payment_waits_for_its_payee_to_meet() {
+    let mut world = World::new(2);
+    world.disconnect(1);
+    world.set_online(1, true);
+    world.input(Input::Connected(world.id(1)));
+    world.pay(0, 1, 1_000, 1);
+    world.run();
+    let forwarded = |world: &World| {
+        world.journal.iter().filter(|record| matches!(record, Record::Forwarded { .. })).count()
+    };
+    assert_eq!(forwarded(&world), 0, "nothing is signed for a state that the payee may not hold");
+    assert_eq!(world.wallets[1].inbox, []);
+    assert_eq!((world.shards[0].counters().queued, world.not_completed), (1, 0));
+    let sync = world.wallets[1].sync();
+    world.input(sync);
+    world.run();
+    assert_eq!((forwarded(&world), world.completed), (1, 1));
+}
+
+#[test]
 fn a_payer_that_has_not_met_hears_of_the_secret_when_it_does() {
     let mut world = World::new(2);
     world.wallets[1].manner = Manner::StaysSilent;

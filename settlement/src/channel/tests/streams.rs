@@ -212,6 +212,27 @@ fn a_claim_on_the_ledger_is_learned_however_deep() {
     assert_eq!(pair.wallet.expire(), 0, "money that was claimed is not back");
 }
 
+/// ⚔ What was claimed of a stream on the ledger is no reason to leave what is learned later.
+#[test]
+fn a_deeper_secret_is_claimed_after_a_shallower_one() {
+    let mut pair = streaming(8);
+    pair.close_seen(WALLET);
+    let submission = pair.hub.channel.submission(false, Height(START));
+    let proof = submission.proof.unwrap().value;
+    pair.hub.follow(&LedgerEvent::ProofRecorded { proof, locks: submission.locks });
+    let (channel, from) = (pair.id(), WALLET);
+    for steps in [3, 5, 8] {
+        let secret = secret(1, 8, steps);
+        let step = pair.hub.channel.reveal(1, &secret).unwrap().unwrap();
+        pair.hub.commit(step);
+        assert_eq!(pair.hub.channel.duty(&pair.hub.now()), Some(Duty::Answer), "{steps} steps");
+        let claims = pair.hub.channel.submission(false, Height(START)).claims;
+        assert_eq!(claims, [(1, secret)], "{steps} steps");
+        pair.hub.follow(&LedgerEvent::ClaimShown { channel, from, id: 1, secret, steps });
+        assert_eq!(pair.hub.channel.duty(&pair.hub.now()), None, "{steps} steps are claimed");
+    }
+}
+
 /// ⚔ What was revealed is folded before the rest is given up.
 #[test]
 fn the_rest_of_a_stream_is_given_up_after_what_was_revealed_is_folded() {
