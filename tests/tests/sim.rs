@@ -109,6 +109,7 @@ fn worlds_that_went_wrong_once_hold() {
         140_121_242,
         140_145_271,
         140_191_286,
+        150_000_366,
     ];
     for seed in since {
         must_hold(&Plan::of(seed, 150));

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     deals: BTreeMap<Anchor, Deal>,
     /// Wallets that have started on an old copy.
     restored: BTreeSet<usize>,
+    /// Wallets that have lied: the ledger may show more that they signed than they know.
+    liars: BTreeSet<usize>,
 }
 
 /// A payment as its two wallets told of it.
@@ -89,9 +91,7 @@ impl Facts {
             // with the process.
             Some(PaymentState::Failed(_)) if asked => Ok(()),
             // It may have been made again in what is forgotten.
-            Some(PaymentState::Failed(_))
-                if self.has_forgotten(who) && is_unknown(payment.state) =>
-            {
+            Some(PaymentState::Failed(_)) if self.may_doubt(who) && is_unknown(payment.state) => {
                 Ok(())
             }
             Some(before) if before != payment.state => Err(format!(
@@ -130,6 +130,15 @@ impl Facts {
         self.final_states.retain(|(of, _), _| *of != who);
         self.pending.retain(|(of, _)| *of != who);
         self.restored.insert(who);
+    }
+
+    pub(super) fn lied(&mut self, who: usize) {
+        self.liars.insert(who);
+    }
+
+    /// Whether it has reason to take its own records for old ones.
+    fn may_doubt(&self, who: usize) -> bool {
+        self.restored.contains(&who) || self.liars.contains(&who)
     }
 
     pub(super) fn has_forgotten(&self, who: usize) -> bool {

@@ -52,6 +52,9 @@ impl World {
         if let Some(liar) = self.liars[process].as_mut() {
             liar.lied = true;
         }
+        if let Some(who) = process.checked_sub(1) {
+            self.facts.lied(who);
+        }
         self.count(kind);
     }
 
