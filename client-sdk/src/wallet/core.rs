@@ -65,6 +65,8 @@ pub struct Wallet {
     pub(super) meet_by_ms: u64,
     /// Payments that were wanted when the process ended, and that no known lock has.
     pub(super) unsent: Vec<Anchor>,
+    /// Payments that had failed then, and could be asked for again.
+    pub(super) failed: Vec<Anchor>,
     awake: bool,
 }
 
@@ -111,6 +113,7 @@ impl Wallet {
             fresh_from: None,
             meet_by_ms: 0,
             unsent: Vec::new(),
+            failed: Vec::new(),
             awake: false,
         }
     }

@@ -8,7 +8,7 @@
 
 use settlement::channel::{Channel, Now, Phase, Step};
 use settlement::reject::Code;
-use settlement::types::{AssetId, Height};
+use settlement::types::{Anchor, AssetId, Height};
 
 use super::core::Turn;
 use super::{Payment, PaymentState, Record, Wallet, Way};
@@ -16,28 +16,45 @@ use super::{Payment, PaymentState, Record, Wallet, Way};
 impl Wallet {
     /// Notes it, once, when the process starts.
     pub(super) fn note_unsent(&mut self) {
-        let height = self.seen.height;
-        let open =
-            self.state.payments.values().filter(|it| is_lockless(it) || may_be_retried(it, height));
-        self.unsent = open.map(|payment| payment.anchor).collect();
+        let (payments, height) = (&self.state.payments, self.seen.height);
+        let of = |which: &dyn Fn(&Payment) -> bool| {
+            let these = payments.values().filter(|payment| which(payment));
+            these.map(|payment| payment.anchor).collect()
+        };
+        self.unsent = of(&is_lockless);
+        self.failed = of(&|payment| may_be_retried(payment, height));
     }
 
     /// Fails what no channel can have any more.
     pub(super) fn fail_unsent(&mut self, turn: &mut Turn) {
-        for anchor in std::mem::take(&mut self.unsent) {
-            let Some(payment) = self.state.payments.get(&anchor).cloned() else { continue };
-            let failed = matches!(payment.state, PaymentState::Failed(_));
-            if !failed && !is_lockless(&payment) || self.puts_off(&payment) {
+        let unsent: Vec<Anchor> = std::mem::take(&mut self.unsent);
+        for anchor in unsent {
+            let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
+            let Some(payment) = payment.cloned() else { continue };
+            if self.puts_off(&payment) {
                 continue;
             }
             // What was lost may have been a lock of it that is paid and gone.
-            let code = match self.has_lost_state(payment.asset) {
-                true => Code::StateLost,
-                false if failed => continue,
-                false => Code::HubUnavailable,
-            };
+            let lost = self.has_lost_state(payment.asset);
+            let code = if lost { Code::StateLost } else { Code::HubUnavailable };
             let state = PaymentState::Failed(code);
             self.commit(turn, Record::Payment(Payment { state, ..payment }));
+        }
+        self.doubt_failed(turn);
+    }
+
+    /// What had failed when the process started, and was not asked for again since: an earlier life may have been.
+    fn doubt_failed(&mut self, turn: &mut Turn) {
+        let failed: Vec<Anchor> = std::mem::take(&mut self.failed);
+        for anchor in failed {
+            let payment = self.state.payments.get(&anchor);
+            let Some(payment) = payment.filter(|it| is_failed(it)).cloned() else { continue };
+            if self.may_be_sent(payment.asset) {
+                self.failed.push(anchor);
+            } else if self.has_lost_state(payment.asset) {
+                let state = PaymentState::Failed(Code::StateLost);
+                self.commit(turn, Record::Payment(Payment { state, ..payment }));
+            }
         }
     }
 
@@ -76,12 +93,16 @@ impl Wallet {
     /// Puts off to say how something ended that is in no update here, as long as an earlier life may have sent
     /// it. Whether it did.
     pub(super) fn puts_off(&mut self, payment: &Payment) -> bool {
-        let may_be_sent =
-            self.may_have_forgotten_locks(payment.asset) && !self.forgotten_have_expired();
+        let may_be_sent = self.may_be_sent(payment.asset);
         if may_be_sent {
             self.unsent.push(payment.anchor);
         }
         may_be_sent
+    }
+
+    /// Whether an earlier life may have sent what is in no update here, and the hub may still show it.
+    fn may_be_sent(&self, asset: AssetId) -> bool {
+        self.may_have_forgotten_locks(asset) && !self.forgotten_have_expired()
     }
 
     fn has_met(&self, channel: &Channel) -> bool {
@@ -100,8 +121,12 @@ pub(super) fn is_lockless(payment: &Payment) -> bool {
     payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
 }
 
+fn is_failed(payment: &Payment) -> bool {
+    payment.way == Way::Out && matches!(payment.state, PaymentState::Failed(_))
+}
+
 /// Whether it has failed, and could be asked for again after this height.
 fn may_be_retried(payment: &Payment, height: Height) -> bool {
-    let failed = matches!(payment.state, PaymentState::Failed(code) if code != Code::StateLost);
-    payment.way == Way::Out && failed && payment.expires >= height
+    let known = payment.state != PaymentState::Failed(Code::StateLost);
+    is_failed(payment) && known && payment.expires >= height
 }

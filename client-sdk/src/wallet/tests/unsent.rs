@@ -160,6 +160,30 @@ fn an_old_copy_does_not_say_that_a_payment_failed_that_was_made_again() {
     }
 }
 
+/// A payment had failed when the process ended. Asked for again before the hub is met, it waits for the answer
+/// to an update of before, and goes its way then.
+#[test]
+fn a_payment_that_had_failed_is_made_again_after_a_restart() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    world.command(pay(3, 8, 10));
+    world.forget_unsent();
+    let (own, yours) = world.hub.channel.snapshot_refs();
+    world.disconnect();
+    world.restart();
+    world.feed(Input::Connected);
+    world.command(pay(3, 9, 10));
+    let channel = world.id();
+    world.hear(Message::Sync { channel, own, yours, tip: None });
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    world.run();
+    world.hub.reveal(3, Secret([9; 32]));
+    world.run();
+    world.second();
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+}
+
 /// Its invoice could not be paid any more when the copy was made.
 #[test]
 fn an_old_copy_knows_that_a_payment_failed_whose_invoice_had_run_out() {
