@@ -203,9 +203,11 @@ impl LedgerHandle {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Arc<BlockEvents>>, Code> {
-        if !self.reached(height, wait).await? {
+        let told = self.reached(height, wait).await?;
+        if told == 0 {
             return Ok(Vec::new());
         }
+        let max = max.min(told);
         if let Some(page) = self.history.recent_from(height, max) {
             return Ok(page.blocks);
         }
@@ -219,9 +221,11 @@ impl LedgerHandle {
         (height, max, wait): (Height, usize, Duration),
         form: impl FnOnce(&[Arc<BlockEvents>]) -> T + Send + 'static,
     ) -> Result<T, Code> {
-        if !self.reached(height, wait).await? {
+        let told = self.reached(height, wait).await?;
+        if told == 0 {
             return Ok(form(&[]));
         }
+        let max = max.min(told);
         let recent = self.history.recent_from(height, max);
         if let Some(page) = recent.as_ref().filter(|page| page.bytes <= SMALL_BYTES) {
             return Ok(form(&page.blocks));
@@ -237,15 +241,20 @@ impl LedgerHandle {
         self.gate.run(answer).await?
     }
 
-    /// Waits until there is a block of this height; whether there is.
-    async fn reached(&self, height: Height, wait: Duration) -> Result<bool, Code> {
-        let mut tip = self.height.clone();
+    /// Waits until there is a block of this height; how many there are from it on. The newest block is
+    /// in memory before its height is told of, for as long as a checkpoint takes, and counts only then:
+    /// whoever heard of it earlier would show a hub a block that its own ledger seems to have lost.
+    async fn reached(&self, height: Height, wait: Duration) -> Result<usize, Code> {
+        let (mut tip, first) = (self.height.clone(), height.max(Height(1)));
         self.is_running()?;
-        let there = tip.wait_for(|tip| *tip >= height.max(Height(1)));
+        let there = tip.wait_for(|tip| *tip >= first);
         match tokio::time::timeout(wait.min(WAIT_MAX), there).await {
-            Ok(Ok(_)) => Ok(true),
+            Ok(Ok(tip)) => {
+                let more = usize::try_from(tip.0.saturating_sub(first.0)).unwrap_or(usize::MAX);
+                Ok(more.saturating_add(1))
+            }
             Ok(Err(_)) => Err(Code::LedgerUnavailable),
-            Err(_) => Ok(false),
+            Err(_) => Ok(0),
         }
     }
 
@@ -312,6 +321,9 @@ impl LedgerHandle {
         form: impl FnOnce(Option<Block>) -> T + Send + 'static,
     ) -> Result<T, Code> {
         self.is_running()?;
+        if height > *self.height.borrow() {
+            return Ok(form(None));
+        }
         let history = Arc::clone(&self.history);
         self.gate.run(move || logged(history.block(height)).map(form)).await?
     }

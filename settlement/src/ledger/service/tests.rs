@@ -64,6 +64,26 @@ async fn whoever_made_a_block_can_ask_what_it_did_at_once() {
     service.stop().await;
 }
 
+/// A block is in memory before its height is told of, for as long as a checkpoint takes. Whoever heard
+/// of it earlier than others would show it to a hub whose own ledger seems not to have it.
+#[tokio::test]
+async fn nobody_hears_of_a_block_before_its_height_is_told() {
+    let service = start(&Disk::new(), Pace::ByHand);
+    let handle = service.handle();
+    let first = handle.produce_now().await.unwrap().unwrap();
+    handle.produce_now().await.unwrap().unwrap();
+    let (_told, height) = watch::channel(Height(1));
+    let early = LedgerHandle { height, ..handle.clone() };
+    let from_first = early.events_from(Height(1), 10, Duration::ZERO).await;
+    assert_eq!(from_first, Ok(vec![first]));
+    let sent = early.events_as((Height(1), 10, Duration::ZERO), <[_]>::len).await;
+    assert_eq!(sent, Ok(1));
+    assert_eq!(early.events_from(Height(2), 10, Duration::ZERO).await, Ok(vec![]));
+    assert_eq!(early.block(Height(2)).await, Ok(None));
+    assert_eq!(handle.events_from(Height(1), 10, Duration::ZERO).await.unwrap().len(), 2);
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn waiting_ends_with_the_wait_or_with_the_ledger() {
     let service = start(&Disk::new(), Pace::ByHand);
