@@ -90,7 +90,13 @@ pub(super) fn verify(dir: &Path, position: Lsn) -> Result<(), Unusable> {
 /// Length, checksum and name of each sealed file.
 fn parse_seal(text: &str, position: Lsn) -> Result<Vec<(u64, u32, &str)>, Unusable> {
     let damaged = || Unusable::Damaged("its seal is damaged".to_owned());
-    let (version, rest) = text
+    let (summed, sum) = text.split_at(text.rfind("sum ").ok_or_else(damaged)?);
+    // Before the version, of which a bit may be what has changed. Whatever a later one says of files,
+    // it ends with this sum.
+    if sum != format!("sum {:08x}\n", crc32c::crc32c(summed.as_bytes())) {
+        return Err(damaged());
+    }
+    let (version, rest) = summed
         .strip_prefix("index-checkpoint ")
         .and_then(|text| text.split_once('\n'))
         .ok_or_else(damaged)?;
@@ -98,10 +104,6 @@ fn parse_seal(text: &str, position: Lsn) -> Result<Vec<(u64, u32, &str)>, Unusab
         Ok(VERSION) => {}
         Ok(newer) if newer > VERSION => return Err(Unusable::Newer(newer)),
         _ => return Err(damaged()),
-    }
-    let (summed, sum) = text.split_at(text.rfind("sum ").ok_or_else(damaged)?);
-    if sum != format!("sum {:08x}\n", crc32c::crc32c(summed.as_bytes())) {
-        return Err(damaged());
     }
     let mut lines = rest.lines();
     if lines.next() != Some(&format!("position {position}")) {

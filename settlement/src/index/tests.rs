@@ -109,7 +109,7 @@ fn every_damage_to_the_newest_checkpoint_falls_back_to_the_one_before() {
     (1..=3).for_each(|n| step(&mut index, n));
     drop(index);
     assert!(!checkpoint_dir(source.path(), 1).exists(), "only two are kept");
-    let damages: [(&str, Damage); 8] = [
+    let damages: [(&str, Damage); 9] = [
         ("no seal", |dir| fs::remove_file(dir.join("GOOD")).unwrap()),
         ("torn seal", |dir| cut(&dir.join("GOOD"), 30)),
         ("no database", |dir| fs::remove_file(dir.join("db")).unwrap()),
@@ -117,6 +117,11 @@ fn every_damage_to_the_newest_checkpoint_falls_back_to_the_one_before() {
         ("empty database", |dir| cut(&dir.join("db"), 0)),
         ("flipped database", |dir| flip(&dir.join("db"), 400)),
         ("flipped settings", |dir| flip(&dir.join("conf"), 3)),
+        ("a seal of another version by a bit", |dir| {
+            let seal = dir.join("GOOD");
+            let text = fs::read_to_string(&seal).unwrap();
+            fs::write(seal, text.replace("index-checkpoint 1", "index-checkpoint 3")).unwrap();
+        }),
         ("a file too many", |dir| fs::write(dir.join("snap.0000"), b"x").unwrap()),
     ];
     for (name, damage) in damages {
@@ -211,8 +216,10 @@ fn a_second_opener_and_a_newer_version_are_refused() {
     assert!(matches!(second, Err(IndexError::Locked(_))));
     drop(index);
     let seal = checkpoint_dir(dir.path(), 1).join("GOOD");
-    let text = fs::read_to_string(&seal).unwrap();
-    fs::write(&seal, text.replace("index-checkpoint 1", "index-checkpoint 2")).unwrap();
+    let text =
+        fs::read_to_string(&seal).unwrap().replace("index-checkpoint 1", "index-checkpoint 2");
+    let (summed, _) = text.split_at(text.rfind("sum ").unwrap());
+    fs::write(&seal, format!("{summed}sum {:08x}\n", crc32c::crc32c(summed.as_bytes()))).unwrap();
     let newer = SledIndex::open(dir.path(), SledConfig::default());
     assert!(matches!(newer, Err(IndexError::Version { found: 2, known: 1, .. })));
 }
