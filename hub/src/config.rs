@@ -17,6 +17,7 @@ use client_sdk::ledger_http::HttpLedger;
 use client_sdk::trust::Trust;
 use serde::{Deserialize, Serialize};
 use settlement::ledger::serve::check_address;
+use settlement::ledger::store::CHECKPOINT_BLOCKS_DEFAULT;
 use settlement::params::{Genesis, Policy};
 use settlement::types::Amount;
 use tracing_subscriber::EnvFilter;
@@ -134,6 +135,8 @@ pub struct Storage {
     pub archive_bytes: u64,
     /// Records from one checkpoint of the index to the next.
     pub checkpoint_records: u64,
+    /// Blocks from one checkpoint of the embedded ledger's index to the next, at most.
+    pub ledger_checkpoint_blocks: u64,
     /// Bytes that the index may cache.
     pub cache_bytes: u64,
 }
@@ -197,12 +200,14 @@ impl Default for Connections {
 }
 
 impl Default for Storage {
-    /// Segments of 64 MiB, 4 GiB of archive, a checkpoint every million records.
+    /// Segments of 64 MiB, 4 GiB of archive, a checkpoint every million records, and the ledger's own
+    /// default.
     fn default() -> Storage {
         Storage {
             segment_bytes: 64 << 20,
             archive_bytes: 4 << 30,
             checkpoint_records: 1_000_000,
+            ledger_checkpoint_blocks: CHECKPOINT_BLOCKS_DEFAULT,
             cache_bytes: 16 << 20,
         }
     }

@@ -124,6 +124,18 @@ fn a_stop_is_clean_and_a_kill_is_not_noticed_afterwards() {
     ledger.http.wait_height(height.after(2));
 }
 
+/// A restart takes in again what came after the newest one.
+#[test]
+fn it_takes_a_checkpoint_of_its_index_as_often_as_it_is_told() {
+    let (dir, programs) = (tempfile::tempdir().unwrap(), tests::programs!());
+    let ledger = Ledger::start_with(&programs, dir.path(), &["--checkpoint-blocks", "10"]);
+    ledger.http.wait_height(Height(25));
+    for height in [10, 20] {
+        let checkpoint = dir.path().join(format!("index/checkpoint-{height:020}"));
+        assert!(checkpoint.is_dir(), "no {}", checkpoint.display());
+    }
+}
+
 /// Silent sockets, and those that never end what they ask, keep nobody out.
 #[test]
 fn it_answers_while_strangers_hold_more_sockets_than_it_has() {

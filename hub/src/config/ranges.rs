@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use anyhow::{Result, bail};
+use settlement::ledger::store::CHECKPOINT_BLOCKS;
 
 use super::Config;
 
@@ -25,7 +26,7 @@ impl Config {
         Ok(())
     }
 
-    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 24] {
+    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 25] {
         let Config { fees, channels, payments, connections, storage, .. } = self;
         [
             ("shards", self.shards.into(), 1..=64),
@@ -55,6 +56,11 @@ impl Config {
             ("storage.segment_bytes", storage.segment_bytes, MIB..=4096 * MIB),
             ("storage.archive_bytes", storage.archive_bytes, ANY),
             ("storage.checkpoint_records", storage.checkpoint_records, 1_000..=1_000_000_000),
+            (
+                "storage.ledger_checkpoint_blocks",
+                storage.ledger_checkpoint_blocks,
+                CHECKPOINT_BLOCKS,
+            ),
             ("storage.cache_bytes", storage.cache_bytes, MIB..=TIB),
             ("anchor_interval_ms", self.anchor_interval_ms.unwrap_or(1), 1..=DAY_MS),
         ]

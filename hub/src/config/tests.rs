@@ -91,6 +91,7 @@ fn numbers_out_of_range_are_named() {
         ("HUB_CONNECTIONS__SIGN_IN_MS", "1", "connections.sign_in_ms"),
         ("HUB_STORAGE__SEGMENT_BYTES", "1", "storage.segment_bytes"),
         ("HUB_STORAGE__CHECKPOINT_RECORDS", "1", "storage.checkpoint_records"),
+        ("HUB_STORAGE__LEDGER_CHECKPOINT_BLOCKS", "9", "storage.ledger_checkpoint_blocks"),
         ("HUB_STORAGE__CACHE_BYTES", "0", "storage.cache_bytes"),
         ("HUB_VERIFY_WORKERS", "100000", "verify_workers"),
         ("HUB_PAYMENTS__QUEUE_MAX", "0", "payments.queue_max"),

@@ -127,6 +127,7 @@ struct Unopened {
     home: LedgerHome,
     key: SigningKey,
     genesis: Genesis,
+    config: ProducerConfig,
 }
 
 /// Where the ledger is, not running yet if it is in this process.
@@ -146,8 +147,8 @@ impl Source {
     fn open(self) -> Result<Found> {
         match self {
             Source::Embedded(unopened) => {
-                let Unopened { home, key, genesis } = *unopened;
-                let producer = home.open(genesis, key, ProducerConfig::default())?;
+                let Unopened { home, key, genesis, config } = *unopened;
+                let producer = home.open(genesis, key, config)?;
                 Ok(Found::Embedded(Box::new(producer)))
             }
             Source::Remote(remote) => Ok(Found::Remote(remote)),
@@ -193,7 +194,8 @@ fn find_embedded(home: &Home, config: &Config, hub: &SigningKey) -> Result<Unope
     let given = if first { Some(development_genesis(&key, hub)?) } else { None };
     let genesis = ledger.genesis(given, false, &key)?;
     home.refuse_other(&genesis, "the embedded one")?;
-    Ok(Unopened { home: ledger, key, genesis })
+    let config = ProducerConfig::checkpoint_each(config.storage.ledger_checkpoint_blocks);
+    Ok(Unopened { home: ledger, key, genesis, config })
 }
 
 fn development_genesis(ledger: &SigningKey, hub: &SigningKey) -> Result<Genesis> {

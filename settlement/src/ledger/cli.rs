@@ -19,6 +19,7 @@ use super::http::{no_route, routes};
 use super::producer::ProducerConfig;
 use super::serve::{ANSWERS_BYTES, Bounds, check_address, serve};
 use super::service::{Pace, Service};
+use super::store::{CHECKPOINT_BLOCKS, CHECKPOINT_BLOCKS_DEFAULT};
 use crate::types::LedgerId;
 
 pub use audit::{AuditOptions, audit_home};
@@ -73,6 +74,13 @@ struct Run {
     /// nothing of its answer: milliseconds.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
     head_ms: u64,
+    /// Blocks from one checkpoint of the index to the next, at most: more of them make a restart longer.
+    #[arg(
+        long,
+        default_value_t = CHECKPOINT_BLOCKS_DEFAULT,
+        value_parser = clap::value_parser!(u64).range(CHECKPOINT_BLOCKS),
+    )]
+    checkpoint_blocks: u64,
 }
 
 impl Run {
@@ -134,7 +142,8 @@ fn run(args: Run) -> Result<()> {
     let key = home.key()?;
     let given = args.genesis.as_deref().map(read_genesis).transpose()?;
     let genesis = home.genesis(given, args.development, &key)?;
-    let producer = home.open(genesis, key, ProducerConfig::default())?;
+    let config = ProducerConfig::checkpoint_each(args.checkpoint_blocks);
+    let producer = home.open(genesis, key, config)?;
     let ledger = producer.ledger().id();
     let service = Service::start(producer, Pace::Clock).context("cannot start a thread")?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;

@@ -28,6 +28,14 @@ pub struct ProducerConfig {
     pub store: StoreConfig,
 }
 
+impl ProducerConfig {
+    /// The defaults, with a checkpoint of the index after so many blocks at the latest.
+    pub fn checkpoint_each(blocks: u64) -> ProducerConfig {
+        let store = StoreConfig { checkpoint_blocks: blocks, ..StoreConfig::default() };
+        ProducerConfig { store, ..ProducerConfig::default() }
+    }
+}
+
 /// The one writer of a ledger. See the module.
 pub struct Producer {
     ledger: Ledger,

@@ -13,6 +13,7 @@
 mod history;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -42,10 +43,17 @@ const CLOSED_ROWS: &[u8] = b"z";
 /// Bytes of blocks between two checkpoints for each channel that the second has to write, at least.
 pub const CHECKPOINT_BYTES_PER_CHANNEL: u64 = 160;
 
+/// What [`StoreConfig::checkpoint_blocks`] may be set to: a checkpoint writes the whole index, so one
+/// with each block or two would be all that a ledger does.
+pub const CHECKPOINT_BLOCKS: RangeInclusive<u64> = 10..=1_000_000;
+
+/// [`StoreConfig::checkpoint_blocks`], unless it is set.
+pub const CHECKPOINT_BLOCKS_DEFAULT: u64 = 1_024;
+
 /// How much is kept in memory, and how often a checkpoint is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreConfig {
-    /// Blocks from one checkpoint of the index to the next, at most.
+    /// Blocks from one checkpoint of the index to the next, at most: see [`CHECKPOINT_BLOCKS`].
     pub checkpoint_blocks: u64,
     /// Bytes of them, at most, unless the ledger is so large that a checkpoint, which writes all of
     /// it, would come too often: see [`CHECKPOINT_BYTES_PER_CHANNEL`]. They bound what a start has to
@@ -63,7 +71,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
         StoreConfig {
-            checkpoint_blocks: 1_024,
+            checkpoint_blocks: CHECKPOINT_BLOCKS_DEFAULT,
             checkpoint_bytes: 16 << 20,
             recent_blocks: 4_096,
             recent_bytes: 8 << 20,
