@@ -13,6 +13,7 @@
 
 pub mod blow;
 mod disk;
+pub mod index;
 pub mod tail;
 mod town;
 mod wallet;
@@ -27,6 +28,7 @@ use settlement::journal::Kind;
 
 use crate::process::Programs;
 use blow::Blow;
+use index::Part;
 use town::Town;
 
 /// Rounds that a town lives through, at most: what it has to say of itself grows with each.
@@ -58,6 +60,10 @@ pub struct Report {
     pub kills: u64,
     /// How often each blow fell.
     pub blows: BTreeMap<Blow, u64>,
+    /// How many of those to an index changed a file that a start may use.
+    pub changed: BTreeMap<(Part, Blow), u64>,
+    /// Hangs that were longer than what is known of the ledger stays fresh.
+    pub long_hangs: u64,
     /// How often a hub refused to start, each time with an error that says what to do.
     pub refused: u64,
 }
@@ -68,10 +74,45 @@ impl Report {
         self.payments += other.payments;
         self.kills += other.kills;
         self.refused += other.refused;
+        self.long_hangs += other.long_hangs;
         self.failed.extend(other.failed);
         for (blow, count) in other.blows {
             *self.blows.entry(blow).or_default() += count;
         }
+        for (blow, count) in other.changed {
+            *self.changed.entry(blow).or_default() += count;
+        }
+    }
+
+    /// How many blows of each kind have changed something: processes that ran were killed or hung, and
+    /// files of an index that a start may use became others.
+    pub fn changes(&self) -> String {
+        let fell =
+            |blows: &[Blow]| blows.iter().filter_map(|blow| self.blows.get(blow)).sum::<u64>();
+        let killed = fell(&[
+            Blow::KillHub,
+            Blow::KillWallet,
+            Blow::KillAll,
+            Blow::KillHanging,
+            Blow::KillRecovering,
+        ]);
+        let index = |part| {
+            let [gone, torn, flipped, old] = Blow::ON_INDEX
+                .map(|blow| self.changed.get(&(part, blow)).copied().unwrap_or_default());
+            format!("deleted {gone}, torn {torn}, flipped {flipped}, old copy {old}")
+        };
+        let nothing = fell(&Blow::ON_INDEX).saturating_sub(self.changed.values().sum());
+        format!(
+            "blows: kill {killed}, hang {} (long ones, with kills {}), index of the hub: {}, of the ledger: {}, \
+             of either without a change {nothing}, torn tail {}, hole {}, full disk {}",
+            fell(&[Blow::HangHub, Blow::HangWallet]),
+            self.long_hangs,
+            index(Part::Hub),
+            index(Part::Ledger),
+            fell(&[Blow::TornTail]),
+            fell(&[Blow::Hole]),
+            fell(&[Blow::FullDisk]),
+        )
     }
 }
 
@@ -99,9 +140,9 @@ pub fn run(programs: &Programs, plan: Plan, say: &(dyn Fn(&str) + Sync)) -> Repo
 /// One town, from its founding to the end of its channels. A panic is what it found wrong.
 fn live(programs: &Programs, seed: u64, rounds: u64, say: &(dyn Fn(&str) + Sync)) -> Report {
     let report = Mutex::new(Report::default());
+    let dir = tempfile::tempdir().unwrap();
     let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
-        let dir = tempfile::tempdir().unwrap();
         let mut town = Town::found(programs, dir.path(), &report);
         for round in 1..=rounds {
             let blow = town.round(&mut dice);
@@ -117,7 +158,9 @@ fn live(programs: &Programs, seed: u64, rounds: u64, say: &(dyn Fn(&str) + Sync)
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
         let last = report.blows.keys().map(|blow| format!("{blow:?}")).collect::<Vec<_>>();
-        report.failed.push(format!("seed {seed}, after {}: {text}", last.join(", ")));
+        let kept = dir.keep();
+        let (last, kept) = (last.join(", "), kept.display());
+        report.failed.push(format!("seed {seed}, after {last}: {text} (its files: {kept})"));
     }
     report
 }

@@ -13,6 +13,7 @@ fn nothing_acknowledged_is_missing_whatever_is_done_to_the_processes_and_their_d
     let report = run(&tests::programs!(), plan, &|line| println!("{line}"));
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert_eq!((report.rounds, report.blows.len() as u64), (Blow::COUNT, Blow::COUNT));
+    assert_eq!(report.changed.values().sum::<u64>(), Blow::ON_INDEX.len() as u64, "{report:?}");
     assert!(report.payments > 50 && report.kills > 10 && report.refused == 1, "{report:?}");
 }
 

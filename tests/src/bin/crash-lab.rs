@@ -49,6 +49,7 @@ fn main() -> ExitCode {
     for (blow, count) in &report.blows {
         eprintln!("{count:>6} {blow:?}");
     }
+    eprintln!("{}", report.changes());
     let failed = report.failed.len() + usize::from(tails.is_err());
     eprintln!("refused to start until mended {}", report.refused);
     eprintln!(

@@ -1,16 +1,23 @@
 //! What is done to a town.
 
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::disk::{self, Index};
+use super::disk;
+use super::index::{Index, Part};
 use super::town::{SEGMENT_KIB, Town};
 use crate::process::{BLOCKS_PATIENCE, PATIENCE, eventually};
 
-/// The longest that a process hangs.
+/// The longest that a process hangs, mostly.
 const HANG_MS: u64 = 400;
+/// How many of a hundred hangs last longer.
+const LONG_HANGS: u32 = 20;
+/// How long those are: what wallets and hub know of the ledger is then too old to act on (three
+/// seconds). It is far less than what any lock leaves, so that no channel has to be closed for it.
+const LONG_HANG_MS: Range<u64> = 4_000..6_000;
 /// The longest that a process recovers before it is killed again.
 const RECOVERING_MS: u64 = 150;
 /// By how much the hub's files may grow on a full disk, in KiB.
@@ -69,6 +76,9 @@ const ALL: [Blow; 14] = [
 impl Blow {
     /// How many there are.
     pub const COUNT: u64 = ALL.len() as u64;
+    /// Those to an index.
+    pub const ON_INDEX: [Blow; 4] =
+        [Blow::IndexGone, Blow::IndexTorn, Blow::IndexFlipped, Blow::IndexOld];
 
     /// Any of those that are left; all are there again once none is.
     pub(super) fn draw(left: &mut Vec<Blow>, dice: &mut ChaCha8Rng) -> Blow {
@@ -90,25 +100,25 @@ impl Blow {
             Blow::KillAll => kill_all(town),
             Blow::HangHub => {
                 town.hub.process.freeze();
-                hang(dice.random_range(0..HANG_MS));
+                hang(town, HANG_MS, dice);
                 town.hub.process.thaw();
             }
             Blow::HangWallet => {
                 let who = dice.random_range(0..2);
                 town.wallets[who].driver.process.freeze();
-                hang(dice.random_range(0..HANG_MS));
+                hang(town, HANG_MS, dice);
                 town.wallets[who].driver.process.thaw();
             }
             Blow::KillHanging => {
                 town.hub.process.freeze();
-                hang(dice.random_range(0..HANG_MS / 4));
+                hang(town, HANG_MS / 4, dice);
                 kill_hub(town);
             }
             Blow::KillRecovering => {
                 for _ in 0..2 {
                     town.kill_hub();
                     town.hub.launch_again();
-                    hang(dice.random_range(0..RECOVERING_MS));
+                    wait(dice.random_range(0..RECOVERING_MS));
                 }
                 kill_hub(town);
             }
@@ -127,20 +137,40 @@ impl Blow {
     }
 
     fn damage_index(self, town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
-        let index = Index::of(&town.data, dice.random_range(0..2));
+        let part = if dice.random_bool(0.5) { Part::Hub } else { Part::Ledger };
+        let index = Index::of(&town.data, part);
+        pay_until(town, "a checkpoint", || index.newest().is_some());
         if self == Blow::IndexOld {
             // A copy of it as it is while the hub runs, and what comes after.
+            let kept = index.newest();
             index.keep_copy();
             town.pay(dice.random_range(1..400));
+            pay_until(town, "the next checkpoint", || index.newest() != kept);
         }
         town.kill_hub();
+        let before = index.bytes();
         match self {
             Blow::IndexGone => index.delete(dice),
             Blow::IndexTorn => index.tear(dice),
             Blow::IndexFlipped => index.flip(dice),
             _ => index.put_copy_back(),
         }
+        if index.bytes() != before {
+            town.note(|report| *report.changed.entry((part, self)).or_default() += 1);
+        }
         town.start_hub();
+        if matches!(self, Blow::IndexTorn | Blow::IndexFlipped) {
+            town.hub.process.wait_log("was set aside", PATIENCE);
+        }
+    }
+}
+
+/// Pays until this is so.
+fn pay_until(town: &mut Town<'_>, what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + BLOCKS_PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited {BLOCKS_PATIENCE:?} for {what}");
+        town.pay(20);
     }
 }
 
@@ -156,17 +186,27 @@ fn kill_all(town: &mut Town<'_>) {
     town.wallets.iter_mut().for_each(super::wallet::Wallet::start_again);
 }
 
+/// Up to `most_ms`, and now and then as long as [`LONG_HANG_MS`].
+fn hang(town: &Town<'_>, most_ms: u64, dice: &mut ChaCha8Rng) {
+    if dice.random_ratio(LONG_HANGS, 100) {
+        town.note(|report| report.long_hangs += 1);
+        wait(dice.random_range(LONG_HANG_MS));
+    } else {
+        wait(dice.random_range(0..most_ms));
+    }
+}
+
 /// How long a machine hangs is a time; nothing waits for its end.
-fn hang(ms: u64) {
+fn wait(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }
 
 /// The hub must say which byte of which file is wrong, change nothing, and go on once it is right.
 fn hole(town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
     let journals = disk::journals(&town.data);
-    while disk::newest_bytes(&journals[0]) < disk::Hole::SEGMENT_BYTES {
-        town.pay(20);
-    }
+    pay_until(town, "a segment to damage", || {
+        disk::newest_bytes(&journals[0]) >= disk::Hole::SEGMENT_BYTES
+    });
     town.kill_hub();
     // The ledger of a young town has written little.
     let old = disk::newest_bytes(&journals[1]) >= disk::Hole::SEGMENT_BYTES;
@@ -183,9 +223,9 @@ fn hole(town: &mut Town<'_>, dice: &mut ChaCha8Rng) {
 fn full_disk(town: &mut Town<'_>) {
     let [journal, _] = disk::journals(&town.data);
     // A limit above what a segment takes is none: the next one begins before it.
-    while disk::newest_bytes(&journal) / 1_024 + 2 * LEFT_KIB > SEGMENT_KIB {
-        town.pay(20);
-    }
+    pay_until(town, "the next segment", || {
+        disk::newest_bytes(&journal) / 1_024 + 2 * LEFT_KIB <= SEGMENT_KIB
+    });
     town.kill_hub();
     let most = disk::largest_kib(&town.data) + LEFT_KIB;
     town.hub.start_again_within(most);

@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::process::wallet::copy_dir;
-
 /// The journals of the hub and of its ledger.
 pub(super) fn journals(data: &Path) -> [PathBuf; 2] {
     ["hub", "ledger"].map(|part| data.join(part).join("journal"))
 }
 
 /// The files under a directory, in order.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -102,81 +100,5 @@ impl Hole {
 
     pub(super) fn mend(self) {
         fs::write(&self.file, self.bytes).unwrap();
-    }
-}
-
-/// The index of the hub or of its ledger.
-pub(super) struct Index {
-    dir: PathBuf,
-}
-
-impl Index {
-    pub(super) fn of(data: &Path, which: usize) -> Index {
-        Index { dir: data.join(["hub", "ledger"][which]).join("index") }
-    }
-
-    /// All of it, or its newest checkpoint.
-    pub(super) fn delete(&self, dice: &mut ChaCha8Rng) {
-        let newest = self.checkpoints().pop().filter(|_| dice.random_bool(0.5));
-        let dir = newest.unwrap_or_else(|| self.dir.clone());
-        if dir.exists() {
-            fs::remove_dir_all(dir).unwrap();
-        }
-    }
-
-    /// One file of it loses its end.
-    pub(super) fn tear(&self, dice: &mut ChaCha8Rng) {
-        self.change(dice, |bytes, dice| bytes.truncate(dice.random_range(0..bytes.len())));
-    }
-
-    /// One bit of one file is another.
-    pub(super) fn flip(&self, dice: &mut ChaCha8Rng) {
-        self.change(dice, |bytes, dice| {
-            let at = dice.random_range(0..bytes.len());
-            bytes[at] ^= 1 << dice.random_range(0..8);
-        });
-    }
-
-    /// Keeps it as it is. A checkpoint may be made or pruned meanwhile: the copy is what it is.
-    pub(super) fn keep_copy(&self) {
-        let copy = self.copy();
-        if copy.exists() {
-            fs::remove_dir_all(&copy).unwrap();
-        }
-        let copied = std::panic::catch_unwind(|| copy_dir(&self.dir, &copy));
-        if copied.is_err() {
-            fs::create_dir_all(&copy).unwrap();
-        }
-    }
-
-    pub(super) fn put_copy_back(&self) {
-        fs::remove_dir_all(&self.dir).unwrap();
-        copy_dir(&self.copy(), &self.dir);
-    }
-
-    fn copy(&self) -> PathBuf {
-        self.dir.with_extension("copy")
-    }
-
-    fn checkpoints(&self) -> Vec<PathBuf> {
-        let found = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let found = found.map(|entry| entry.path()).filter(|path| path.is_dir());
-        let mut found: Vec<PathBuf> =
-            found.filter(|path| path.to_string_lossy().contains("checkpoint-")).collect();
-        found.sort();
-        found
-    }
-
-    fn change(&self, dice: &mut ChaCha8Rng, change: impl Fn(&mut Vec<u8>, &mut ChaCha8Rng)) {
-        let files: Vec<PathBuf> = self.checkpoints().iter().flat_map(|dir| files(dir)).collect();
-        if files.is_empty() {
-            return;
-        }
-        let file = &files[dice.random_range(0..files.len())];
-        let mut bytes = fs::read(file).unwrap();
-        if !bytes.is_empty() {
-            change(&mut bytes, dice);
-            fs::write(file, bytes).unwrap();
-        }
     }
 }

@@ -22,6 +22,8 @@ const BEFORE_BLOW: usize = 40;
 pub(super) const SEGMENT_KIB: u64 = 1_024;
 /// The same for checkpoints of the index.
 const CHECKPOINT_RECORDS: u64 = 1_000;
+/// The same for those of the ledger's index: five seconds of blocks.
+const LEDGER_CHECKPOINT_BLOCKS: u64 = 25;
 
 pub(super) struct Town<'a> {
     pub(super) hub: Hub,
@@ -44,7 +46,8 @@ impl Town<'_> {
         let (settings, data) = (dir.join("hub.toml"), dir.join("hub"));
         let segment = SEGMENT_KIB * 1_024;
         let storage = format!(
-            "[storage]\nsegment_bytes = {segment}\ncheckpoint_records = {CHECKPOINT_RECORDS}\n"
+            "[storage]\nsegment_bytes = {segment}\ncheckpoint_records = {CHECKPOINT_RECORDS}\n\
+             ledger_checkpoint_blocks = {LEDGER_CHECKPOINT_BLOCKS}\n"
         );
         std::fs::write(&settings, storage).unwrap();
         let settings = settings.display().to_string();
@@ -95,12 +98,20 @@ impl Town<'_> {
         self.wallets.iter().map(|wallet| wallet.seen.len()).sum()
     }
 
+    /// # Panics
+    /// When it has ended by itself, which the kill would hide.
     pub(super) fn kill_hub(&mut self) {
-        self.hub.process.kill();
+        let process = &mut self.hub.process;
+        assert!(!process.has_ended(), "the hub ended by itself: {}", process.log());
+        process.kill();
         self.note(|report| report.kills += 1);
     }
 
+    /// # Panics
+    /// The same.
     pub(super) fn kill_wallet(&mut self, who: usize) {
+        let process = &self.wallets[who].driver.process;
+        assert!(!process.has_ended(), "a wallet ended by itself: {}", process.log());
         self.wallets[who].kill();
         self.note(|report| report.kills += 1);
     }
