@@ -110,6 +110,7 @@ fn worlds_that_went_wrong_once_hold() {
         140_145_271,
         140_191_286,
         150_000_366,
+        150_002_780,
     ];
     for seed in since {
         must_hold(&Plan::of(seed, 150));
