@@ -1,6 +1,6 @@
 //! The wallet itself: what it holds, and the one door in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use settlement::block::SignedHeader;
@@ -8,7 +8,7 @@ use settlement::channel::{Change, Channel, Effect, Now, Step};
 use settlement::crypto::SigningKey;
 use settlement::params::{Genesis, Policy, View};
 use settlement::reject::Code;
-use settlement::types::{Anchor, ChannelId, Height, LedgerId, PublicKey};
+use settlement::types::{Anchor, AssetId, ChannelId, Height, LedgerId, PublicKey};
 use settlement::wire::Message;
 
 use super::ask::Asks;
@@ -66,7 +66,9 @@ pub struct Wallet {
     /// Payments that were wanted when the process ended, and that no known lock has.
     pub(super) unsent: Vec<Anchor>,
     /// Payments that had failed then, and could be asked for again.
-    pub(super) failed: Vec<Anchor>,
+    pub(super) failed: BTreeMap<AssetId, Vec<Anchor>>,
+    /// Channels that were paid out by then.
+    pub(super) closed_before: BTreeSet<ChannelId>,
     awake: bool,
 }
 
@@ -113,7 +115,8 @@ impl Wallet {
             fresh_from: None,
             meet_by_ms: 0,
             unsent: Vec::new(),
-            failed: Vec::new(),
+            failed: BTreeMap::new(),
+            closed_before: BTreeSet::new(),
             awake: false,
         }
     }

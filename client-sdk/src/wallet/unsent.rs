@@ -17,12 +17,14 @@ impl Wallet {
     /// Notes it, once, when the process starts.
     pub(super) fn note_unsent(&mut self) {
         let (payments, height) = (&self.state.payments, self.seen.height);
-        let of = |which: &dyn Fn(&Payment) -> bool| {
-            let these = payments.values().filter(|payment| which(payment));
-            these.map(|payment| payment.anchor).collect()
-        };
-        self.unsent = of(&is_lockless);
-        self.failed = of(&|payment| may_be_retried(payment, height));
+        let lockless = payments.values().filter(|payment| is_lockless(payment));
+        self.unsent = lockless.map(|payment| payment.anchor).collect();
+        let failed = payments.values().filter(|payment| may_be_retried(payment, height));
+        for payment in failed {
+            self.failed.entry(payment.asset).or_default().push(payment.anchor);
+        }
+        let closed = |channel: &&Channel| matches!(channel.phase(), Phase::Closed { .. });
+        self.closed_before = self.state.channels.values().filter(closed).map(Channel::id).collect();
     }
 
     /// Fails what no channel can have any more.
@@ -43,15 +45,18 @@ impl Wallet {
         self.doubt_failed(turn);
     }
 
-    /// What had failed when the process started, and was not asked for again since: an earlier life may have been.
+    /// What had failed when the process started: an earlier life may have asked for it again.
     fn doubt_failed(&mut self, turn: &mut Turn) {
-        let failed: Vec<Anchor> = std::mem::take(&mut self.failed);
-        for anchor in failed {
-            let payment = self.state.payments.get(&anchor);
-            let Some(payment) = payment.filter(|it| is_failed(it)).cloned() else { continue };
-            if self.may_be_sent(payment.asset) {
-                self.failed.push(anchor);
-            } else if self.has_lost_state(payment.asset) {
+        for (asset, failed) in std::mem::take(&mut self.failed) {
+            if !self.has_lost_since_start(asset) {
+                if self.may_be_sent(asset) {
+                    self.failed.insert(asset, failed);
+                }
+                continue;
+            }
+            for anchor in failed {
+                let payment = self.state.payments.get(&anchor).filter(|it| is_failed(it));
+                let Some(payment) = payment.cloned() else { continue };
                 let state = PaymentState::Failed(Code::StateLost);
                 self.commit(turn, Record::Payment(Payment { state, ..payment }));
             }
@@ -62,7 +67,14 @@ impl Wallet {
     /// what came after, or the ledger shows more than it knows.
     fn has_lost_state(&self, asset: AssetId) -> bool {
         let mut of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
-        of_asset.any(|channel| !channel.is_certain() || channel.has_signed_more())
+        of_asset.any(lacks_state)
+    }
+
+    /// The same, but for what a channel that was paid out by then had lost: what failed since, has.
+    fn has_lost_since_start(&self, asset: AssetId) -> bool {
+        let of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
+        let mut of_asset = of_asset.filter(|channel| !self.closed_before.contains(&channel.id()));
+        of_asset.any(lacks_state)
     }
 
     fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
@@ -119,6 +131,10 @@ impl Wallet {
 /// Whether it is wanted, and in no lock that is known.
 pub(super) fn is_lockless(payment: &Payment) -> bool {
     payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
+}
+
+fn lacks_state(channel: &Channel) -> bool {
+    !channel.is_certain() || channel.has_signed_more()
 }
 
 fn is_failed(payment: &Payment) -> bool {

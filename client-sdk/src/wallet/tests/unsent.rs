@@ -1,6 +1,7 @@
 //! What an old copy of a home says of payments of which it does not know how they ended.
 
 use settlement::block::LedgerEvent;
+use settlement::proof::OpenTerms;
 use settlement::reject::Code;
 use settlement::types::{Amount, Role, Secret};
 use settlement::wire::Message;
@@ -129,6 +130,16 @@ fn fails(world: &mut World, secret: u8) {
     assert_eq!(world.state_of(secret), Some(PaymentState::Failed(Code::PayeeOffline)));
 }
 
+fn pays_again(world: &mut World) {
+    world.command(pay(3, 9, 10));
+    world.run();
+    world.hub.reveal(2, Secret([9; 32]));
+    world.run();
+    world.second();
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+}
+
 /// A payment failed, and was paid when it was asked for again, which the copy does not know; or it was not, and
 /// the copy is of what was known to the end.
 #[test]
@@ -139,13 +150,7 @@ fn an_old_copy_does_not_say_that_a_payment_failed_that_was_made_again() {
         let failed = world.state_of(9);
         let copy = world.records.len();
         if paid {
-            world.command(pay(3, 9, 10));
-            world.run();
-            world.hub.reveal(2, Secret([9; 32]));
-            world.run();
-            world.second();
-            world.run();
-            assert_eq!(world.state_of(9), Some(PaymentState::Settled));
+            pays_again(&mut world);
         }
         let shown = what_the_hub_shows(&world);
         world.disconnect();
@@ -299,4 +304,77 @@ fn a_payment_that_may_have_been_sent_fails_once_its_lock_would_have_expired() {
     assert_eq!(world.state_of(9), Some(PaymentState::Pending));
     world.pass(2);
     assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::HubUnavailable)));
+}
+
+/// A payment that failed in another channel, after the one of an earlier loss was paid out.
+#[test]
+fn a_loss_that_is_paid_out_is_no_reason_to_doubt_what_failed_since() {
+    let (mut world, _) = old_copy(false);
+    let proof = world.hub.channel.their_snapshot().unwrap().proof.value;
+    let (channel, wallet, hub) = (world.id(), Amount(1), Amount(2));
+    let proofs_until = world.wallet.height().after(50);
+    world.block(vec![
+        LedgerEvent::CloseStarted { channel, by: Role::Hub, proofs_until },
+        LedgerEvent::ProofRecorded { proof, locks: Vec::new() },
+    ]);
+    world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
+    let state = PaymentState::Failed(Code::PayeeOffline);
+    let of_loss = world.wallet.payment(&anchor_of(9)).unwrap().clone();
+    let since = Payment { anchor: anchor_of(7), state, lock: None, ..of_loss };
+    world.records.push(Record::Payment(since));
+    world.restart();
+    assert_eq!(world.state_of(7), Some(state));
+}
+
+/// The other channel of the asset closes and is never met; what one has lost is all certain again by the time
+/// that it is paid out.
+#[test]
+fn a_loss_is_remembered_while_another_channel_is_not_met() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    let second = OpenTerms { nonce: 1, ..terms() };
+    let other = second.channel_id();
+    world.block(vec![LedgerEvent::Opened { terms: second, deposit: Amount(10) }]);
+    world.forget_unsent();
+    let copy = world.records.len();
+    pays_again(&mut world);
+    let proofs_until = world.wallet.height().after(400);
+    world.block(vec![LedgerEvent::CloseStarted { channel: other, by: Role::Hub, proofs_until }]);
+    world.run();
+    let shown = what_the_hub_shows(&world);
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.feed(Input::Connected);
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    world.pass(LEAP);
+    world.run();
+    world.hub_pays(5);
+    world.run();
+    world.second();
+    world.run();
+    assert!(world.channel().is_certain());
+    let (wallet, hub) = (Amount(10), Amount(0));
+    world.block(vec![LedgerEvent::Settled { channel: other, wallet, hub, cooperative: false }]);
+    world.run();
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// Its user asks for it again before the hub has shown that it was made.
+#[test]
+fn an_old_copy_that_is_asked_again_for_what_it_had_paid_does_not_know() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    let copy = world.records.len();
+    pays_again(&mut world);
+    let shown = what_the_hub_shows(&world);
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.feed(Input::Connected);
+    world.command(pay(3, 9, 10));
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    world.pass(LEAP);
+    world.run();
+    assert_eq!(world.state_of(9), UNKNOWN);
 }
