@@ -75,7 +75,7 @@ impl Shard {
         }
         // On a lock of the hub's that it may have forgotten.
         if let LedgerEvent::ClaimShown { from: ME, id: own, secret, .. } = event {
-            self.learn_again(id, *own, secret, cx);
+            self.learn_again(id, *own, (secret, true), cx);
         }
         // Ten thousand channels may be anchored in one block, and nothing follows for one that is
         // open.

@@ -310,7 +310,7 @@ impl Shard {
         &mut self,
         id: ChannelId,
         own: u64,
-        secret: &Secret,
+        (secret, on_ledger): (&Secret, bool),
         cx: &mut Cx<'_>,
     ) {
         let first = Anchor(chain_step(&secret.0));
@@ -325,7 +325,9 @@ impl Shard {
             return;
         }
         let lost = slot.lost.get_or_insert_default();
-        if lost.loose.len() < LOOSE_MAX && !lost.loose.contains_key(&first) {
+        // What the ledger took for a claim is no junk, and is paid.
+        let room = on_ledger || lost.loose.len() < LOOSE_MAX;
+        if room && !lost.loose.contains_key(&first) {
             lost.loose.insert(first, Loose { own, secret: *secret });
             lost.todo.insert(Todo::Loose(first));
             self.search_in_turn(id, cx);

@@ -253,7 +253,7 @@ impl Shard {
                 self.count_redeemed(id, lock, &step, hashes, cx);
                 self.commit_fate(id, step, cx);
             }
-            None => self.learn_again(id, lock, secret, cx),
+            None => self.learn_again(id, lock, (secret, false), cx),
         }
         self.pump(id, cx);
     }

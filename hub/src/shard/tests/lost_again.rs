@@ -1,7 +1,10 @@
 //! A hub that starts on an old copy, and on another one while or after it takes back what the first had
 //! lost.
 
+use settlement::block::LedgerEvent;
 use settlement::channel::{Answer, Step};
+use settlement::types::{Role, Secret};
+use settlement::wire::Message;
 
 use super::lost_streams::*;
 use super::streams::*;
@@ -81,5 +84,41 @@ fn a_lock_that_was_paid_on_after_the_second_copy_is_collected_in_full() {
         end(&mut world);
         assert_eq!(paid(&world), for_steps(33), "late: {is_late}, {order:?}");
         assert_eq!((world.pairs(), world.submissions.len()), (0, 0), "{is_late}, {order:?}");
+    }
+}
+
+/// ⚔ A payee that has met hides what the hub has forgotten, says as many secrets as the hub looks into, closes
+/// with it, and claims on the ledger.
+#[test]
+fn a_hidden_lock_that_is_claimed_on_the_ledger_is_collected_whatever_its_payee_says() {
+    for junk in [0, 1_023, 1_024] {
+        let mut world = forgotten(1, CASES[0], Copy::Payers);
+        world.blocks(2);
+        let channel = world.id(1);
+        let incoming = world.wallets[1].channel.incoming();
+        let proof = incoming.proof.as_ref().unwrap().value;
+        let locks = incoming.tally.locks.to_vec();
+        world.input(Input::Lost);
+        world.blocks(25);
+        world.set_online(1, true);
+        world.input(Input::Connected(channel));
+        let (yours, own) = world.channel(1).snapshot_refs();
+        world.input(Input::Message(Box::new(Message::Sync { channel, own, yours, tip: None })));
+        world.run();
+        world.wallets[1].inbox.clear();
+        for number in 0..junk {
+            let mut secret = Secret([0xee; 32]);
+            secret.0[..4].copy_from_slice(&u32::to_be_bytes(number));
+            world.input(Input::Message(Box::new(Message::Reveal { channel, id: 77, secret })));
+        }
+        let proofs_until = world.height().after(100);
+        world.block(vec![
+            LedgerEvent::CloseStarted { channel, by: Role::Wallet, proofs_until },
+            LedgerEvent::ProofRecorded { proof, locks },
+        ]);
+        let (secret, steps) = (at(13), 13);
+        world.block(vec![LedgerEvent::ClaimShown { channel, from: ME, id: 1, secret, steps }]);
+        (0..200).for_each(|_| tick(&mut world));
+        assert_eq!(known_in(&world), 13, "{junk} others");
     }
 }
