@@ -201,10 +201,11 @@ impl Facts {
                 }
                 continue;
             };
-            // The word of how a second try failed may have been lost with the process.
+            // The word of how a second try failed, or of a doubt, may have been lost with the process.
             let failed = |state: &PaymentState| matches!(state, PaymentState::Failed(_));
-            let again = self.asked.contains_key(&(who, *anchor)) && failed(state);
-            if again && failed(&payment.state) {
+            let doubted = self.may_doubt(who) && is_unknown(payment.state);
+            let again = self.asked.contains_key(&(who, *anchor)) || doubted;
+            if again && failed(state) && failed(&payment.state) {
                 continue;
             }
             if self.final_states.get(&(who, *anchor)) == Some(state) && payment.state != *state {
