@@ -130,10 +130,13 @@ fn it_takes_a_checkpoint_of_its_index_as_often_as_it_is_told() {
     let (dir, programs) = (tempfile::tempdir().unwrap(), tests::programs!());
     let ledger = Ledger::start_with(&programs, dir.path(), &["--checkpoint-blocks", "10"]);
     ledger.http.wait_height(Height(25));
-    for height in [10, 20] {
-        let checkpoint = dir.path().join(format!("index/checkpoint-{height:020}"));
-        assert!(checkpoint.is_dir(), "no {}", checkpoint.display());
-    }
+    // Of those that are kept: more may have been taken since.
+    let found = std::fs::read_dir(dir.path().join("index")).unwrap();
+    let names = found.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let heights = names.filter_map(|name| name.strip_prefix("checkpoint-")?.parse().ok());
+    let heights: Vec<u64> = heights.collect();
+    assert!(heights.iter().any(|at| *at >= 20), "{heights:?}");
+    assert!(heights.iter().all(|at| at % 10 == 0), "{heights:?}");
 }
 
 /// Silent sockets, and those that never end what they ask, keep nobody out.

@@ -138,7 +138,7 @@ impl Facts {
 
     /// Whether it has reason to take its own records for old ones.
     fn may_doubt(&self, who: usize) -> bool {
-        self.restored.contains(&who) || self.liars.contains(&who)
+        self.has_forgotten(who) || self.liars.contains(&who)
     }
 
     pub(super) fn has_forgotten(&self, who: usize) -> bool {

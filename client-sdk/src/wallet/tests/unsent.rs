@@ -54,11 +54,17 @@ fn old_copy(sent: bool) -> (World, [Message; 2]) {
     world.run();
     assert_eq!(world.state_of(9), Some(PaymentState::Settled));
     assert!(world.hub.channel.incoming().tally.locks.is_empty(), "paid, and gone");
-    let shown = what_the_hub_shows(&world);
+    let shown = restore(&mut world, copy);
+    (world, shown)
+}
+
+/// Starts the wallet on its first so many records; what the hub shows when they meet.
+fn restore(world: &mut World, copy: usize) -> [Message; 2] {
+    let shown = what_the_hub_shows(world);
     world.disconnect();
     world.records.truncate(copy);
     world.restart();
-    (world, shown)
+    shown
 }
 
 fn what_the_hub_shows(world: &World) -> [Message; 2] {
@@ -152,10 +158,7 @@ fn an_old_copy_does_not_say_that_a_payment_failed_that_was_made_again() {
         if paid {
             pays_again(&mut world);
         }
-        let shown = what_the_hub_shows(&world);
-        world.disconnect();
-        world.records.truncate(copy);
-        world.restart();
+        let shown = restore(&mut world, copy);
         world.feed(Input::Connected);
         assert_eq!(world.state_of(9), failed, "paid: {paid}, not met");
         shown.into_iter().for_each(|shown| world.hear(shown));
@@ -199,10 +202,7 @@ fn an_old_copy_knows_that_a_payment_failed_whose_invoice_had_run_out() {
         let copy = world.records.len();
         world.command(pay(3, 9, 10));
         world.run();
-        let shown = what_the_hub_shows(&world);
-        world.disconnect();
-        world.records.truncate(copy);
-        world.restart();
+        let shown = restore(&mut world, copy);
         world.feed(Input::Connected);
         shown.into_iter().for_each(|shown| world.hear(shown));
         world.pass(LEAP);
@@ -341,10 +341,7 @@ fn a_loss_is_remembered_while_another_channel_is_not_met() {
     let proofs_until = world.wallet.height().after(400);
     world.block(vec![LedgerEvent::CloseStarted { channel: other, by: Role::Hub, proofs_until }]);
     world.run();
-    let shown = what_the_hub_shows(&world);
-    world.disconnect();
-    world.records.truncate(copy);
-    world.restart();
+    let shown = restore(&mut world, copy);
     world.feed(Input::Connected);
     shown.into_iter().for_each(|shown| world.hear(shown));
     world.pass(LEAP);
@@ -367,10 +364,7 @@ fn an_old_copy_that_is_asked_again_for_what_it_had_paid_does_not_know() {
     fails(&mut world, 9);
     let copy = world.records.len();
     pays_again(&mut world);
-    let shown = what_the_hub_shows(&world);
-    world.disconnect();
-    world.records.truncate(copy);
-    world.restart();
+    let shown = restore(&mut world, copy);
     world.feed(Input::Connected);
     world.command(pay(3, 9, 10));
     shown.into_iter().for_each(|shown| world.hear(shown));
