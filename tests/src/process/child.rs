@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::{PATIENCE, eventually};
 
 /// The most lines of its log that are shown when a test fails.
 const LOG_SHOWN: usize = 60;
@@ -203,8 +203,22 @@ impl Child {
     }
 
     /// Stops it where it stands, as a machine that hangs would: SIGSTOP. Its sockets stay open.
+    ///
+    /// # Panics
+    /// When a thread of it still runs after [`PATIENCE`].
     pub fn freeze(&self) {
         self.signal("STOP");
+        // It reaches one thread, which tells the others once it has a core.
+        eventually("a process that stands still", PATIENCE, || self.stands_still().then_some(()));
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            // One that has ended since does nothing either. What follows its name is its state.
+            stat.ok().is_none_or(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('T'))
+        })
     }
 
     /// Lets it go on.
@@ -224,7 +238,7 @@ impl Child {
     /// When it does not in time.
     pub fn wait_log(&self, text: &str, within: Duration) {
         let what = format!("{} to log `{text}`", self.name);
-        super::eventually(&what, within, || self.log().contains(text).then_some(()));
+        eventually(&what, within, || self.log().contains(text).then_some(()));
     }
 
     /// Waits until it ends by itself.
