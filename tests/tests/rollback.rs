@@ -195,7 +195,9 @@ fn a_wallet_comes_back_from_an_old_copy_from_its_words_and_without_its_hub() {
         let up_to = &status["channels"][0]["protection"]["protected"];
         up_to.is_string() && amount(up_to).0 >= has
     };
-    new.wait_status("the next anchor", anchored);
+    let anchor = hub.anchor_now();
+    assert_eq!((anchor.problem, anchor.channels), (None, anchor.of));
+    new.wait_status("that anchor", anchored);
     let channel = new.status()["channels"][0]["id"].clone();
     hub.process.kill();
     let last = ["--ledger", ledger.url.as_str(), "recover", "--wait", "5"];

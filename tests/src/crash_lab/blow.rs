@@ -142,8 +142,8 @@ impl Blow {
         pay_until(town, "a checkpoint", || index.newest().is_some());
         if self == Blow::IndexOld {
             // A copy of it as it is while the hub runs, and what comes after.
-            let kept = index.newest();
             index.keep_copy();
+            let kept = index.newest();
             town.pay(dice.random_range(1..400));
             pay_until(town, "the next checkpoint", || index.newest() != kept);
         }
