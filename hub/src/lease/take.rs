@@ -126,3 +126,6 @@ impl Taking {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,8 +96,8 @@ impl Shard {
     }
 
     /// Whether an earlier life can have passed a lock on that is meant for this. While nothing is known to be
-    /// forgotten, a payee that has no channel had none: what the hub signed for one that is paid out by
-    /// now, the ledger has shown.
+    /// forgotten, a payee that has no channel had none: what the ledger had when this process started is
+    /// known by the time that it signs, and so is what the hub signed for a channel that is paid out by now.
     pub(super) fn may_have_passed_on(
         &self,
         id: ChannelId,

@@ -109,9 +109,13 @@ impl World {
                 self.wallet_input(who, WalletInput::Block(Box::new((*block).clone())));
             }
         }
-        let heard = !self.is_deaf(0);
-        for block in self.ledger.events_from(self.hub.next_block()).into_iter().filter(|_| heard) {
-            self.hub_input(HubInput::Block(block));
+        if !self.is_deaf(0) {
+            for block in self.ledger.events_from(self.hub.next_block()) {
+                self.hub_input(HubInput::Block(block));
+            }
+            let book = self.book();
+            self.hub.caught_up(&book, self.now_ms);
+            self.notice_deaths();
         }
         self.introduce();
     }

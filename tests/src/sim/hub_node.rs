@@ -41,6 +41,8 @@ pub(super) struct HubNode {
     genesis: Genesis,
     policy: Policy,
     node: Node<Shard>,
+    /// Whether this process may sign.
+    signs: bool,
 }
 
 impl HubNode {
@@ -50,7 +52,7 @@ impl HubNode {
         policy: Policy,
         seed: u64,
     ) -> HubNode {
-        let mut hub = HubNode { key, genesis, policy, node: Node::new(seed) };
+        let mut hub = HubNode { key, genesis, policy, node: Node::new(seed), signs: false };
         hub.start(0);
         hub
     }
@@ -64,8 +66,17 @@ impl HubNode {
         self.work(&Book::default(), now_ms, |shard, now_ms, _, output| {
             let pairs = shard.pairs();
             shard.recovered(&pairs, now_ms, output);
+            shard.handle(Input::Signing(false), now_ms, &Book::default(), output);
         });
+        self.signs = false;
         started
+    }
+
+    /// It has followed what the ledger had when this process first asked: as in production it may sign from now on.
+    pub(super) fn caught_up(&mut self, book: &Book, now_ms: u64) {
+        if self.is_up() && !std::mem::replace(&mut self.signs, true) {
+            self.input(Input::Signing(true), book, now_ms);
+        }
     }
 
     fn work(
