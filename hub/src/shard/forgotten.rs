@@ -13,7 +13,6 @@
 //! that spends and signs nothing for the ledger before [`Input::Signing`]. Of what was forgotten
 //! since the newest anchor only wallets know.
 
-use settlement::channel::Channel;
 use settlement::types::ChannelId;
 
 use super::Shard;
@@ -39,12 +38,13 @@ impl Shard {
     }
 
     fn lose(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
-        let Some(step) = self.channel(&id).and_then(Channel::lose) else { return };
+        // What it has not shown by now it may have hidden, also where the channel closes and can't leap any more.
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.met = false;
+        let Some(step) = slot.channel.lose() else { return };
         self.commit(id, step, cx);
         self.recovering.insert(id);
         self.refuse_queue(id, cx);
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        slot.met = false;
         // It is answered once the channel has leapt.
         self.meet_again(id, cx);
     }

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use settlement::channel::{Adopted, Adoption, Answer, TakenLock, VerifiedSnapshot, leapt_at};
 use settlement::proof::SnapshotRef;
-use settlement::types::{Anchor, ChannelId, Secret};
+use settlement::types::{Anchor, ChannelId, Height, Secret};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
@@ -65,6 +65,9 @@ pub(super) struct Lost {
     pub(super) todo: BTreeSet<Todo>,
     /// Whether the channel waits for its turn.
     pub(super) waits: bool,
+    /// The height for which the sought locks that are over were left: looking through them for each that is
+    /// sought would let a payee cost this hub seconds.
+    pub(super) expired_at: Height,
 }
 
 /// A payer's lock that is sought, with its chain.
@@ -81,6 +84,14 @@ pub(super) struct Sought {
 pub(super) struct Loose {
     pub(super) own: u64,
     pub(super) secret: Secret,
+    /// How many steps the ledger counted for it as a claim; 0 for what was only said.
+    pub(super) claimed: u32,
+}
+
+impl Loose {
+    pub(super) fn todo(&self, first: Anchor) -> Todo {
+        if self.claimed > 0 { Todo::Claimed(first) } else { Todo::Loose(first) }
+    }
 }
 
 /// Something to be hashed, in the order in which it has to be done.
@@ -92,7 +103,10 @@ pub(super) enum Todo {
     Seek((ChannelId, u64)),
     /// The secret of an own lock that belongs to nobody and is over.
     Over(u64),
-    /// A secret of an own lock that is not known any more.
+    /// A secret of an own lock that is not known any more, for which the ledger pays: before any number of
+    /// those that are only said.
+    Claimed(Anchor),
+    /// A secret of one that was only said.
     Loose(Anchor),
 }
 

@@ -73,6 +73,26 @@ impl Lost {
     fn trace_sought(&mut self, incoming: (ChannelId, u64)) -> u32 {
         self.sought.get_mut(&incoming).map_or(0, |sought| sought.trace.climb(self.level))
     }
+
+    /// Keeps a secret to be looked into; false if nothing new is to be done. Of those that are only said there is
+    /// a bound. What the ledger counted is a lock that this hub has signed: one for each, the deepest.
+    fn keep(&mut self, loose: Loose) -> bool {
+        let first = Anchor(chain_step(&loose.secret.0));
+        let known = self.loose.get(&first).is_some_and(|known| known.claimed >= loose.claimed);
+        if known || loose.claimed == 0 && self.loose.len() >= LOOSE_MAX {
+            return false;
+        }
+        if loose.claimed > 0 {
+            let of_lock = |kept: &Loose| kept.claimed > 0 && kept.own == loose.own;
+            if self.loose.values().any(|kept| of_lock(kept) && kept.claimed >= loose.claimed) {
+                return false;
+            }
+            self.loose.retain(|_, kept| !of_lock(kept));
+        }
+        self.loose.insert(first, loose);
+        self.todo.insert(loose.todo(first));
+        true
+    }
 }
 
 impl Seek {
@@ -86,7 +106,9 @@ impl Slot {
     /// Notes a payer's lock that is sought here, and what has to be hashed for it.
     fn look_for(&mut self, seek: Seek, height: Height) {
         let lost = self.lost.get_or_insert_default();
-        lost.expire(height);
+        if std::mem::replace(&mut lost.expired_at, height) != height {
+            lost.expire(height);
+        }
         let known = lost.sought.get(&seek.incoming);
         if known.is_none_or(|known| known.seek.lock != seek.lock) {
             lost.note(seek);
@@ -204,7 +226,7 @@ impl Shard {
                 hashes.saturating_add(self.pair_up(id, incoming, cx))
             }
             Todo::Over(own) => self.compare_over(id, own, cx),
-            Todo::Loose(first) => self.compare_loose(id, first, cx),
+            Todo::Claimed(first) | Todo::Loose(first) => self.compare_loose(id, first, cx),
         }
     }
 
@@ -229,7 +251,7 @@ impl Shard {
         lost.traces.remove(&own);
         // What else is known of it is known to be this payer's from now on.
         let same = lost.loose.iter().filter(|(_, loose)| loose.own == own);
-        lost.todo.extend(same.map(|(first, _)| Todo::Loose(*first)));
+        lost.todo.extend(same.map(|(first, loose)| loose.todo(*first)));
         let Some(seek) = lost.found(&incoming) else { return };
         let pairing = Pairing { incoming, outgoing: (id, own), anchor: seek.lock.anchor };
         self.reunite(&pairing);
@@ -255,14 +277,15 @@ impl Shard {
     fn compare_loose(&mut self, id: ChannelId, first: Anchor, cx: &mut Cx<'_>) -> u32 {
         let Some(slot) = self.slots.get_mut(&id) else { return 0 };
         let Some(lost) = slot.lost.as_mut() else { return 0 };
-        let Some(Loose { own, secret }) = lost.loose.get(&first).copied() else { return 0 };
+        let Some(loose) = lost.loose.get(&first).copied() else { return 0 };
+        let Loose { own, secret, .. } = loose;
         let (found, hashes) = match slot.pairs.get(&own).filter(|pair| pair.incoming != NOBODY) {
             Some(pair) => {
                 let (reached, hashes) = reaches(&secret, pair.anchor);
                 (reached.then_some((pair.incoming, (id, own))), hashes)
             }
             None => {
-                let (found, hashes) = lost.payer_of(&secret, Todo::Loose(first));
+                let (found, hashes) = lost.payer_of(&secret, loose.todo(first));
                 // Nothing is left to be found out about a payer's lock whose last secret is known.
                 if let Some((seek, _)) = found.filter(|(seek, steps)| *steps == seek.lock.steps) {
                     lost.found(&seek.incoming);
@@ -310,10 +333,9 @@ impl Shard {
         &mut self,
         id: ChannelId,
         own: u64,
-        (secret, on_ledger): (&Secret, bool),
+        (secret, claimed): (&Secret, u32),
         cx: &mut Cx<'_>,
     ) {
-        let first = Anchor(chain_step(&secret.0));
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if slot.is_whole() || slot.channel.outgoing().standing.contains_key(&own) {
             return;
@@ -325,11 +347,7 @@ impl Shard {
             return;
         }
         let lost = slot.lost.get_or_insert_default();
-        // What the ledger took for a claim is no junk, and is paid.
-        let room = on_ledger || lost.loose.len() < LOOSE_MAX;
-        if room && !lost.loose.contains_key(&first) {
-            lost.loose.insert(first, Loose { own, secret: *secret });
-            lost.todo.insert(Todo::Loose(first));
+        if lost.keep(Loose { own, secret: *secret, claimed }) {
             self.search_in_turn(id, cx);
         }
     }

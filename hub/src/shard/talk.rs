@@ -253,7 +253,7 @@ impl Shard {
                 self.count_redeemed(id, lock, &step, hashes, cx);
                 self.commit_fate(id, step, cx);
             }
-            None => self.learn_again(id, lock, (secret, false), cx),
+            None => self.learn_again(id, lock, (secret, 0), cx),
         }
         self.pump(id, cx);
     }

@@ -7,6 +7,7 @@ mod deposits;
 mod doubt;
 mod forgotten;
 mod hidden;
+mod hidden_claims;
 #[cfg(feature = "shuttle")]
 mod interleavings;
 mod ledger;
