@@ -47,6 +47,16 @@ fn what_the_ledger_holds_decides_and_until_when() {
 }
 
 #[test]
+fn it_is_done_once_all_is_claimed_and_not_before() {
+    let cases = [(0, Move::Answer), (10, Move::Answer), (29, Move::Answer), (30, Move::Answered)];
+    for (claimed, done) in cases {
+        let mut post = Post::new(2);
+        post.guard(&checked(0, 3, &[lock(1, 10), lock(2, 20)], &[1, 2]));
+        assert_eq!(post.judge(&leaf(0, Some(60), 3, claimed), Height(80)), done, "{claimed} of 30");
+    }
+}
+
+#[test]
 fn an_open_channel_is_left_alone_and_a_close_has_it_looked_at() {
     let mut post = post();
     assert_eq!(post.due(Height(1_000)), []);
