@@ -63,6 +63,7 @@ impl World {
         self.net.connect(who);
         self.wallets[who].forget_said();
         if let Some(channel) = self.channel_of(who) {
+            self.hub.forget_said(channel);
             self.hub_input(HubInput::Connected(channel));
         }
         self.wallet_input(who, WalletInput::Connected);

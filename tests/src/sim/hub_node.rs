@@ -107,6 +107,17 @@ impl HubNode {
         self.node.commit()
     }
 
+    /// What waits for the disk was for the connection before: the outbox gives each what was made for it.
+    pub(super) fn forget_said(&mut self, channel: ChannelId) {
+        self.node.forget(|action| match action {
+            Action::Send(message) => message.channel() == Some(channel),
+            Action::SendUpdate { proof, .. } | Action::SendSnapshot { proof, .. } => {
+                proof.channel == channel
+            }
+            _ => false,
+        });
+    }
+
     pub(super) fn be_careless(&mut self) {
         self.node.be_careless();
     }
