@@ -247,9 +247,8 @@ impl Slot {
             let expiry = standing.lock.expiry;
             match standing.answer {
                 None | Some(Answer::Failed(_) | Answer::Held) => Some(expiry.max(next)),
-                // The receiver takes the drop only once its own view has come as far.
                 Some(Answer::Expired) => {
-                    let droppable = expiry.after(now.lag);
+                    let droppable = channel.dropped_from(&standing.lock, now.lag);
                     let stands = channel.outgoing().tip().lock(*id).is_some();
                     (stands && droppable >= next).then_some(droppable)
                 }

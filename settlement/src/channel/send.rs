@@ -157,16 +157,22 @@ impl Channel {
         self.usable().is_ok() && !self.due_changes(&mut self.out.tip().clone(), now).is_empty()
     }
 
+    /// From which height on an own lock that has expired is dropped. The receiver takes that only once its own
+    /// view has come as far. If that was not so after `lag` blocks, its view is not fresh: it is asked
+    /// again ever later.
+    pub fn dropped_from(&self, lock: &Lock, lag: u64) -> Height {
+        let tries = u64::from(self.out.drops_refused).saturating_add(1);
+        lock.expiry.after(lag.saturating_mul(tries))
+    }
+
     /// Settles and drops, in the order of the locks.
     fn due_changes(&self, after: &mut Tally, now: &Now<'_>) -> Vec<Change> {
-        // The receiver takes a drop only once its own view has come as far. If that was not so
-        // after `lag` blocks, its view is not fresh: it is asked again ever later.
-        let tries = u64::from(self.out.drops_refused).saturating_add(1);
-        let every_view = now.view.height.before(now.lag.saturating_mul(tries));
         let due = |lock: &Lock| match self.out.standing.get(&lock.id)?.answer_for(lock)? {
             Answer::Known { secret, steps } => Some(Change::Settled { id: lock.id, secret, steps }),
             Answer::Failed(_) => Some(Change::Dropped { id: lock.id }),
-            Answer::Expired if lock.expired_at(every_view) => Some(Change::Dropped { id: lock.id }),
+            Answer::Expired if now.view.height >= self.dropped_from(lock, now.lag) => {
+                Some(Change::Dropped { id: lock.id })
+            }
             Answer::Expired | Answer::Held => None,
         };
         let changes: Vec<Change> = after.locks.iter().filter_map(due).take(OPS_MAX).collect();
