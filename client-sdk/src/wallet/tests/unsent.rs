@@ -108,19 +108,28 @@ fn an_old_copy_that_was_away_after_its_leap_still_does_not_know() {
     assert_eq!(world.state_of(9), UNKNOWN);
 }
 
-/// The hub is not met again: it closes the channel, with a proof that the copy does not have.
-#[test]
-fn an_old_copy_whose_channel_is_closed_with_more_than_it_knows_does_not_know() {
-    let (mut world, _) = old_copy(false);
+/// The hub closes the channel, with a proof that the copy does not have.
+fn hub_closes(world: &mut World) {
     let proof = world.hub.channel.their_snapshot().unwrap().proof.value;
-    let (channel, wallet, hub) = (world.id(), Amount(1), Amount(2));
-    let proofs_until = world.wallet.height().after(50);
+    let (channel, proofs_until) = (world.id(), world.wallet.height().after(50));
     world.block(vec![
         LedgerEvent::CloseStarted { channel, by: Role::Hub, proofs_until },
         LedgerEvent::ProofRecorded { proof, locks: Vec::new() },
     ]);
-    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+}
+
+fn is_paid_out(world: &mut World) {
+    let (channel, wallet, hub) = (world.id(), Amount(1), Amount(2));
     world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
+}
+
+/// The hub is not met again.
+#[test]
+fn an_old_copy_whose_channel_is_closed_with_more_than_it_knows_does_not_know() {
+    let (mut world, _) = old_copy(false);
+    hub_closes(&mut world);
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    is_paid_out(&mut world);
     assert_eq!(world.state_of(9), UNKNOWN);
 }
 
@@ -310,14 +319,8 @@ fn a_payment_that_may_have_been_sent_fails_once_its_lock_would_have_expired() {
 #[test]
 fn a_loss_that_is_paid_out_is_no_reason_to_doubt_what_failed_since() {
     let (mut world, _) = old_copy(false);
-    let proof = world.hub.channel.their_snapshot().unwrap().proof.value;
-    let (channel, wallet, hub) = (world.id(), Amount(1), Amount(2));
-    let proofs_until = world.wallet.height().after(50);
-    world.block(vec![
-        LedgerEvent::CloseStarted { channel, by: Role::Hub, proofs_until },
-        LedgerEvent::ProofRecorded { proof, locks: Vec::new() },
-    ]);
-    world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
+    hub_closes(&mut world);
+    is_paid_out(&mut world);
     let state = PaymentState::Failed(Code::PayeeOffline);
     let of_loss = world.wallet.payment(&anchor_of(9)).unwrap().clone();
     let since = Payment { anchor: anchor_of(7), state, lock: None, ..of_loss };
