@@ -284,6 +284,18 @@ pub enum Record {
     },
     /// A lock of the hub's own, taken back from its wallet, was made for this payer's lock.
     Reunited(Pairing),
+    /// The ledger has counted a claim on a lock of the hub's own that it may have forgotten. That block is
+    /// not followed again, and whoever claimed says nothing twice.
+    Claimed {
+        /// The channel.
+        channel: ChannelId,
+        /// The lock in it.
+        lock: u64,
+        /// What was claimed with.
+        secret: Secret,
+        /// How many steps that counted for, at least 1.
+        steps: u32,
+    },
 }
 
 /// For which payer's lock the hub added one of its own.

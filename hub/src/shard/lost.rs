@@ -86,7 +86,12 @@ pub(super) struct Loose {
     pub(super) secret: Secret,
     /// How many steps the ledger counted for it as a claim; 0 for what was only said.
     pub(super) claimed: u32,
+    /// Whether its payer was found. A claim is kept all the same: what tells the payer may not be durable yet.
+    pub(super) told: bool,
 }
+
+/// A claim as it is in the index: the lock, its secret, and for how many steps.
+pub(super) type Claim = (u64, Secret, u32);
 
 impl Loose {
     pub(super) fn todo(&self, first: Anchor) -> Todo {
@@ -145,6 +150,13 @@ impl Slot {
         if let Some(lost) = &mut self.lost {
             lost.traces.clear();
         }
+    }
+
+    /// What the ledger has counted on locks that may be forgotten.
+    pub(super) fn claims(&self) -> Vec<Claim> {
+        let loose = self.lost.iter().flat_map(|lost| lost.loose.values());
+        let claims = loose.filter(|loose| loose.claimed > 0);
+        claims.map(|loose| (loose.own, loose.secret, loose.claimed)).collect()
     }
 
     /// Whether nothing was ever forgotten about this channel, as far as it shows.

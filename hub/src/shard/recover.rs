@@ -35,6 +35,9 @@ impl Shard {
             }
             Record::Leased { .. } | Record::Stated { .. } => self.own.note(record),
             Record::Reunited(pairing) => self.reunite(pairing),
+            Record::Claimed { channel, lock, secret, steps } => {
+                self.keep_secret(*channel, *lock, (secret, *steps));
+            }
         }
     }
 
@@ -93,6 +96,7 @@ impl Shard {
             self.hold_unforwarded(id, &forwarded, cx);
             self.pass_again(id, cx);
             self.resume(id, cx);
+            self.search_in_turn(id, cx);
             if self.slots.get(&id).is_some_and(|slot| !slot.is_closed()) {
                 self.mark_moved(id);
             }

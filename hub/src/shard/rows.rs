@@ -8,7 +8,7 @@
 //!
 //! The bytes of a channel and of `o` are a version (one byte) and postcard. They do not depend on the
 //! shard that holds them. Channels of version 1 lack what the ledger says that the hub has certainly
-//! paid: for them that is nothing yet.
+//! paid: for them that is nothing yet. Those before version 3 lack claims on locks that were forgotten.
 
 use settlement::channel::Channel;
 use settlement::encoding::encode;
@@ -17,13 +17,14 @@ use settlement::lock::ByLock;
 use settlement::rare::Rare;
 use settlement::types::{Amount, ChannelId, Height};
 
+use super::lost::Claim;
 use super::slot::{Pair, Slot};
 use super::{Own, Shard, ShardConfig, Slice};
 
 const CHANNEL: u8 = b'c';
 const FOLLOWED: u8 = b'f';
 const OWN: &[u8] = b"o";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const OWN_VERSION: u8 = 1;
 
 /// A row that this version did not write: it can't start from such an index.
@@ -92,12 +93,14 @@ impl Shard {
         let bytes: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
         let (version, bytes) = bytes.split_first().ok_or_else(|| broken("an empty channel"))?;
         let decoded = match *version {
-            1 => postcard::from_bytes::<(Channel, Pairs)>(bytes).map(|(a, b)| (a, b, Amount::ZERO)),
-            VERSION => postcard::from_bytes::<(Channel, Pairs, Amount)>(bytes),
+            1 => postcard::from_bytes(bytes).map(|(a, b)| (a, b, Amount::ZERO, Vec::new())),
+            2 => postcard::from_bytes(bytes).map(|(a, b, c)| (a, b, c, Vec::new())),
+            VERSION => postcard::from_bytes(bytes),
             _ => return Err(broken("a channel in another version's encoding")),
         };
-        let decoded = decoded.map_err(|_| broken("a channel that can't be decoded"))?;
-        let (channel, pairs, floor) = decoded;
+        let decoded: Result<(Channel, Pairs, Amount, Vec<Claim>), _> = decoded;
+        let (channel, pairs, floor, claims) =
+            decoded.map_err(|_| broken("a channel that can't be decoded"))?;
         if channel.id() != id {
             return Err(broken("a channel under another's key"));
         }
@@ -105,6 +108,9 @@ impl Shard {
         (slot.pairs, slot.floor, slot.rows) = (pairs, floor, count);
         self.slots.insert_new(Box::new(slot));
         self.reload(id);
+        for (own, secret, steps) in claims {
+            self.keep_secret(id, own, (&secret, steps));
+        }
         Ok(())
     }
 }
@@ -173,7 +179,7 @@ impl Restoring {
 
 fn write_channel(id: ChannelId, slot: &mut Slot, rows: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     slot.dirty = false;
-    let bytes = versioned(VERSION, &(&slot.channel, &slot.pairs, slot.floor));
+    let bytes = versioned(VERSION, &(&slot.channel, &slot.pairs, slot.floor, slot.claims()));
     let mut count: u16 = 0;
     for part in bytes.chunks(MAX_VALUE_BYTES) {
         rows.push((channel_key(id, count), Some(part.to_vec())));

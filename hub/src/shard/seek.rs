@@ -182,7 +182,7 @@ impl Shard {
         self.search_in_turn(seek.outgoing, cx);
     }
 
-    fn search_in_turn(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
+    pub(super) fn search_in_turn(&mut self, id: ChannelId, cx: &mut Cx<'_>) {
         if let Some(lost) = self.slots.get_mut(&id).and_then(|slot| slot.lost.as_mut())
             && !lost.todo.is_empty()
             && !std::mem::replace(&mut lost.waits, true)
@@ -277,8 +277,9 @@ impl Shard {
     fn compare_loose(&mut self, id: ChannelId, first: Anchor, cx: &mut Cx<'_>) -> u32 {
         let Some(slot) = self.slots.get_mut(&id) else { return 0 };
         let Some(lost) = slot.lost.as_mut() else { return 0 };
-        let Some(loose) = lost.loose.get(&first).copied() else { return 0 };
-        let Loose { own, secret, .. } = loose;
+        let loose = lost.loose.get(&first).copied().filter(|loose| !loose.told);
+        let Some(loose) = loose else { return 0 };
+        let Loose { own, secret, claimed, .. } = loose;
         let (found, hashes) = match slot.pairs.get(&own).filter(|pair| pair.incoming != NOBODY) {
             Some(pair) => {
                 let (reached, hashes) = reaches(&secret, pair.anchor);
@@ -294,7 +295,10 @@ impl Shard {
             }
         };
         if let Some((incoming, outgoing)) = found {
-            lost.loose.remove(&first);
+            match lost.loose.get_mut(&first) {
+                Some(loose) if claimed > 0 => loose.told = true,
+                _ => drop(lost.loose.remove(&first)),
+            }
             // Where a part was redeemed, a deeper secret of the same lock may follow.
             let outcome = Ok(secret);
             cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
@@ -346,10 +350,30 @@ impl Shard {
         if slot.pairs.get(&own).is_some_and(known) {
             return;
         }
-        let lost = slot.lost.get_or_insert_default();
-        if lost.keep(Loose { own, secret: *secret, claimed }) {
-            self.search_in_turn(id, cx);
+        if !self.keep_secret(id, own, (secret, claimed)) {
+            return;
         }
+        if claimed > 0 {
+            let (lock, secret, steps) = (own, *secret, claimed);
+            cx.out.records.push(Record::Claimed { channel: id, lock, secret, steps });
+        }
+        self.search_in_turn(id, cx);
+    }
+
+    /// False if nothing new is to be done. Replays do this, too.
+    pub(super) fn keep_secret(
+        &mut self,
+        id: ChannelId,
+        own: u64,
+        (secret, claimed): (&Secret, u32),
+    ) -> bool {
+        let Some(slot) = self.slots.get_mut(&id) else { return false };
+        let loose = Loose { own, secret: *secret, claimed, told: false };
+        let kept = slot.lost.get_or_insert_default().keep(loose);
+        if kept && claimed > 0 {
+            self.mark(id);
+        }
+        kept
     }
 }
 

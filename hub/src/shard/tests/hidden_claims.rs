@@ -8,6 +8,7 @@ use settlement::types::{Anchor, ChannelId, Role, Secret};
 use settlement::wire::Message;
 
 use super::lost_streams::*;
+use super::starting::{Rows, checkpoint, restored};
 use super::streams::*;
 use super::world::World;
 use crate::shard::*;
@@ -131,6 +132,36 @@ fn a_claim_that_comes_with_the_proof_that_shows_the_loss_is_learned() {
 }
 
 /// ⚔ The hub starts again, on all that it knew, before the payer is back.
+#[test]
+fn a_claim_is_known_after_the_next_start() {
+    for from_rows in [false, true] {
+        let mut world = forgotten(1, CASES[0], Copy::Nothing);
+        world.blocks(2);
+        world.input(Input::Lost);
+        world.blocks(25);
+        let channel = hides(&mut world);
+        let mut events = close(&world);
+        events.push(claim(channel, 1, at(5), 5));
+        events.push(claim(channel, 1, at(13), 13));
+        world.block(events);
+        let mut rows = Rows::new();
+        checkpoint(&mut world.shards, &mut rows);
+        let before = World::state(&world.shards);
+        let shards = match from_rows {
+            true => restored(&world, &rows, world.journal.len(), 1),
+            false => world.replayed(1),
+        };
+        assert_eq!(World::state(&shards), before, "from rows: {from_rows}");
+        world.start_with(shards);
+        world.come_back(0);
+        (0..5).for_each(|_| tick(&mut world));
+        assert_eq!(known_in(&world), 13, "from rows: {from_rows}");
+        // What told the payer is a record of another channel's, which may not be durable yet.
+        assert_eq!(world.shards[0].slots.get(&channel).unwrap().claims(), [(1, at(13), 13)]);
+    }
+}
+
+/// ⚔ The payee closes behind a lock of the most steps, after it has said secrets of nothing.
 #[test]
 fn secrets_of_nothing_do_not_hide_the_one_that_counts_behind_a_long_lock() {
     for junk in [0u32, 1_024] {

@@ -149,7 +149,12 @@ impl World {
     pub(super) fn state(shards: &[Shard]) -> BTreeMap<ChannelId, Vec<u8>> {
         let slots = shards.iter().flat_map(|shard| shard.slots.iter());
         slots
-            .map(|slot| (slot.channel.id(), encode(&(&slot.channel, &slot.pairs, slot.floor))))
+            .map(|slot| {
+                (
+                    slot.channel.id(),
+                    encode(&(&slot.channel, &slot.pairs, slot.floor, slot.claims())),
+                )
+            })
             .collect()
     }
 
