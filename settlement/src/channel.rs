@@ -66,6 +66,9 @@ pub const ACKNOWLEDGE_AFTER: u32 = 512;
 /// The most updates that may be refused and not retired before the channel is suspended, and the
 /// most of them that are remembered.
 pub const REFUSED_MAX: usize = 16;
+/// With so many of them nothing more is asked for until they are retired: the other side may be one that takes
+/// nothing for a while, as it starts, and signs nothing either.
+pub const REFUSED_WAIT: usize = REFUSED_MAX / 2;
 /// The most chain hashes that one message may cost beyond what is known already.
 pub const HASHES_PER_MESSAGE: u32 = 4_096;
 

@@ -116,6 +116,8 @@ fn worlds_that_went_wrong_once_hold() {
         170_113_412,
         170_200_469,
         170_233_872,
+        190_016_636,
+        190_018_696,
     ];
     for seed in since {
         must_hold(&Plan::of(seed, 150));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::receive::check_new_lock;
 use super::tally::{Change, Tally};
-use super::{ACKNOWLEDGE_AFTER, Answer, Channel, Now, Step, UNACKNOWLEDGED_MAX};
+use super::{ACKNOWLEDGE_AFTER, Answer, Channel, Now, REFUSED_WAIT, Step, UNACKNOWLEDGED_MAX};
 use crate::bugs::{Bug, planted};
 use crate::lock::{Lock, locks_root};
 use crate::proof::BalanceProof;
@@ -82,8 +82,8 @@ impl Channel {
     ///
     /// When an update is unanswered, or the channel is not usable, no step is made, and each wanted
     /// operation comes back with why. [`Code::TooManyUnacknowledged`] is "wait for an answer": also
-    /// for what does not fit into this update any more, and for the update after a refused one,
-    /// which is without operations.
+    /// for what does not fit into this update any more, for the update after a refused one, which is
+    /// without operations, and once [`REFUSED_WAIT`] are refused and not retired.
     pub fn propose(&self, wanted: &[NewOp], now: &Now<'_>) -> Proposal {
         let refuse = |code| Proposal { step: None, outcomes: vec![Err(code); wanted.len()] };
         if let Err(code) = self.usable() {
@@ -99,6 +99,7 @@ impl Channel {
         if may_change {
             changes = self.due_changes(&mut after, now);
         }
+        let may_ask = may_change && self.out.refused.len() < REFUSED_WAIT;
         let mut bytes: usize = changes.iter().map(Change::bytes_max).sum();
         let mut last_id = self.out.last_lock_id;
         if !rule_is_on(Rule::LockIdsOnce) {
@@ -106,7 +107,7 @@ impl Channel {
         }
         let mut free = self.free(self.me, self.inc.tally.transferred, &after);
         let mut want = |op: &NewOp| {
-            if !may_change || changes.len() >= OPS_MAX {
+            if !may_ask || changes.len() >= OPS_MAX {
                 return Err(Code::TooManyUnacknowledged);
             }
             let (change, id, cost) = new_change(op, last_id, now)?;

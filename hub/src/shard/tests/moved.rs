@@ -264,3 +264,18 @@ fn while_this_process_may_not_sign_no_lock_is_taken() {
     world.idle();
     assert_eq!(world.completed, 1);
 }
+
+/// Nor does the channel come to rest for one that is asked for again and again meanwhile.
+#[test]
+fn while_this_process_may_not_sign_a_busy_payer_waits() {
+    let mut world = World::new(2);
+    world.input(Input::Signing(false));
+    for seed in 1..=40 {
+        world.pay(0, 1, 1_000, seed);
+        world.run();
+    }
+    assert_eq!(world.wallets[0].channel.suspended(), None);
+    world.input(Input::Signing(true));
+    (0..3).for_each(|_| world.idle());
+    assert_eq!((world.wallets[0].rejected.len(), world.completed), (8, 32));
+}

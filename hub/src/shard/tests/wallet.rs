@@ -248,7 +248,9 @@ impl Wallet {
         if !free || !wanted || (!self.settles && self.wanted.is_empty()) {
             return Vec::new();
         }
-        let proposal = self.channel.propose(&std::mem::take(&mut self.wanted), now);
+        let proposal = self.channel.propose(&self.wanted, now);
+        let mut outcomes = proposal.outcomes.into_iter();
+        self.wanted.retain(|_| outcomes.next() == Some(Err(Code::TooManyUnacknowledged)));
         let mut said = Vec::new();
         if let Some(step) = proposal.step {
             self.commit(step, &mut said, now);

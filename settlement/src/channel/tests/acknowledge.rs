@@ -2,7 +2,9 @@
 
 use super::drafts::{add_op, lock, try_ops};
 use super::pair::{DEPOSIT, HUB, LAG, Pair, START, WALLET, add, pay, stream};
-use crate::channel::{ACKNOWLEDGE_AFTER, Effect, NewOp, REFUSED_MAX, Step, UNACKNOWLEDGED_MAX};
+use crate::channel::{
+    ACKNOWLEDGE_AFTER, Effect, NewOp, REFUSED_MAX, REFUSED_WAIT, Step, UNACKNOWLEDGED_MAX,
+};
 use crate::reject::Code;
 use crate::types::{Amount, Height};
 
@@ -220,6 +222,24 @@ fn a_drop_that_a_slower_view_refuses_is_tried_again_later() {
     pair.at(START + 450 + 80 * LAG);
     pair.quiet();
     assert_eq!(pair.hub.channel.locked(), Amount(0));
+}
+
+/// A side that takes nothing for a while, and signs nothing either, is asked for less than suspends the channel.
+#[test]
+fn what_is_wanted_waits_while_many_refused_updates_are_not_retired() {
+    let mut pair = Pair::new();
+    for refused in 0..REFUSED_WAIT {
+        assert_eq!(pair.wallet.propose(&[pay(1)]), [Ok(0)], "{refused} refused");
+        let seq = pair.wallet.channel.outgoing().last_seq;
+        pair.wallet.commit(Step::Rejected { seq, code: Code::StaleView });
+        pair.wallet.propose(&[]);
+        pair.deliver(WALLET).unwrap();
+    }
+    assert_eq!(pair.wallet.propose(&[pay(1)]), [Err(Code::TooManyUnacknowledged)]);
+    assert_eq!(pair.wallet.channel.suspended(), None);
+    pair.hub.propose(&[]);
+    pair.deliver(HUB).unwrap();
+    assert_eq!(pair.wallet.propose(&[pay(1)]), [Ok(0)]);
 }
 
 /// A side that takes nothing suspends the channel instead of being asked for ever, and what is kept
