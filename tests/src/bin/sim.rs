@@ -111,22 +111,28 @@ fn main() -> ExitCode {
         }
     });
     let Ok(sum) = sum.into_inner() else { return ExitCode::FAILURE };
+    print(&sum);
+    if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What was done, and the last line.
+#[expect(clippy::print_stdout, reason = "the report is what the program is for")]
+fn print(sum: &Sum) {
     let report = &sum.report;
-    eprint!("{}", report.counts);
-    eprintln!("{:>12}  payments settled; {} failed", report.settled, report.failed);
-    eprintln!("{:>12}  steps of streams settled", report.steps);
-    eprintln!(
+    print!("{}", report.counts);
+    println!("{:>12}  payments settled; {} failed", report.settled, report.failed);
+    println!("{:>12}  steps of streams settled", report.steps);
+    println!(
         "{:>12}  payments whose payer a hub forgot; wallets not held to the unit {}",
         report.forgotten, report.blurred
     );
-    eprintln!(
+    println!(
         "{:>12}  payments after all had healed, in {} of {} worlds of honest sides (in the others a \
          channel was closed); healed in {} blocks at most",
         report.again, report.open, report.honest, report.healed_in
     );
-    eprintln!("{:>12}  payments after all had healed from a loss", report.again_after_loss);
-    eprintln!("{}", sum.line());
-    if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{:>12}  payments after all had healed from a loss", report.again_after_loss);
+    println!("{}", sum.line());
 }
 
 /// A program that stops itself is a failure like any other; which seed it was is all that can be
