@@ -234,7 +234,8 @@ pub enum PaymentState {
     Settled,
     /// The money is back for good, or was never locked. With [`Code::StateLost`] it is not known here, and with
     /// [`Code::Recovering`] not of before this wallet lost state: its balance counts the payment as it
-    /// went. A payee takes no second payment of an invoice that was paid.
+    /// went, and that a later try fails says nothing of an earlier one. A payee takes no second payment of an
+    /// invoice that was paid.
     Failed(Code),
 }
 

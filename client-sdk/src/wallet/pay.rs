@@ -306,6 +306,9 @@ impl Wallet {
                 if code != Code::Recovering && self.puts_off(&payment) {
                     return;
                 }
+                // That the hub has lost state says nothing of what was not sent.
+                let of_hub = code == Code::StateLost && !self.has_lost_since_start(payment.asset);
+                let code = if of_hub { Code::HubUnavailable } else { code };
                 let state = PaymentState::Failed(code);
                 self.commit(turn, Record::Payment(Payment { state, ..payment }));
             }

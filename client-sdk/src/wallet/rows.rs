@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `f` | how far the ledger has been followed |
 //! | `p` ‖ anchor | a payment |
+//! | `u` ‖ anchor | nothing: this pending payment may have been paid by an earlier try |
 //! | `s` ‖ anchor | a lock of a stream |
 //! | `e` ‖ channel id | what the hub may bring of the channel that its newest state no longer says |
 //! | `d` ‖ channel id | the newest block in which money came into the channel on the wallet's side |
@@ -30,6 +31,7 @@ pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
 
 const FOLLOWED: u8 = b'f';
 const PAYMENT: u8 = b'p';
+const DOUBTED: u8 = b'u';
 const STREAM: u8 = b's';
 const CHANNEL: u8 = b'c';
 const EXPOSED: u8 = b'e';
@@ -71,16 +73,17 @@ impl Wallet {
         let channels = self.state.channels.values().flat_map(channel_rows);
         let payments = self.state.payments.values().map(payment_row);
         let payments = payments.chain(self.state.streams.all().map(stream_row));
+        let doubted = self.state.doubted.iter().map(|anchor| (doubted_key(anchor), Vec::new()));
         let exposed = self.state.exposed.iter().map(exposed_row);
         let deposited = self.state.deposited_at.iter().map(deposited_row);
         let of_channels = channels.chain(exposed).chain(deposited);
-        of_channels.chain(payments).chain(self.followed_row()).collect()
+        of_channels.chain(payments).chain(doubted).chain(self.followed_row()).collect()
     }
 
     /// The rows that records since the last call have changed. A store that fails to write them
     /// keeps them for its next checkpoint: they do not come again.
     pub fn take_dirty_rows(&mut self) -> Vec<RowChange> {
-        let Dirty { channels, payments, followed } = std::mem::take(&mut self.state.dirty);
+        let Dirty { channels, payments, doubted, followed } = std::mem::take(&mut self.state.dirty);
         let mut rows = Vec::new();
         for id in channels {
             let Some(channel) = self.state.channels.get(&id) else { continue };
@@ -98,6 +101,10 @@ impl Wallet {
         rows.extend(payments.iter().map(|anchor| match self.state.payments.get(anchor) {
             Some(payment) => (payment_key(anchor), Some(encode(payment))),
             None => (payment_key(anchor), None),
+        }));
+        rows.extend(doubted.iter().map(|anchor| {
+            let still = self.state.doubted.contains(anchor);
+            (doubted_key(anchor), still.then(Vec::new))
         }));
         let streams = std::mem::take(&mut self.state.streams.dirty);
         rows.extend(streams.iter().map(|anchor| match self.state.streams.get(anchor) {
@@ -130,6 +137,10 @@ impl Wallet {
                         return Err(RestoreError::Misplaced(key));
                     }
                     wallet.state.put(payment);
+                }
+                Some((&DOUBTED, rest)) => {
+                    let anchor = rest.try_into().map_err(|_| RestoreError::Key(key.clone()))?;
+                    wallet.state.doubted.insert(Anchor(anchor));
                 }
                 Some((&STREAM, anchor)) => {
                     let lock: StreamLock = decode(&value).map_err(bad)?;
@@ -175,6 +186,10 @@ fn payment_row(payment: &Payment) -> (Vec<u8>, Vec<u8>) {
 
 fn payment_key(anchor: &Anchor) -> Vec<u8> {
     [&[PAYMENT], anchor.as_slice()].concat()
+}
+
+fn doubted_key(anchor: &Anchor) -> Vec<u8> {
+    [&[DOUBTED], anchor.as_slice()].concat()
 }
 
 fn stream_row(lock: &StreamLock) -> (Vec<u8>, Vec<u8>) {

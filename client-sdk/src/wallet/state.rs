@@ -29,6 +29,7 @@ pub(super) struct Followed {
 pub(super) struct Dirty {
     pub(super) channels: BTreeSet<ChannelId>,
     pub(super) payments: BTreeSet<Anchor>,
+    pub(super) doubted: BTreeSet<Anchor>,
     pub(super) followed: bool,
 }
 
@@ -73,6 +74,8 @@ pub(super) struct State {
     by_lock: BTreeMap<(ChannelId, Direction, u64), Anchor>,
     /// Pending payments in, by the height after which nobody can pay them.
     pub(super) awaited: BTreeSet<(Height, Anchor)>,
+    /// Pending payments that may have been paid by an earlier try, of which is not known how it ended.
+    pub(super) doubted: BTreeSet<Anchor>,
 }
 
 impl State {
@@ -116,6 +119,7 @@ impl State {
 
     /// Puts a payment in its place, and into the indexes that it belongs to.
     pub(super) fn put(&mut self, payment: Payment) {
+        let payment = self.keep_in_doubt(payment);
         let anchor = payment.anchor;
         self.dirty.payments.insert(anchor);
         self.take(&anchor);
@@ -126,6 +130,27 @@ impl State {
             }
         }
         self.payments.insert(anchor, payment);
+    }
+
+    /// That a later try fails says nothing of an earlier one.
+    fn keep_in_doubt(&mut self, payment: Payment) -> Payment {
+        let anchor = payment.anchor;
+        let before = self.payments.get(&anchor).is_some_and(Payment::is_in_doubt);
+        let in_doubt = before || self.doubted.contains(&anchor);
+        let state = match payment.state {
+            PaymentState::Failed(_) if in_doubt => PaymentState::Failed(Code::StateLost),
+            other => other,
+        };
+        self.set_doubted(anchor, in_doubt && state == PaymentState::Pending);
+        Payment { state, ..payment }
+    }
+
+    fn set_doubted(&mut self, anchor: Anchor, doubted: bool) {
+        let set = &mut self.doubted;
+        let changes = if doubted { set.insert(anchor) } else { set.remove(&anchor) };
+        if changes {
+            self.dirty.doubted.insert(anchor);
+        }
     }
 
     /// Takes a payment out of its place and of the indexes.
@@ -185,7 +210,9 @@ impl State {
             }
             Effect::LockGone { id, code } => {
                 let anchor = *self.by_lock.get(&(channel, Direction::Own, *id))?;
-                self.finish(anchor, PaymentState::Failed(*code), None)
+                // What others have lost: the money is back all the same.
+                let code = if *code == Code::StateLost { Code::RefusedByPayee } else { *code };
+                self.finish(anchor, PaymentState::Failed(code), None)
             }
             // The hub may pay a lock before this side has said anything.
             Effect::Received(Change::Settled { secret, .. }) => {
@@ -245,5 +272,18 @@ impl State {
         let payment = self.payments.get(&anchor)?;
         self.put(Payment { state, secret: secret.or(payment.secret), ..payment.clone() });
         Some(anchor)
+    }
+}
+
+impl Payment {
+    /// Whether it may have been paid, for all that this wallet knows.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let lost = match self.state {
+            PaymentState::Failed(Code::StateLost) => true,
+            // As others say it of a lock, its money is back.
+            PaymentState::Failed(Code::Recovering) => self.lock.is_none(),
+            _ => false,
+        };
+        lost && self.way == Way::Out
     }
 }

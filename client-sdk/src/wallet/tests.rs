@@ -6,6 +6,7 @@ mod asks_bounds;
 mod close;
 mod counted;
 mod crash;
+mod doubts;
 mod fake_hub;
 mod forgotten;
 mod harness;

@@ -71,7 +71,7 @@ impl Wallet {
     }
 
     /// The same, but for what a channel that was paid out by then had lost: what failed since, has.
-    fn has_lost_since_start(&self, asset: AssetId) -> bool {
+    pub(super) fn has_lost_since_start(&self, asset: AssetId) -> bool {
         let of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
         let mut of_asset = of_asset.filter(|channel| !self.closed_before.contains(&channel.id()));
         of_asset.any(lacks_state)

@@ -42,7 +42,7 @@ fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
 
 /// A home from before a payment was sent, or from when its lock stood, started after it was paid; with what the
 /// hub, which has nothing left of the lock, shows when they meet.
-fn old_copy(sent: bool) -> (World, [Message; 2]) {
+pub(super) fn old_copy(sent: bool) -> (World, [Message; 2]) {
     let mut world = World::new();
     world.command(pay(3, 9, 10));
     let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
@@ -59,7 +59,7 @@ fn old_copy(sent: bool) -> (World, [Message; 2]) {
 }
 
 /// Starts the wallet on its first so many records; what the hub shows when they meet.
-fn restore(world: &mut World, copy: usize) -> [Message; 2] {
+pub(super) fn restore(world: &mut World, copy: usize) -> [Message; 2] {
     let shown = what_the_hub_shows(world);
     world.disconnect();
     world.records.truncate(copy);
@@ -67,13 +67,13 @@ fn restore(world: &mut World, copy: usize) -> [Message; 2] {
     shown
 }
 
-fn what_the_hub_shows(world: &World) -> [Message; 2] {
+pub(super) fn what_the_hub_shows(world: &World) -> [Message; 2] {
     let (own, yours) = world.hub.channel.snapshot_refs();
     let shown = Message::snapshot(world.hub.channel.their_snapshot().unwrap());
     [shown, Message::Sync { channel: world.id(), own, yours, tip: None }]
 }
 
-const UNKNOWN: Option<PaymentState> = Some(PaymentState::Failed(Code::StateLost));
+pub(super) const UNKNOWN: Option<PaymentState> = Some(PaymentState::Failed(Code::StateLost));
 
 /// Nothing that the hub shows tells of it.
 #[test]
@@ -109,7 +109,7 @@ fn an_old_copy_that_was_away_after_its_leap_still_does_not_know() {
 }
 
 /// The hub closes the channel, with a proof that the copy does not have.
-fn hub_closes(world: &mut World) {
+pub(super) fn hub_closes(world: &mut World) {
     let proof = world.hub.channel.their_snapshot().unwrap().proof.value;
     let (channel, proofs_until) = (world.id(), world.wallet.height().after(50));
     world.block(vec![
@@ -118,7 +118,7 @@ fn hub_closes(world: &mut World) {
     ]);
 }
 
-fn is_paid_out(world: &mut World) {
+pub(super) fn is_paid_out(world: &mut World) {
     let (channel, wallet, hub) = (world.id(), Amount(1), Amount(2));
     world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: false }]);
 }
@@ -134,7 +134,7 @@ fn an_old_copy_whose_channel_is_closed_with_more_than_it_knows_does_not_know() {
 }
 
 /// An invoice that can be paid up to height 300.
-fn fails(world: &mut World, secret: u8) {
+pub(super) fn fails(world: &mut World, secret: u8) {
     let invoice = invoice_by(3, secret, 10, 300).to_text(&key(3)).unwrap();
     world.command(Command::Pay { invoice });
     world.run();
@@ -145,7 +145,7 @@ fn fails(world: &mut World, secret: u8) {
     assert_eq!(world.state_of(secret), Some(PaymentState::Failed(Code::PayeeOffline)));
 }
 
-fn pays_again(world: &mut World) {
+pub(super) fn pays_again(world: &mut World) {
     world.command(pay(3, 9, 10));
     world.run();
     world.hub.reveal(2, Secret([9; 32]));
