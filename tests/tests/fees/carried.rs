@@ -1,10 +1,4 @@
-//! A ledger that takes fees: whoever carries something about a channel to it pays for the envelope,
-//! and everybody is paid out as on one that is free.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail by a panic"
-)]
+//! Whoever carries something about a channel to it pays for the envelope, and everybody is paid out as on one that is free.
 
 use settlement::types::{Amount, PublicKey};
 use tests::process::PATIENCE;

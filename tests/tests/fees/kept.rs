@@ -1,11 +1,5 @@
 //! On a ledger that takes fees, nobody runs out of what it needs to defend itself: what pays for a
 //! close, a proof or a claim goes into no channel.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "helpers of tests fail by a panic"
-)]
 
 use serde_json::Value;
 use settlement::reject::Code;

@@ -1,8 +1,0 @@
-//! `kill -9` of the paying wallet in the middle of 1,000 payments: see [`tests::process::kill`].
-
-use tests::process::kill::{Victim, survive};
-
-#[test]
-fn what_was_complete_stays_and_all_else_ends_when_the_payer_is_killed() {
-    survive(&tests::programs!(), Victim::Payer);
-}
