@@ -385,6 +385,8 @@ pub enum Record {
     },
     /// An invoice that was asked for and not paid is forgotten.
     Forgotten(Anchor),
+    /// This payment may have been paid in what this wallet has forgotten.
+    Doubted(Anchor),
 }
 
 /// What came of one input.

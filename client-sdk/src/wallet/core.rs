@@ -65,8 +65,8 @@ pub struct Wallet {
     pub(super) meet_by_ms: u64,
     /// Payments that were wanted when the process ended, and that no known lock has.
     pub(super) unsent: Vec<Anchor>,
-    /// Payments that had failed then, and could be asked for again.
-    pub(super) failed: BTreeMap<AssetId, Vec<Anchor>>,
+    /// Payments that an earlier life may have made in what this one lacks, until every channel is met.
+    pub(super) maybe_paid: BTreeMap<AssetId, BTreeSet<Anchor>>,
     /// Channels that were paid out by then.
     pub(super) closed_before: BTreeSet<ChannelId>,
     awake: bool,
@@ -115,7 +115,7 @@ impl Wallet {
             fresh_from: None,
             meet_by_ms: 0,
             unsent: Vec::new(),
-            failed: BTreeMap::new(),
+            maybe_paid: BTreeMap::new(),
             closed_before: BTreeSet::new(),
             awake: false,
         }

@@ -105,6 +105,7 @@ impl Wallet {
         let mut steps: Vec<Step> = channel.lapse(&now).into_iter().collect();
         steps.extend(self.expire(channel, &now));
         for step in steps {
+            self.note_expired(turn, id, &step);
             self.step(turn, id, step);
         }
         self.redeem_late(turn, id);

@@ -63,7 +63,10 @@ impl Wallet {
         let now = self.now(turn.now_ms);
         let Some(channel) = self.channel(&id) else { return };
         match channel.check_snapshots(&shown, channel.is_recovering(), &now) {
-            Adoption::Take(step) => self.step(turn, id, step),
+            Adoption::Take(step) => {
+                self.note_shown(&step);
+                self.step(turn, id, step);
+            }
             Adoption::Close => self.refuse_shown(turn, id),
             Adoption::Nothing | Adoption::Wait => {}
         }

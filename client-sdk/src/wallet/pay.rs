@@ -144,7 +144,9 @@ impl Wallet {
         }
         self.check_nothing_hidden()?;
         let order = Order { payee, asset, amount, anchor, memo, expires };
-        self.order(turn, order, |_| Ok(Payload::default()))
+        self.order(turn, order, |_| Ok(Payload::default()))?;
+        self.note_asked(asset, anchor);
+        Ok(())
     }
 
     /// A wallet that has lost state may have locked money for this invoice before, in a proof that its

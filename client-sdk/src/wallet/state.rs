@@ -74,7 +74,7 @@ pub(super) struct State {
     by_lock: BTreeMap<(ChannelId, Direction, u64), Anchor>,
     /// Pending payments in, by the height after which nobody can pay them.
     pub(super) awaited: BTreeSet<(Height, Anchor)>,
-    /// Pending payments that may have been paid by an earlier try, of which is not known how it ended.
+    /// Pending payments that may have been paid by an earlier try, of which it is not known how it ended.
     pub(super) doubted: BTreeSet<Anchor>,
 }
 
@@ -97,6 +97,7 @@ impl State {
                 self.take(anchor);
                 Applied::default()
             }
+            Record::Doubted(anchor) => self.doubt(*anchor),
             Record::Stream(lock) => {
                 self.streams.put(lock.as_ref().clone());
                 Applied { streams: vec![lock.anchor], ..Applied::default() }
@@ -143,6 +144,21 @@ impl State {
         };
         self.set_doubted(anchor, in_doubt && state == PaymentState::Pending);
         Payment { state, ..payment }
+    }
+
+    /// It may have been paid in what this wallet has forgotten.
+    fn doubt(&mut self, anchor: Anchor) -> Applied {
+        let Some(payment) = self.payments.get(&anchor) else { return Applied::default() };
+        match payment.state {
+            PaymentState::Pending => self.set_doubted(anchor, true),
+            PaymentState::Failed(_) => {
+                let state = PaymentState::Failed(Code::StateLost);
+                self.put(Payment { state, ..payment.clone() });
+                return Applied { payments: vec![anchor], ..Applied::default() };
+            }
+            PaymentState::Settled => {}
+        }
+        Applied::default()
     }
 
     fn set_doubted(&mut self, anchor: Anchor, doubted: bool) {

@@ -1,14 +1,17 @@
-//! What was wanted when the process ended, and is in no lock that this wallet knows of; and what it was
-//! locked for.
+//! What a wallet may not know the end of, as its copy may be old.
 //!
-//! Mostly it was never sent, or its lock was never paid. But an old copy of a home may lack the update that took
-//! it along, or that paid for it, and the hub shows that when the sides meet. So nothing is said of it before
-//! they have met on every channel that may have it, or such a lock has expired. What had failed may have been paid
-//! for once more since: that is said to be unknown once the copy turns out to be old.
+//! What was wanted when the process ended, and is in no lock that is known, was mostly never sent, or its lock
+//! never paid. But an old copy of a home may lack the update that took it along, or that paid for it, and the hub
+//! shows that when the sides meet. So nothing is said of it before they have met on every channel that may have
+//! it, or such a lock has expired.
+//!
+//! What has failed, or is asked for again, may have been paid in what is forgotten. So is what was given up before
+//! the sides had met. All that is noted as long as any channel of its asset is not met, and put in doubt
+//! ([`Record::Doubted`]) as soon as one shows that the copy is old: however it ends, that is not known then.
 
-use settlement::channel::{Channel, Now, Phase, Step};
+use settlement::channel::{Answer, Channel, Now, Phase, Step};
 use settlement::reject::Code;
-use settlement::types::{Anchor, AssetId, Height};
+use settlement::types::{Anchor, AssetId, ChannelId, Height};
 
 use super::core::Turn;
 use super::{Payment, PaymentState, Record, Wallet, Way};
@@ -19,62 +22,90 @@ impl Wallet {
         let (payments, height) = (&self.state.payments, self.seen.height);
         let lockless = payments.values().filter(|payment| is_lockless(payment));
         self.unsent = lockless.map(|payment| payment.anchor).collect();
-        let failed = payments.values().filter(|payment| may_be_retried(payment, height));
-        for payment in failed {
-            self.failed.entry(payment.asset).or_default().push(payment.anchor);
+        let again = |payment: &&Payment| is_lockless(payment) || may_be_retried(payment, height);
+        for payment in payments.values().filter(again) {
+            self.maybe_paid.entry(payment.asset).or_default().insert(payment.anchor);
         }
         let closed = |channel: &&Channel| matches!(channel.phase(), Phase::Closed { .. });
         self.closed_before = self.state.channels.values().filter(closed).map(Channel::id).collect();
     }
 
+    /// An earlier life may have made this payment, as long as the hub may still show that.
+    pub(super) fn note_asked(&mut self, asset: AssetId, anchor: Anchor) {
+        if self.may_have_forgotten_locks(asset) {
+            self.maybe_paid.entry(asset).or_default().insert(anchor);
+        }
+    }
+
+    /// A lock that the hub shows is what its payment comes to: no other was paid before it.
+    pub(super) fn note_shown(&mut self, step: &Step) {
+        let Step::Adopted(adopted) = step else { return };
+        for taken in adopted.own.iter().flat_map(|own| &own.locks) {
+            for noted in self.maybe_paid.values_mut() {
+                noted.remove(&taken.lock.anchor);
+            }
+        }
+    }
+
+    /// A lock's time is over, and the hub has not shown whether it was paid.
+    pub(super) fn note_expired(&mut self, turn: &mut Turn, id: ChannelId, step: &Step) {
+        let Step::PeerAnswered { id: lock, answer: Answer::Expired } = step else { return };
+        let Some(channel) = self.channel(&id).filter(|channel| !self.has_met(channel)) else {
+            return;
+        };
+        let Some(standing) = channel.outgoing().standing.get(lock) else { return };
+        let (asset, anchor) = (channel.terms().asset, standing.lock.anchor);
+        if channel.has_signed_more() {
+            self.doubt(turn, anchor);
+        } else if self.state.payments.contains_key(&anchor) {
+            self.note_asked(asset, anchor);
+        }
+    }
+
     /// Fails what no channel can have any more.
     pub(super) fn fail_unsent(&mut self, turn: &mut Turn) {
+        self.doubt_noted(turn);
         let unsent: Vec<Anchor> = std::mem::take(&mut self.unsent);
         for anchor in unsent {
             let payment = self.state.payments.get(&anchor).filter(|payment| is_lockless(payment));
             let Some(payment) = payment.cloned() else { continue };
-            if self.puts_off(&payment) {
-                continue;
-            }
-            // What was lost may have been a lock of it that is paid and gone.
-            let lost = self.has_lost_state(payment.asset);
-            let code = if lost { Code::StateLost } else { Code::HubUnavailable };
-            let state = PaymentState::Failed(code);
-            self.commit(turn, Record::Payment(Payment { state, ..payment }));
-        }
-        self.doubt_failed(turn);
-    }
-
-    /// What had failed when the process started: an earlier life may have asked for it again.
-    fn doubt_failed(&mut self, turn: &mut Turn) {
-        for (asset, failed) in std::mem::take(&mut self.failed) {
-            if !self.has_lost_since_start(asset) {
-                if self.may_be_sent(asset) {
-                    self.failed.insert(asset, failed);
-                }
-                continue;
-            }
-            for anchor in failed {
-                let payment = self.state.payments.get(&anchor).filter(|it| is_failed(it));
-                let Some(payment) = payment.cloned() else { continue };
-                let state = PaymentState::Failed(Code::StateLost);
+            if !self.puts_off(&payment) {
+                let state = PaymentState::Failed(Code::HubUnavailable);
                 self.commit(turn, Record::Payment(Payment { state, ..payment }));
             }
         }
     }
 
-    /// Whether this wallet has found out that its copy was old, and the hub has not signed since that it holds
-    /// what came after, or the ledger shows more than it knows.
-    fn has_lost_state(&self, asset: AssetId) -> bool {
-        let mut of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
-        of_asset.any(lacks_state)
+    fn doubt_noted(&mut self, turn: &mut Turn) {
+        for (asset, noted) in std::mem::take(&mut self.maybe_paid) {
+            if self.has_lost_since_start(asset) {
+                noted.into_iter().for_each(|anchor| self.doubt(turn, anchor));
+            } else if self.may_have_forgotten_locks(asset) {
+                self.maybe_paid.insert(asset, noted);
+            }
+        }
     }
 
-    /// The same, but for what a channel that was paid out by then had lost: what failed since, has.
+    /// It may have been paid in what is forgotten.
+    fn doubt(&mut self, turn: &mut Turn, anchor: Anchor) {
+        let Some(payment) = self.state.payments.get(&anchor) else { return };
+        let doubted = match payment.state {
+            PaymentState::Pending => self.state.doubted.contains(&anchor),
+            PaymentState::Failed(code) => code == Code::StateLost,
+            PaymentState::Settled => true,
+        };
+        if payment.way == Way::Out && !doubted {
+            self.commit(turn, Record::Doubted(anchor));
+        }
+    }
+
+    /// Whether this wallet has found out that its copy was old, and the hub has not signed since that it holds
+    /// what came after, or the ledger shows more than it knows. What a channel that was paid out when the process
+    /// started had lost was put in doubt then.
     pub(super) fn has_lost_since_start(&self, asset: AssetId) -> bool {
         let of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
         let mut of_asset = of_asset.filter(|channel| !self.closed_before.contains(&channel.id()));
-        of_asset.any(lacks_state)
+        of_asset.any(|channel| !channel.is_certain() || channel.has_signed_more())
     }
 
     fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
@@ -133,16 +164,8 @@ pub(super) fn is_lockless(payment: &Payment) -> bool {
     payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
 }
 
-fn lacks_state(channel: &Channel) -> bool {
-    !channel.is_certain() || channel.has_signed_more()
-}
-
-fn is_failed(payment: &Payment) -> bool {
-    payment.way == Way::Out && matches!(payment.state, PaymentState::Failed(_))
-}
-
 /// Whether it has failed, and could be asked for again after this height.
 fn may_be_retried(payment: &Payment, height: Height) -> bool {
-    let known = payment.state != PaymentState::Failed(Code::StateLost);
-    is_failed(payment) && known && payment.expires >= height
+    let failed = matches!(payment.state, PaymentState::Failed(_));
+    payment.way == Way::Out && failed && payment.expires >= height
 }

@@ -1,7 +1,9 @@
 //! What an old copy of a home has told as failed, or is about to, and may have been paid in what it has forgotten.
 
+use settlement::block::LedgerEvent;
+use settlement::proof::{BalanceProof, OpenTerms};
 use settlement::reject::Code;
-use settlement::types::Secret;
+use settlement::types::*;
 use settlement::wire::Message;
 
 use super::super::*;
@@ -103,4 +105,118 @@ fn what_others_have_lost_puts_no_payment_in_doubt() {
     world.hear(before);
     assert_eq!(world.channel().suspended(), Some(Code::StateLost), "the hub has");
     assert_eq!(world.state_of(8), failed(Code::HubUnavailable));
+}
+
+/// The hub is met long after a lock's life; by then it is told as failed.
+#[test]
+fn what_had_failed_is_doubted_however_late_the_hub_is_met() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    let copy = world.records.len();
+    pays_again(&mut world);
+    let shown = restore(&mut world, copy);
+    world.pass(world.wallet.config.policy.lock_life + 2);
+    assert_eq!(world.state_of(9), failed(Code::PayeeOffline));
+    meets(&mut world, shown);
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// It was given up after a lock's life, or a life after its own lock's end.
+#[test]
+fn what_was_given_up_before_the_hub_was_met_is_doubted_when_it_is() {
+    for (sent, code) in [(false, Code::HubUnavailable), (true, Code::Expired)] {
+        let (mut world, shown) = old_copy(sent);
+        world.pass(2 * world.wallet.config.policy.lock_life + 2);
+        assert_eq!(world.state_of(9), failed(code));
+        meets(&mut world, shown);
+        assert_eq!(world.state_of(9), UNKNOWN, "sent: {sent}");
+    }
+}
+
+/// A second channel of the asset, which the hub closes before it can be met.
+fn opens_second(world: &mut World) -> ChannelId {
+    let second = OpenTerms { nonce: 1, ..terms() };
+    let channel = second.channel_id();
+    world.block(vec![LedgerEvent::Opened { terms: second, deposit: Amount(10) }]);
+    let proofs_until = world.wallet.height().after(400);
+    world.block(vec![LedgerEvent::CloseStarted { channel, by: Role::Hub, proofs_until }]);
+    world.forget_unsent();
+    channel
+}
+
+/// One channel has shown the loss, and all is certain there again, before it is known that no other channel has
+/// the payment.
+#[test]
+fn a_loss_that_is_over_is_not_forgotten_while_another_channel_is_not_met() {
+    for restarts in [false, true] {
+        let mut world = World::new();
+        opens_second(&mut world);
+        world.command(pay(3, 9, 10));
+        let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
+        world.run();
+        let lock = world.hub.only_lock();
+        world.hub.reveal(lock, Secret([9; 32]));
+        world.run();
+        world.second();
+        world.run();
+        let shown = restore(&mut world, wanted + 1);
+        meets(&mut world, shown);
+        is_certain_again(&mut world);
+        assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+        if restarts {
+            world.restart();
+        }
+        world.pass(world.wallet.config.policy.lock_life + 2);
+        assert_eq!(world.state_of(9), UNKNOWN, "restarts: {restarts}");
+    }
+}
+
+/// The copy has its lock. The hub closes with a proof of after that was paid.
+#[test]
+fn a_lock_whose_end_is_forgotten_and_whose_channel_closes_does_not_expire() {
+    for settled in [false, true] {
+        let (mut world, _) = old_copy(true);
+        hub_closes(&mut world);
+        if settled {
+            is_paid_out(&mut world);
+            world.restart();
+        }
+        world.pass(world.wallet.config.policy.lock_life + 2);
+        assert_eq!(world.state_of(9), UNKNOWN, "settled: {settled}");
+    }
+}
+
+/// The copy does not know of the payment; it is asked for on one channel, and fails there, before or after another
+/// shows that there was more. One to somebody who has not asked was never made before.
+#[test]
+fn what_is_asked_for_before_the_loss_shows_on_another_channel_is_in_doubt() {
+    for late in [false, true] {
+        let mut world = World::new();
+        let channel = opens_second(&mut world);
+        world.restart();
+        world.feed(Input::Connected);
+        world.run();
+        world.command(pay(3, 9, 10));
+        world.run();
+        let proof = BalanceProof {
+            channel,
+            from: Role::Wallet,
+            seq: 5,
+            transferred: Amount(5),
+            locked: Amount(0),
+            locks_root: Hash::ZERO,
+            peer_seq: 0,
+            peer_transferred: Amount(0),
+        };
+        let shows = LedgerEvent::ProofRecorded { proof, locks: Vec::new() };
+        if late {
+            world.block(vec![shows]);
+            is_refused(&mut world, Code::PayeeOffline);
+        } else {
+            is_refused(&mut world, Code::PayeeOffline);
+            assert_eq!(world.state_of(9), failed(Code::PayeeOffline));
+            world.block(vec![shows]);
+        }
+        assert_eq!(world.state_of(9), UNKNOWN, "late: {late}");
+    }
 }
