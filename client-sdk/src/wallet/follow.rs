@@ -9,6 +9,7 @@ use settlement::reject::Code;
 use settlement::types::{Anchor, ChannelId, Height};
 
 use super::core::Turn;
+use super::lost::{is_forgotten_close, show_loss};
 use super::state::Followed;
 use super::{Action, Event, Payment, PaymentState, Record, Wallet};
 
@@ -77,8 +78,17 @@ impl Wallet {
             return mine;
         }
         let Some(channel) = self.channel(&id) else { return false };
-        let phase = channel.phase();
-        for step in channel.follow(event, self.seen.height) {
+        let (phase, steps) = (channel.phase(), channel.follow(event, self.seen.height));
+        let forgotten = is_forgotten_close(channel, event);
+        let lost = forgotten || show_loss(channel, &steps);
+        // Recorded first: to a restart what was followed shows nothing new.
+        if forgotten {
+            self.doubt_all(turn, id);
+        }
+        if lost {
+            self.lose_all_but(turn, id);
+        }
+        for step in steps {
             self.step(turn, id, step);
         }
         // A change of phase has told the user already.

@@ -7,13 +7,14 @@
 //! be out.
 //!
 //! A hub may show nothing of what was lost. A wallet that was made from its words finds its channels
-//! in old blocks, and an old copy finds out by what the hub shows of one channel: then every channel
-//! leaps, and waits out what was signed for the ledger and is forgotten.
+//! in old blocks, and an old copy finds out by what the hub, or the ledger, shows of one channel: then every
+//! channel leaps, and waits out what was signed for the ledger and is forgotten.
 
 use std::collections::BTreeSet;
 
+use settlement::block::LedgerEvent;
 use settlement::channel::{
-    Adopted, Adoption, Channel, Effect, Step, TakenLock, VerifiedSnapshot, leapt_at,
+    Adopted, Adoption, Channel, Effect, Phase, Step, TakenLock, VerifiedSnapshot, leapt_at,
 };
 use settlement::crypto::{Signable, Signed, VerifyingKey};
 use settlement::lock::Lock;
@@ -79,9 +80,15 @@ impl Wallet {
         let last = channel.outgoing().last_seq;
         let mut own = shown.iter().map(VerifiedSnapshot::proof).filter(|p| p.from == Role::Wallet);
         if own.any(|proof| proof.seq > last) {
-            for other in self.channel_ids() {
-                self.lose(turn, other);
-            }
+            self.lose(turn, id);
+            self.lose_all_but(turn, id);
+        }
+    }
+
+    /// What one channel has shown, or the ledger of it, is said of all others, too.
+    pub(super) fn lose_all_but(&mut self, turn: &mut Turn, shown: ChannelId) {
+        for other in self.channel_ids().into_iter().filter(|id| *id != shown) {
+            self.lose(turn, other);
         }
     }
 
@@ -286,6 +293,26 @@ impl State {
             expires: lock.expiry,
             created_ms: 0,
         }
+    }
+}
+
+/// Whether the ledger shows with this, for the first time, more than this side knows to have signed.
+pub(super) fn show_loss(channel: &Channel, steps: &[Step]) -> bool {
+    let mut after = channel.clone();
+    for step in steps {
+        after.commit(step);
+    }
+    after.has_signed_more() && !channel.has_signed_more()
+}
+
+/// Whether this pays a channel out by an agreement that this side knows nothing of: it has lost state.
+pub(super) fn is_forgotten_close(channel: &Channel, event: &LedgerEvent) -> bool {
+    let LedgerEvent::Settled { wallet, cooperative: true, .. } = event else { return false };
+    match channel.phase() {
+        // Followed once more, after a restart.
+        Phase::Closed { .. } => false,
+        Phase::Open => true,
+        _ => channel.balance(Role::Wallet) != *wallet,
     }
 }
 

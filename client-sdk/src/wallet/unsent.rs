@@ -76,6 +76,17 @@ impl Wallet {
         }
     }
 
+    /// A channel is paid out that lacks state, and nothing will show what: all that is noted is in doubt, and what is
+    /// pending here.
+    pub(super) fn doubt_all(&mut self, turn: &mut Turn, id: ChannelId) {
+        let Some(asset) = self.channel(&id).map(|channel| channel.terms().asset) else { return };
+        let pending = self.payments().filter(|payment| payment.state == PaymentState::Pending);
+        let here = pending.filter(|it| it.lock.is_some_and(|(channel, _)| channel == id));
+        let here: Vec<Anchor> = here.map(|payment| payment.anchor).collect();
+        let noted = self.maybe_paid.remove(&asset).unwrap_or_default();
+        noted.into_iter().chain(here).for_each(|anchor| self.doubt(turn, anchor));
+    }
+
     fn doubt_noted(&mut self, turn: &mut Turn) {
         for (asset, noted) in std::mem::take(&mut self.maybe_paid) {
             if self.has_lost_since_start(asset) {

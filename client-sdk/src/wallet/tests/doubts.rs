@@ -1,6 +1,7 @@
 //! What an old copy of a home has told as failed, or is about to, and may have been paid in what it has forgotten.
 
 use settlement::block::LedgerEvent;
+use settlement::channel::Phase;
 use settlement::proof::{BalanceProof, OpenTerms};
 use settlement::reject::Code;
 use settlement::types::*;
@@ -211,6 +212,8 @@ fn what_is_asked_for_before_the_loss_shows_on_another_channel_is_in_doubt() {
         let shows = LedgerEvent::ProofRecorded { proof, locks: Vec::new() };
         if late {
             world.block(vec![shows]);
+            world.pass(LEAP);
+            world.run();
             is_refused(&mut world, Code::PayeeOffline);
         } else {
             is_refused(&mut world, Code::PayeeOffline);
@@ -218,5 +221,79 @@ fn what_is_asked_for_before_the_loss_shows_on_another_channel_is_in_doubt() {
             world.block(vec![shows]);
         }
         assert_eq!(world.state_of(9), UNKNOWN, "late: {late}");
+    }
+}
+
+fn is_closed_by_agreement(world: &mut World, wallet: u64) {
+    let hub = Amount(WALLET_DEPOSIT + HUB_DEPOSIT - wallet);
+    let (channel, wallet) = (world.id(), Amount(wallet));
+    world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: true }]);
+    assert!(matches!(world.channel().phase(), Phase::Closed { .. }));
+}
+
+/// The copy is from before the channel was closed by agreement, with what was paid since, or with as much as the
+/// copy has.
+#[test]
+fn a_forgotten_close_by_agreement_shows_that_state_is_lost() {
+    for wallet in [WALLET_DEPOSIT - 11, WALLET_DEPOSIT] {
+        let (mut world, _) = old_copy(false);
+        is_closed_by_agreement(&mut world, wallet);
+        assert_eq!(world.state_of(9), UNKNOWN, "not sent");
+
+        let (mut world, _) = old_copy(true);
+        is_closed_by_agreement(&mut world, wallet);
+        world.restart();
+        world.pass(world.wallet.config.policy.lock_life + 2);
+        assert_eq!(world.state_of(9), UNKNOWN, "its lock is known");
+
+        let mut world = World::new();
+        fails(&mut world, 9);
+        let copy = world.records.len();
+        pays_again(&mut world);
+        restore(&mut world, copy);
+        is_closed_by_agreement(&mut world, wallet);
+        assert_eq!(world.state_of(9), UNKNOWN, "it had failed");
+    }
+}
+
+/// ⚔ What the ledger shows of one channel says of all that they may not be known, whatever the hub hides.
+#[test]
+fn a_loss_that_the_ledger_shows_makes_the_other_channels_leap() {
+    for agreed in [false, true] {
+        let (mut world, _) = old_copy(false);
+        let other = OpenTerms { asset: AssetId(1), nonce: 1, ..terms() };
+        world.block(vec![LedgerEvent::Opened { terms: other, deposit: Amount(10) }]);
+        let suspended =
+            |world: &World| world.wallet.channel(&other.channel_id()).unwrap().suspended();
+        assert_eq!(suspended(&world), None);
+        if agreed {
+            is_closed_by_agreement(&mut world, WALLET_DEPOSIT);
+        } else {
+            hub_closes(&mut world);
+        }
+        assert_eq!(suspended(&world), Some(Code::Recovering), "agreed: {agreed}");
+    }
+}
+
+/// The wallet has all that it had when it signed; also what it had when that close could not be carried any more.
+#[test]
+fn a_close_that_is_known_is_no_loss() {
+    for lapses in [false, true] {
+        let mut world = World::new();
+        fails(&mut world, 9);
+        for last in [false, true] {
+            let valid_until = world.wallet.height().after(100);
+            let close = world.channel().close_terms(valid_until).unwrap();
+            world.command(Command::AgreeClose { close });
+            assert_eq!(world.refused(), None);
+            if last || !lapses {
+                break;
+            }
+            world.pass(101);
+            assert_eq!(world.channel().phase(), Phase::Open);
+        }
+        world.restart();
+        is_closed_by_agreement(&mut world, WALLET_DEPOSIT);
+        assert_eq!(world.state_of(9), failed(Code::PayeeOffline));
     }
 }
