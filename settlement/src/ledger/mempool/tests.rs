@@ -106,15 +106,18 @@ fn a_settle_that_came_too_early_is_taken_when_it_is_due() {
 
 /// A claim on a channel of the fixture's two sides, whose lock expires at this height.
 fn claim_until(w: &mut World, seed: u8, expiry: u64) -> Transaction {
+    claims_until(w, &[(seed, expiry)])
+}
+
+/// The same on several locks, in one transaction.
+fn claims_until(w: &mut World, until: &[(u8, u64)]) -> Transaction {
     let id = w.open(50, 0);
-    let locks = [lock(seed, 5, 1, expiry)];
-    w.done(w.bring(
-        Role::Hub,
-        true,
-        crate::ledger::fixture::proof(id, Role::Wallet, 1, 0, &locks),
-        &locks,
-    ));
-    w.claim(id, Role::Hub, &[(u64::from(seed), secret(seed, 1, 1))])
+    let locks: Vec<_> = until.iter().map(|(seed, expiry)| lock(*seed, 5, 1, *expiry)).collect();
+    let proof = crate::ledger::fixture::proof(id, Role::Wallet, 1, 0, &locks);
+    w.done(w.bring(Role::Hub, true, proof, &locks));
+    let claims: Vec<_> =
+        until.iter().map(|(seed, _)| (u64::from(*seed), secret(*seed, 1, 1))).collect();
+    w.claim(id, Role::Hub, &claims)
 }
 
 /// By the nearest expiry that each protects, or by arrival and the delay if that is earlier.
@@ -138,6 +141,22 @@ fn the_most_urgent_come_first() {
     }
     let order: Vec<TxId> = pool.take(1 << 20, u64::MAX).iter().map(VerifiedTx::id).collect();
     assert_eq!(order, [&far, &transfer, &nearest, &near].map(Transaction::id));
+}
+
+/// What claims on several locks is as urgent as the one that expires first.
+#[test]
+fn a_claim_that_is_near_is_urgent_beside_one_that_is_far() {
+    for until in [[(1, 900), (2, 25)], [(1, 25), (2, 900)]] {
+        let (mut w, mut pool) = (World::new(), Mempool::default());
+        let both = claims_until(&mut w, &until);
+        let single = claim_until(&mut w, 3, 27);
+        w.advance_to(23);
+        for tx in [&single, &both] {
+            pool.submit(&w.ledger, tx.clone()).unwrap();
+        }
+        let order: Vec<TxId> = pool.take(1 << 20, u64::MAX).iter().map(VerifiedTx::id).collect();
+        assert_eq!(order, [&both, &single].map(Transaction::id), "{until:?}");
+    }
 }
 
 /// An urgent envelope takes along what its account has sent before, in the order of nonces.
