@@ -11,6 +11,7 @@ mod hidden_claims;
 #[cfg(feature = "shuttle")]
 mod interleavings;
 mod ledger;
+mod ledger_again;
 mod lost;
 mod lost_again;
 mod lost_streams;

@@ -14,7 +14,7 @@ use super::world::{DEPOSIT, World, config, key, secret};
 use crate::shard::*;
 
 /// A payment that is pending: the payee says nothing, and what the payer's lock is.
-fn pending() -> World {
+pub(super) fn pending() -> World {
     let mut world = World::new(2);
     world.wallets[1].manner = Manner::StaysSilent;
     world.rest();
@@ -23,23 +23,23 @@ fn pending() -> World {
     world
 }
 
-fn expiries(world: &World) -> (Height, Height) {
+pub(super) fn expiries(world: &World) -> (Height, Height) {
     let incoming = world.channel(0).incoming().tally.locks[0].expiry;
     (incoming, world.channel(1).outgoing().tip().locks[0].expiry)
 }
 
-fn reveal(world: &mut World) {
+pub(super) fn reveal(world: &mut World) {
     let message = Message::Reveal { channel: world.id(1), id: 1, secret: secret(1).0 };
     world.input(Input::Message(Box::new(message)));
     world.run();
 }
 
-fn blocks_to(world: &mut World, height: Height) {
+pub(super) fn blocks_to(world: &mut World, height: Height) {
     let count = height.0 - world.height().0;
     world.blocks(count);
 }
 
-fn closed_by_wallet(world: &mut World, at: usize) {
+pub(super) fn closed_by_wallet(world: &mut World, at: usize) {
     let proofs_until = world.height().after(51);
     world.block(vec![LedgerEvent::CloseStarted {
         channel: world.id(at),

@@ -4,8 +4,10 @@ use settlement::channel::{Answer, Phase, Step};
 use settlement::proof::{CooperativeClose, Net, Withdrawal};
 use settlement::reject::Code;
 use settlement::types::{Amount, Role, Signature};
+use settlement::wire::Message;
 
 use super::crash::{MANNERS, check, play_from};
+use super::starting::{Rows, checkpoint, restored};
 use super::wallet::Manner;
 use super::world::{DEPOSIT, FEES, World};
 use crate::shard::*;
@@ -296,4 +298,30 @@ fn a_secret_that_comes_after_the_hubs_money_is_back_charges_nobody() {
     assert_eq!(world.wallets[0].secrets, []);
     assert_eq!(world.wallets[0].failed, [(1, Code::Expired)]);
     assert!(world.hub_net() >= 0, "{}", world.hub_net());
+}
+
+/// ⚔ A wallet may say what it likes of locks that are over: where nothing is forgotten it is not kept.
+#[test]
+fn a_channel_of_which_nothing_is_forgotten_learns_nothing_of_locks_that_are_over() {
+    let mut world = World::new(2);
+    let (channel, id, secret) = (world.id(1), 77, super::world::secret(1).0);
+    world.input(Input::Message(Box::new(Message::Reveal { channel, id, secret })));
+    assert!(world.shards[0].slots.get(&channel).unwrap().lost.is_none());
+}
+
+/// There is nothing to find out about it, also where a start from rows does not know whom it was passed on to.
+#[test]
+fn a_lock_of_which_all_is_known_is_sought_nowhere() {
+    let mut world = World::new(2);
+    world.wallets[0].settles = false;
+    world.pay(0, 1, 1_000, 1);
+    world.run();
+    assert_eq!((world.completed, world.channel(0).incoming().locks.len()), (1, 1));
+    let mut rows = Rows::new();
+    checkpoint(&mut world.shards, &mut rows);
+    (0..2).for_each(|at| world.set_online(at, false));
+    world.start_with(restored(&world, &rows, world.journal.len(), 1));
+    world.blocks(1);
+    let payee = world.id(1);
+    assert!(world.shards[0].slots.get(&payee).unwrap().lost.is_none());
 }
