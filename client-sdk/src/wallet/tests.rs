@@ -26,3 +26,4 @@ mod streams_restored;
 mod talk;
 mod unordered;
 mod unsent;
+mod unsent_again;
