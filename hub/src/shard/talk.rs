@@ -221,6 +221,7 @@ impl Shard {
         if self.channel(&id).and_then(in_flight) == Some(seq) {
             self.commit(id, Step::Rejected { seq, code }, cx);
             self.pump(id, cx);
+            self.wake_again(id, cx);
         }
     }
 

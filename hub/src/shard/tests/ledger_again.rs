@@ -58,24 +58,28 @@ fn a_hub_closes_on_what_it_holds_of_old_if_the_wallet_stays_away() {
 }
 
 /// A payee whose view is behind has refused to drop it; it is asked again when its view may have come as far, and
-/// not before. The hub has started again meanwhile.
+/// not before, whether or not the hub has started again meanwhile.
 #[test]
 fn an_expired_lock_that_was_not_dropped_is_asked_for_again() {
-    let mut world = pending();
-    let (_, expiry) = expiries(&world);
-    let lag = world.config.policy.lag(&world.config.genesis);
-    world.wallets[1].answers = false;
-    blocks_to(&mut world, expiry.after(lag));
-    assert_eq!(world.channel(1).outgoing().tip().locks, []);
-    let seq = world.channel(1).outgoing().last_seq;
-    let (channel, code) = (world.id(1), Code::DropNotAllowed);
-    world.input(Input::Message(Box::new(Message::Reject { channel, seq, code })));
-    world.wallets[1].answers = true;
-    world.idle();
-    world.restart();
-    world.run();
-    world.blocks(lag - 1);
-    assert_eq!(world.channel(1).outgoing().tip().locks.len(), 1);
-    world.blocks(1);
-    assert_eq!(world.channel(1).outgoing().tip().locks, []);
+    for restarts in [true, false] {
+        let mut world = pending();
+        let (_, expiry) = expiries(&world);
+        let lag = world.config.policy.lag(&world.config.genesis);
+        world.wallets[1].answers = false;
+        blocks_to(&mut world, expiry.after(lag));
+        assert_eq!(world.channel(1).outgoing().tip().locks, []);
+        let seq = world.channel(1).outgoing().last_seq;
+        let (channel, code) = (world.id(1), Code::DropNotAllowed);
+        world.input(Input::Message(Box::new(Message::Reject { channel, seq, code })));
+        world.wallets[1].answers = true;
+        world.idle();
+        if restarts {
+            world.restart();
+            world.run();
+        }
+        world.blocks(lag - 1);
+        assert_eq!(world.channel(1).outgoing().tip().locks.len(), 1);
+        world.blocks(1);
+        assert_eq!(world.channel(1).outgoing().tip().locks, [], "restarts: {restarts}");
+    }
 }
