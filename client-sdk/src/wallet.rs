@@ -387,6 +387,9 @@ pub enum Record {
     Forgotten(Anchor),
     /// This payment may have been paid in what this wallet has forgotten.
     Doubted(Anchor),
+    /// Since when not all channels are met in which something may have been paid that is told as failed; or
+    /// they are.
+    Unmet(Option<Height>),
 }
 
 /// What came of one input.

@@ -158,7 +158,7 @@ impl Wallet {
             return;
         }
         self.meet_by_ms = turn.now_ms.saturating_add(MEET_MS);
-        self.note_unsent();
+        self.note_unsent(turn);
         let wanted = self.state.streams.all().filter(|lock| lock.state == StreamState::Wanted);
         let lost: Vec<StreamLock> = wanted.cloned().collect();
         for lock in lost {

@@ -3,6 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `f` | how far the ledger has been followed |
+//! | `m` | since when not all channels are met in which something may be forgotten, while that is so |
 //! | `p` ‖ anchor | a payment |
 //! | `u` ‖ anchor | nothing: this pending payment may have been paid by an earlier try |
 //! | `s` ‖ anchor | a lock of a stream |
@@ -30,6 +31,7 @@ pub const ROW_VALUE_MAX: usize = 4_096;
 pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
 
 const FOLLOWED: u8 = b'f';
+const UNMET: u8 = b'm';
 const PAYMENT: u8 = b'p';
 const DOUBTED: u8 = b'u';
 const STREAM: u8 = b's';
@@ -77,13 +79,16 @@ impl Wallet {
         let exposed = self.state.exposed.iter().map(exposed_row);
         let deposited = self.state.deposited_at.iter().map(deposited_row);
         let of_channels = channels.chain(exposed).chain(deposited);
-        of_channels.chain(payments).chain(doubted).chain(self.followed_row()).collect()
+        let payments = payments.chain(doubted);
+        let whole = self.followed_row().into_iter().chain(self.unmet_row());
+        of_channels.chain(payments).chain(whole).collect()
     }
 
     /// The rows that records since the last call have changed. A store that fails to write them
     /// keeps them for its next checkpoint: they do not come again.
     pub fn take_dirty_rows(&mut self) -> Vec<RowChange> {
-        let Dirty { channels, payments, doubted, followed } = std::mem::take(&mut self.state.dirty);
+        let dirty = std::mem::take(&mut self.state.dirty);
+        let Dirty { channels, payments, doubted, followed, unmet } = dirty;
         let mut rows = Vec::new();
         for id in channels {
             let Some(channel) = self.state.channels.get(&id) else { continue };
@@ -114,6 +119,9 @@ impl Wallet {
         if followed {
             rows.extend(self.followed_row().map(|(key, value)| (key, Some(value))));
         }
+        if unmet {
+            rows.push((vec![UNMET], self.unmet_row().map(|(_, value)| value)));
+        }
         rows
     }
 
@@ -131,6 +139,7 @@ impl Wallet {
             let bad = |error| RestoreError::Value { key: key.clone(), error };
             match key.split_first() {
                 Some((&FOLLOWED, [])) => wallet.state.followed = decode(&value).map_err(bad)?,
+                Some((&UNMET, [])) => wallet.state.unmet_from = Some(decode(&value).map_err(bad)?),
                 Some((&PAYMENT, anchor)) => {
                     let payment: Payment = decode(&value).map_err(bad)?;
                     if payment.anchor.as_slice() != anchor {
@@ -177,6 +186,10 @@ impl Wallet {
     fn followed_row(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let followed = &self.state.followed;
         (*followed != Followed::default()).then(|| (vec![FOLLOWED], encode(followed)))
+    }
+
+    fn unmet_row(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.state.unmet_from.map(|from| (vec![UNMET], encode(&from)))
     }
 }
 

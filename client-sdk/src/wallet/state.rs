@@ -31,6 +31,7 @@ pub(super) struct Dirty {
     pub(super) payments: BTreeSet<Anchor>,
     pub(super) doubted: BTreeSet<Anchor>,
     pub(super) followed: bool,
+    pub(super) unmet: bool,
 }
 
 /// What came of a record.
@@ -76,6 +77,8 @@ pub(super) struct State {
     pub(super) awaited: BTreeSet<(Height, Anchor)>,
     /// Pending payments that may have been paid by an earlier try, of which it is not known how it ended.
     pub(super) doubted: BTreeSet<Anchor>,
+    /// [`Record::Unmet`].
+    pub(super) unmet_from: Option<Height>,
 }
 
 impl State {
@@ -98,6 +101,11 @@ impl State {
                 Applied::default()
             }
             Record::Doubted(anchor) => self.doubt(*anchor),
+            Record::Unmet(from) => {
+                self.unmet_from = *from;
+                self.dirty.unmet = true;
+                Applied::default()
+            }
             Record::Stream(lock) => {
                 self.streams.put(lock.as_ref().clone());
                 Applied { streams: vec![lock.anchor], ..Applied::default() }

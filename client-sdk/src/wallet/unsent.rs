@@ -18,21 +18,34 @@ use super::{Payment, PaymentState, Record, Wallet, Way};
 
 impl Wallet {
     /// Notes it, once, when the process starts.
-    pub(super) fn note_unsent(&mut self) {
-        let (payments, height) = (&self.state.payments, self.seen.height);
+    pub(super) fn note_unsent(&mut self, turn: &mut Turn) {
+        // What processes before this one did not learn of the hub is as unknown to this one.
+        let since = self.state.unmet_from.unwrap_or(self.seen.height);
+        let (payments, life) = (&self.state.payments, self.config.policy.lock_life);
         let lockless = payments.values().filter(|payment| is_lockless(payment));
         self.unsent = lockless.map(|payment| payment.anchor).collect();
-        let again = |payment: &&Payment| is_lockless(payment) || may_be_retried(payment, height);
+        let again = |it: &&Payment| is_lockless(it) || may_have_been_retried(it, since, life);
         for payment in payments.values().filter(again) {
             self.maybe_paid.entry(payment.asset).or_default().insert(payment.anchor);
         }
         let closed = |channel: &&Channel| matches!(channel.phase(), Phase::Closed { .. });
         self.closed_before = self.state.channels.values().filter(closed).map(Channel::id).collect();
+        self.record_unmet(turn);
     }
 
-    /// An earlier life may have made this payment, as long as the hub may still show that.
+    /// So that a process after this one knows since when something may be forgotten.
+    fn record_unmet(&mut self, turn: &mut Turn) {
+        let known = self.state.unmet_from;
+        let noted = !self.maybe_paid.is_empty();
+        let unmet = noted.then(|| known.unwrap_or(self.seen.height));
+        if unmet != known {
+            self.commit(turn, Record::Unmet(unmet));
+        }
+    }
+
+    /// An earlier life may have made this payment, as long as a loss may still show.
     pub(super) fn note_asked(&mut self, asset: AssetId, anchor: Anchor) {
-        if self.may_have_forgotten_locks(asset) {
+        if self.may_be_shown_loss(asset) {
             self.maybe_paid.entry(asset).or_default().insert(anchor);
         }
     }
@@ -91,10 +104,11 @@ impl Wallet {
         for (asset, noted) in std::mem::take(&mut self.maybe_paid) {
             if self.has_lost_since_start(asset) {
                 noted.into_iter().for_each(|anchor| self.doubt(turn, anchor));
-            } else if self.may_have_forgotten_locks(asset) {
+            } else if self.may_be_shown_loss(asset) {
                 self.maybe_paid.insert(asset, noted);
             }
         }
+        self.record_unmet(turn);
     }
 
     /// It may have been paid in what is forgotten.
@@ -117,6 +131,12 @@ impl Wallet {
         let of_asset = self.channels().filter(|channel| channel.terms().asset == asset);
         let mut of_asset = of_asset.filter(|channel| !self.closed_before.contains(&channel.id()));
         of_asset.any(|channel| !channel.is_certain() || channel.has_signed_more())
+    }
+
+    /// Whether the hub may still show a loss, or blocks that are not followed yet, of channels that the copy does
+    /// not know.
+    fn may_be_shown_loss(&self, asset: AssetId) -> bool {
+        self.fresh_from.is_none() || self.may_have_forgotten_locks(asset)
     }
 
     fn may_have_forgotten_locks(&self, asset: AssetId) -> bool {
@@ -175,8 +195,14 @@ pub(super) fn is_lockless(payment: &Payment) -> bool {
     payment.way == Way::Out && payment.state == PaymentState::Pending && payment.lock.is_none()
 }
 
-/// Whether it has failed, and could be asked for again after this height.
-fn may_be_retried(payment: &Payment, height: Height) -> bool {
-    let failed = matches!(payment.state, PaymentState::Failed(_));
-    payment.way == Way::Out && failed && payment.expires >= height
+/// Whether it has failed, and could be asked for again after this height, or stood in a lock that was given up since.
+fn may_have_been_retried(payment: &Payment, since: Height, life: u64) -> bool {
+    // A lock ends a life after its invoice at the latest, and is given up a life later.
+    let until = match payment.state {
+        PaymentState::Failed(Code::StateLost) => return false,
+        PaymentState::Failed(Code::Expired) => payment.expires.after(life).after(life),
+        PaymentState::Failed(_) => payment.expires,
+        _ => return false,
+    };
+    payment.way == Way::Out && until >= since
 }

@@ -108,29 +108,39 @@ fn what_others_have_lost_puts_no_payment_in_doubt() {
     assert_eq!(world.state_of(8), failed(Code::HubUnavailable));
 }
 
-/// The hub is met long after a lock's life; by then it is told as failed.
+/// The hub is met long after a lock's life, and after the invoice's end, perhaps by another process.
 #[test]
 fn what_had_failed_is_doubted_however_late_the_hub_is_met() {
-    let mut world = World::new();
-    fails(&mut world, 9);
-    let copy = world.records.len();
-    pays_again(&mut world);
-    let shown = restore(&mut world, copy);
-    world.pass(world.wallet.config.policy.lock_life + 2);
-    assert_eq!(world.state_of(9), failed(Code::PayeeOffline));
-    meets(&mut world, shown);
-    assert_eq!(world.state_of(9), UNKNOWN);
+    for restarts in [false, true] {
+        let mut world = World::new();
+        fails(&mut world, 9);
+        let copy = world.records.len();
+        pays_again(&mut world);
+        let shown = restore(&mut world, copy);
+        world.pass(300 + FOLLOW_STRIDE);
+        if restarts {
+            world.restart();
+        }
+        assert_eq!(world.state_of(9), failed(Code::PayeeOffline));
+        meets(&mut world, shown);
+        assert_eq!(world.state_of(9), UNKNOWN, "restarts: {restarts}");
+    }
 }
 
 /// It was given up after a lock's life, or a life after its own lock's end.
 #[test]
 fn what_was_given_up_before_the_hub_was_met_is_doubted_when_it_is() {
     for (sent, code) in [(false, Code::HubUnavailable), (true, Code::Expired)] {
-        let (mut world, shown) = old_copy(sent);
-        world.pass(2 * world.wallet.config.policy.lock_life + 2);
-        assert_eq!(world.state_of(9), failed(code));
-        meets(&mut world, shown);
-        assert_eq!(world.state_of(9), UNKNOWN, "sent: {sent}");
+        for restarts in [false, true] {
+            let (mut world, shown) = old_copy(sent);
+            world.pass(2 * world.wallet.config.policy.lock_life + 2);
+            assert_eq!(world.state_of(9), failed(code));
+            if restarts {
+                world.restart();
+            }
+            meets(&mut world, shown);
+            assert_eq!(world.state_of(9), UNKNOWN, "sent: {sent}, restarts: {restarts}");
+        }
     }
 }
 
@@ -222,6 +232,28 @@ fn what_is_asked_for_before_the_loss_shows_on_another_channel_is_in_doubt() {
         }
         assert_eq!(world.state_of(9), UNKNOWN, "late: {late}");
     }
+}
+
+/// It met the hub in the one channel that it knows, before it had followed the block that opened another.
+#[test]
+fn a_channel_that_the_copy_does_not_know_may_have_paid() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    let copy = world.records.len();
+    let other = OpenTerms { nonce: 1, ..terms() };
+    let opens = LedgerEvent::Opened { terms: other, deposit: Amount(10) };
+    world.now_ms += 60_000;
+    let block = world.block_at(world.hub.height + 1, vec![opens]);
+    world.now_ms += 60_000;
+    world.disconnect();
+    world.records.truncate(copy);
+    world.restart();
+    world.feed(Input::Connected);
+    world.run();
+    assert!(world.wallet.is_synced(&world.id()));
+    world.hub.height += 1;
+    world.feed(Input::Block(Box::new(block)));
+    assert_eq!(world.state_of(9), UNKNOWN);
 }
 
 fn is_closed_by_agreement(world: &mut World, wallet: u64) {

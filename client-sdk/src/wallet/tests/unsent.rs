@@ -44,7 +44,7 @@ fn an_old_copy_says_nothing_of_a_payment_that_may_have_been_sent() {
 /// hub, which has nothing left of the lock, shows when they meet.
 pub(super) fn old_copy(sent: bool) -> (World, [Message; 2]) {
     let mut world = World::new();
-    world.command(pay(3, 9, 10));
+    asks(&mut world, 9);
     let wanted = world.records.iter().rposition(|r| matches!(r, Record::Payment(_))).unwrap();
     world.run();
     let copy = if sent { world.records.len() } else { wanted + 1 };
@@ -139,9 +139,13 @@ fn an_old_copy_whose_channel_is_closed_with_more_than_it_knows_does_not_know() {
 }
 
 /// An invoice that can be paid up to height 300.
-pub(super) fn fails(world: &mut World, secret: u8) {
+fn asks(world: &mut World, secret: u8) {
     let invoice = invoice_by(3, secret, 10, 300).to_text(&key(3)).unwrap();
     world.command(Command::Pay { invoice });
+}
+
+pub(super) fn fails(world: &mut World, secret: u8) {
+    asks(world, secret);
     world.run();
     world.hub.fail(1, Code::PayeeOffline);
     world.run();
@@ -332,9 +336,11 @@ fn a_loss_that_is_paid_out_is_no_reason_to_doubt_what_failed_since() {
     let state = PaymentState::Failed(Code::PayeeOffline);
     let of_loss = world.wallet.payment(&anchor_of(9)).unwrap().clone();
     let since = Payment { anchor: anchor_of(7), state, lock: None, ..of_loss };
-    world.records.push(Record::Payment(since));
+    let wanted = Payment { anchor: anchor_of(8), state: PaymentState::Pending, ..since.clone() };
+    world.records.extend([since, wanted].map(Record::Payment));
     world.restart();
     assert_eq!(world.state_of(7), Some(state));
+    assert_eq!(world.state_of(8), Some(PaymentState::Failed(Code::HubUnavailable)));
 }
 
 /// Another channel of the same asset.
