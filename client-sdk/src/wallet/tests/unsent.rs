@@ -382,19 +382,3 @@ fn a_loss_is_remembered_while_another_channel_is_not_met() {
     world.run();
     assert_eq!(world.state_of(9), UNKNOWN);
 }
-
-/// Its user asks for it again before the hub has shown that it was made.
-#[test]
-fn an_old_copy_that_is_asked_again_for_what_it_had_paid_does_not_know() {
-    let mut world = World::new();
-    fails(&mut world, 9);
-    let copy = world.records.len();
-    pays_again(&mut world);
-    let shown = restore(&mut world, copy);
-    world.feed(Input::Connected);
-    world.command(pay(3, 9, 10));
-    shown.into_iter().for_each(|shown| world.hear(shown));
-    world.pass(LEAP);
-    world.run();
-    assert_eq!(world.state_of(9), UNKNOWN);
-}

@@ -1,5 +1,4 @@
-//! What had failed when the process started, and was asked for again: what a loss says of it that is found
-//! while a channel closes.
+//! What had failed when the process started, and is asked for again: what a loss says of it that shows later.
 
 use settlement::block::LedgerEvent;
 use settlement::proof::BalanceProof;
@@ -7,6 +6,7 @@ use settlement::reject::Code;
 use settlement::types::{Amount, Hash, Role};
 
 use super::super::*;
+use super::forgotten::LEAP;
 use super::harness::*;
 use super::unsent::*;
 
@@ -52,5 +52,21 @@ fn a_loss_in_a_channel_that_was_closing_at_the_start_counts() {
     world.restart();
     assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::PayeeOffline)));
     world.block(vec![proof]);
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// Its user asks for it again before the hub has shown that it was made.
+#[test]
+fn an_old_copy_that_is_asked_again_for_what_it_had_paid_does_not_know() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    let copy = world.records.len();
+    pays_again(&mut world);
+    let shown = restore(&mut world, copy);
+    world.feed(Input::Connected);
+    world.command(pay(3, 9, 10));
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    world.pass(LEAP);
+    world.run();
     assert_eq!(world.state_of(9), UNKNOWN);
 }
