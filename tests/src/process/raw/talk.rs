@@ -1,6 +1,6 @@
 //! What goes over the socket: signing in, meeting again, and taking in what the hub says.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -179,7 +179,8 @@ impl RawWallet {
                     return Heard::Closed;
                 }
                 Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(Error::Io(error))
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(Error::Io(_) | Error::Protocol(_) | Error::AlreadyClosed) => {
                     return Heard::Closed;
                 }
