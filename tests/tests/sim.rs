@@ -119,6 +119,8 @@ fn worlds_that_went_wrong_once_hold() {
         190_016_636,
         190_018_696,
         190_041_234,
+        610_350,
+        610_819,
     ];
     for seed in since {
         must_hold(&Plan::of(seed, 150));
