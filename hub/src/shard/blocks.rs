@@ -75,7 +75,7 @@ impl Shard {
         }
         // On a lock of the hub's that it may have forgotten.
         if let LedgerEvent::ClaimShown { from: ME, id: own, secret, steps, .. } = event {
-            self.learn_again(id, *own, (secret, *steps), cx);
+            self.on_claimed(id, *own, (secret, *steps), cx);
         }
         // Ten thousand channels may be anchored in one block, and nothing follows for one that is
         // open.

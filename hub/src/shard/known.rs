@@ -6,7 +6,7 @@
 //! secret and each lock is walked once, whatever it is compared with, and junk costs what it costs
 //! once. A longer lock has all secrets walked again, twice as far: sixteen times at the most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use settlement::crypto::chain_step;
 use settlement::lock::STEPS_MAX;
@@ -17,7 +17,7 @@ use super::lost::{Lost, Sought, Todo};
 use super::seek::Trace;
 
 /// What a payer's lock is found by.
-type Incoming = (ChannelId, u64);
+pub(super) type Incoming = (ChannelId, u64);
 
 impl Lost {
     /// A payer's lock is sought here. What has to be hashed for it is the caller's.
@@ -29,7 +29,7 @@ impl Lost {
         if seek.lock.steps > self.reach {
             self.reach = seek.lock.steps.next_power_of_two().min(STEPS_MAX);
             let ends = std::mem::take(&mut self.ends);
-            self.todo.extend(ends.into_values());
+            self.todo.extend(ends.into_values().flatten());
         }
     }
 
@@ -55,22 +55,27 @@ impl Lost {
     }
 
     /// The payer's lock that a secret is of, and how deep it is in it: of the dearest, then the one
-    /// that ends last, where it is of several. With it, how many hashes it took to find out. `known`
-    /// is where the secret is.
-    pub(super) fn payer_of(&mut self, secret: &Secret, known: Todo) -> (Option<(Seek, u32)>, u32) {
+    /// that ends last, where it is of several, and none of those that have `paid`. With it, how many hashes it
+    /// took to find out. `known` is where the secret is.
+    pub(super) fn payer_of(
+        &mut self,
+        secret: &Secret,
+        known: Todo,
+        paid: &BTreeSet<Incoming>,
+    ) -> (Option<(Seek, u32)>, u32) {
         let (mut value, mut found): (_, Option<(Seek, u32)>) = (secret.0, None);
         for steps in 1..=self.reach {
             value = chain_step(&value);
             let of_anchor = self.by_anchor.get(&Anchor(value)).into_iter().flatten();
             for Sought { seek, .. } in of_anchor.filter_map(|it| self.sought.get(it)) {
                 let dearer = found.is_none_or(|(first, _)| seek.beats(&first));
-                if steps <= seek.lock.steps && dearer {
+                if steps <= seek.lock.steps && dearer && !paid.contains(&seek.incoming) {
                     found = Some((*seek, steps));
                 }
             }
         }
         if found.is_none() {
-            self.ends.insert(value, known);
+            self.ends.entry(value).or_default().insert(known);
         }
         (found, self.reach)
     }
@@ -86,7 +91,7 @@ impl Lost {
         for left in (1..=self.reach).rev() {
             // So many steps of the walk from the secret led to the anchor.
             if let Some(known) = self.ends.get(&value).filter(|_| left <= steps) {
-                self.todo.insert(*known);
+                self.todo.extend(known);
             }
             value = chain_step(&value);
         }
@@ -95,7 +100,7 @@ impl Lost {
 }
 
 /// Secrets by where their walks end, and payers' locks by their anchors.
-pub(super) type Ends = BTreeMap<[u8; 32], Todo>;
+pub(super) type Ends = BTreeMap<[u8; 32], BTreeSet<Todo>>;
 
 #[cfg(test)]
 mod tests {
@@ -134,21 +139,27 @@ mod tests {
             };
             let mut lost = Lost::default();
             lost.note(wanted);
-            assert_eq!(lost.payer_of(&secret, todo(1)).0, fits.then_some((wanted, depth)));
+            assert_eq!(
+                lost.payer_of(&secret, todo(1), &BTreeSet::new()).0,
+                fits.then_some((wanted, depth))
+            );
             // A lock that is as long is there already; so the secret has been walked far enough.
             let mut lost = Lost::default();
             lost.note(seek(8, steps, 2));
-            assert_eq!(lost.payer_of(&secret, todo(1)).0, None);
+            assert_eq!(lost.payer_of(&secret, todo(1), &BTreeSet::new()).0, None);
             lost.todo.clear();
             lost.note(wanted);
             lost.secrets_of(&wanted.incoming);
             assert_eq!(lost.todo.contains(&todo(1)), fits, "{steps} {depth}");
             // And one that is longer has it walked again.
             let mut lost = Lost::default();
-            assert_eq!(lost.payer_of(&secret, todo(1)), (None, 0));
+            assert_eq!(lost.payer_of(&secret, todo(1), &BTreeSet::new()), (None, 0));
             lost.note(wanted);
             assert!(lost.todo.contains(&todo(1)));
-            assert_eq!(lost.payer_of(&secret, todo(1)).0, fits.then_some((wanted, depth)));
+            assert_eq!(
+                lost.payer_of(&secret, todo(1), &BTreeSet::new()).0,
+                fits.then_some((wanted, depth))
+            );
         }
     }
 
@@ -160,7 +171,7 @@ mod tests {
         let mut hashes = 0;
         for number in 0..100u8 {
             let junk = Secret([number.wrapping_add(100); 32]);
-            hashes += lost.payer_of(&junk, todo(number.into())).1;
+            hashes += lost.payer_of(&junk, todo(number.into()), &BTreeSet::new()).1;
             let wanted = seek(number, 64, u64::from(number) + 1);
             lost.note(wanted);
             hashes += lost.secrets_of(&wanted.incoming);
@@ -176,6 +187,6 @@ mod tests {
         lost.note(wanted);
         lost.expire(Height(9));
         assert!(lost.sought.is_empty() && lost.by_anchor.is_empty());
-        assert_eq!(lost.payer_of(&Secret([7; 32]), todo(1)).0, None);
+        assert_eq!(lost.payer_of(&Secret([7; 32]), todo(1), &BTreeSet::new()).0, None);
     }
 }

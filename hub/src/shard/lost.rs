@@ -28,6 +28,7 @@ use settlement::types::{Anchor, ChannelId, Height, Secret};
 use settlement::update::{Destination, Payload};
 use settlement::wire::Message;
 
+use super::claims::{Claim, Said};
 use super::doubt::InDoubt;
 use super::known::Ends;
 use super::seek::Trace;
@@ -59,8 +60,12 @@ pub(super) struct Lost {
     pub(super) traces: BTreeMap<u64, Trace>,
     /// How far before their ends all these chains are traced to.
     pub(super) level: u32,
-    /// Secrets of own locks that were settled before it was forgotten, by their first hash.
-    pub(super) loose: BTreeMap<Anchor, Loose>,
+    /// Secrets of own locks that were settled before it was forgotten, as the wallet says, by their first hash.
+    pub(super) said: BTreeMap<Anchor, Said>,
+    /// The last of them that each payer's lock was found for.
+    pub(super) told: BTreeMap<(ChannelId, u64), Secret>,
+    /// What the ledger has counted on own locks that may be forgotten.
+    pub(super) claims: BTreeMap<u64, Claim>,
     /// What is to be hashed.
     pub(super) todo: BTreeSet<Todo>,
     /// Whether the channel waits for its turn.
@@ -79,26 +84,6 @@ pub(super) struct Sought {
     pub(super) walked: bool,
 }
 
-/// A secret of an own lock that is over.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loose {
-    pub(super) own: u64,
-    pub(super) secret: Secret,
-    /// How many steps the ledger counted for it as a claim; 0 for what was only said.
-    pub(super) claimed: u32,
-    /// Whether its payer was found. A claim is kept all the same: what tells the payer may not be durable yet.
-    pub(super) told: bool,
-}
-
-/// A claim as it is in the index: the lock, its secret, and for how many steps.
-pub(super) type Claim = (u64, Secret, u32);
-
-impl Loose {
-    pub(super) fn todo(&self, first: Anchor) -> Todo {
-        if self.claimed > 0 { Todo::Claimed(first) } else { Todo::Loose(first) }
-    }
-}
-
 /// Something to be hashed, in the order in which it has to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Todo {
@@ -108,11 +93,11 @@ pub(super) enum Todo {
     Seek((ChannelId, u64)),
     /// The secret of an own lock that belongs to nobody and is over.
     Over(u64),
-    /// A secret of an own lock that is not known any more, for which the ledger pays: before any number of
-    /// those that are only said.
-    Claimed(Anchor),
-    /// A secret of one that was only said.
-    Loose(Anchor),
+    /// What the ledger has counted of an own lock that is not known any more: before any number of secrets
+    /// that are only said.
+    Claimed(u64),
+    /// A secret that was only said, by its first hash.
+    Said(Anchor),
 }
 
 impl Slot {
@@ -150,13 +135,6 @@ impl Slot {
         if let Some(lost) = &mut self.lost {
             lost.traces.clear();
         }
-    }
-
-    /// What the ledger has counted on locks that may be forgotten.
-    pub(super) fn claims(&self) -> Vec<Claim> {
-        let loose = self.lost.iter().flat_map(|lost| lost.loose.values());
-        let claims = loose.filter(|loose| loose.claimed > 0);
-        claims.map(|loose| (loose.own, loose.secret, loose.claimed)).collect()
     }
 
     /// Whether nothing was ever forgotten about this channel, as far as it shows.

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use settlement::channel::{Channel, Step};
 use settlement::types::{ChannelId, Height};
 
+use super::claims::Claim;
 use super::slot::NOBODY;
 use super::state::Cx;
 use super::{Output, Pairing, Pass, Record, Shard, Slice};
@@ -35,8 +36,8 @@ impl Shard {
             }
             Record::Leased { .. } | Record::Stated { .. } => self.own.note(record),
             Record::Reunited(pairing) => self.reunite(pairing),
-            Record::Claimed { channel, lock, secret, steps } => {
-                self.keep_secret(*channel, *lock, (secret, *steps));
+            Record::Claimed { channel, lock, secret, steps, payer } => {
+                self.keep_claim(*channel, *lock, Claim::new(*secret, *steps, *payer));
             }
         }
     }

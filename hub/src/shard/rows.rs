@@ -17,7 +17,7 @@ use settlement::lock::ByLock;
 use settlement::rare::Rare;
 use settlement::types::{Amount, ChannelId, Height};
 
-use super::lost::Claim;
+use super::claims::{Claim, ClaimRow};
 use super::slot::{Pair, Slot};
 use super::{Own, Shard, ShardConfig, Slice};
 
@@ -98,7 +98,7 @@ impl Shard {
             VERSION => postcard::from_bytes(bytes),
             _ => return Err(broken("a channel in another version's encoding")),
         };
-        let decoded: Result<(Channel, Pairs, Amount, Vec<Claim>), _> = decoded;
+        let decoded: Result<(Channel, Pairs, Amount, Vec<ClaimRow>), _> = decoded;
         let (channel, pairs, floor, claims) =
             decoded.map_err(|_| broken("a channel that can't be decoded"))?;
         if channel.id() != id {
@@ -108,8 +108,8 @@ impl Shard {
         (slot.pairs, slot.floor, slot.rows) = (pairs, floor, count);
         self.slots.insert_new(Box::new(slot));
         self.reload(id);
-        for (own, secret, steps) in claims {
-            self.keep_secret(id, own, (&secret, steps));
+        for (own, secret, steps, payer) in claims {
+            self.keep_claim(id, own, Claim::new(secret, steps, payer));
         }
         Ok(())
     }

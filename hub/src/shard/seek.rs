@@ -17,19 +17,19 @@
 //! All this hashing is the hub's own, so it has a share of the hub's time: [`HASHES_PER_TICK`]
 //! between two ticks of a shard, in turn for the channels that wait.
 
+use std::collections::BTreeSet;
+
 use settlement::crypto::chain_step;
 use settlement::lock::{Lock, STEPS_MAX};
-use settlement::types::{Anchor, ChannelId, Height, Secret};
+use settlement::types::{ChannelId, Height, Secret};
 
-use super::lost::{Loose, Lost, Sought, Todo};
+use super::lost::{Lost, Sought, Todo};
 use super::slot::{NOBODY, Pair, Slot};
 use super::state::Cx;
 use super::{Pairing, Pass, Record, Seek, Shard};
 
 /// The most hashes of a shard's between two ticks; the last walk may go beyond by a chain's length.
 pub(super) const HASHES_PER_TICK: u32 = STEPS_MAX;
-/// Secrets of locks that are not known any more, for one channel.
-const LOOSE_MAX: usize = 1_024;
 
 /// Where a lock's chain is `level` steps before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,26 +72,6 @@ impl Lost {
 
     fn trace_sought(&mut self, incoming: (ChannelId, u64)) -> u32 {
         self.sought.get_mut(&incoming).map_or(0, |sought| sought.trace.climb(self.level))
-    }
-
-    /// Keeps a secret to be looked into; false if nothing new is to be done. Of those that are only said there is
-    /// a bound. What the ledger counted is a lock that this hub has signed: one for each, the deepest.
-    fn keep(&mut self, loose: Loose) -> bool {
-        let first = Anchor(chain_step(&loose.secret.0));
-        let known = self.loose.get(&first).is_some_and(|known| known.claimed >= loose.claimed);
-        if known || loose.claimed == 0 && self.loose.len() >= LOOSE_MAX {
-            return false;
-        }
-        if loose.claimed > 0 {
-            let of_lock = |kept: &Loose| kept.claimed > 0 && kept.own == loose.own;
-            if self.loose.values().any(|kept| of_lock(kept) && kept.claimed >= loose.claimed) {
-                return false;
-            }
-            self.loose.retain(|_, kept| !of_lock(kept));
-        }
-        self.loose.insert(first, loose);
-        self.todo.insert(loose.todo(first));
-        true
     }
 }
 
@@ -226,7 +206,8 @@ impl Shard {
                 hashes.saturating_add(self.pair_up(id, incoming, cx))
             }
             Todo::Over(own) => self.compare_over(id, own, cx),
-            Todo::Claimed(first) | Todo::Loose(first) => self.compare_loose(id, first, cx),
+            Todo::Claimed(own) => self.compare_claim(id, own, cx),
+            Todo::Said(first) => self.compare_said(id, first, cx),
         }
     }
 
@@ -250,8 +231,9 @@ impl Shard {
         };
         lost.traces.remove(&own);
         // What else is known of it is known to be this payer's from now on.
-        let same = lost.loose.iter().filter(|(_, loose)| loose.own == own);
-        lost.todo.extend(same.map(|(first, loose)| loose.todo(*first)));
+        let said = lost.said.iter().filter(|(_, said)| said.own == own);
+        lost.todo.extend(said.map(|(first, _)| Todo::Said(*first)));
+        lost.todo.insert(Todo::Claimed(own));
         let Some(seek) = lost.found(&incoming) else { return };
         let pairing = Pairing { incoming, outgoing: (id, own), anchor: seek.lock.anchor };
         self.reunite(&pairing);
@@ -266,42 +248,9 @@ impl Shard {
         let secret = slot.pairs.get(&own).filter(|pair| pair.incoming == NOBODY);
         let secret = secret.and_then(|pair| pair.secret);
         let (Some(secret), Some(lost)) = (secret, slot.lost.as_mut()) else { return 0 };
-        let (found, hashes) = lost.payer_of(&secret, Todo::Over(own));
+        let (found, hashes) = lost.payer_of(&secret, Todo::Over(own), &BTreeSet::new());
         if let Some((seek, _)) = found {
             self.unite(id, own, seek.incoming, cx);
-        }
-        hashes
-    }
-
-    /// The secret of a lock that was over before it was forgotten: whom was that made for?
-    fn compare_loose(&mut self, id: ChannelId, first: Anchor, cx: &mut Cx<'_>) -> u32 {
-        let Some(slot) = self.slots.get_mut(&id) else { return 0 };
-        let Some(lost) = slot.lost.as_mut() else { return 0 };
-        let loose = lost.loose.get(&first).copied().filter(|loose| !loose.told);
-        let Some(loose) = loose else { return 0 };
-        let Loose { own, secret, claimed, .. } = loose;
-        let (found, hashes) = match slot.pairs.get(&own).filter(|pair| pair.incoming != NOBODY) {
-            Some(pair) => {
-                let (reached, hashes) = reaches(&secret, pair.anchor);
-                (reached.then_some((pair.incoming, (id, own))), hashes)
-            }
-            None => {
-                let (found, hashes) = lost.payer_of(&secret, loose.todo(first));
-                // Nothing is left to be found out about a payer's lock whose last secret is known.
-                if let Some((seek, _)) = found.filter(|(seek, steps)| *steps == seek.lock.steps) {
-                    lost.found(&seek.incoming);
-                }
-                (found.map(|(seek, _)| (seek.incoming, (id, 0))), hashes)
-            }
-        };
-        if let Some((incoming, outgoing)) = found {
-            match lost.loose.get_mut(&first) {
-                Some(loose) if claimed > 0 => loose.told = true,
-                _ => drop(lost.loose.remove(&first)),
-            }
-            // Where a part was redeemed, a deeper secret of the same lock may follow.
-            let outcome = Ok(secret);
-            cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome });
         }
         hashes
     }
@@ -329,62 +278,4 @@ impl Shard {
             payer.paired(pairing.incoming.1, pairing.anchor, pairing.outgoing);
         }
     }
-
-    /// A secret of an own lock that does not stand, as the wallet says it again or claims with it on
-    /// the ledger. It was settled, or is about to be; whoever it was made for may not have been told,
-    /// if that was forgotten.
-    pub(super) fn learn_again(
-        &mut self,
-        id: ChannelId,
-        own: u64,
-        (secret, claimed): (&Secret, u32),
-        cx: &mut Cx<'_>,
-    ) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        if slot.is_whole() || slot.channel.outgoing().standing.contains_key(&own) {
-            return;
-        }
-        // Its money is back, and it is not known to have been paid by a life that is forgotten; or
-        // it is known that it was paid so far.
-        let known = |pair: &Pair| pair.gone.is_some() || pair.secret == Some(*secret);
-        if slot.pairs.get(&own).is_some_and(known) {
-            return;
-        }
-        if !self.keep_secret(id, own, (secret, claimed)) {
-            return;
-        }
-        if claimed > 0 {
-            let (lock, secret, steps) = (own, *secret, claimed);
-            cx.out.records.push(Record::Claimed { channel: id, lock, secret, steps });
-        }
-        self.search_in_turn(id, cx);
-    }
-
-    /// False if nothing new is to be done. Replays do this, too.
-    pub(super) fn keep_secret(
-        &mut self,
-        id: ChannelId,
-        own: u64,
-        (secret, claimed): (&Secret, u32),
-    ) -> bool {
-        let Some(slot) = self.slots.get_mut(&id) else { return false };
-        let loose = Loose { own, secret: *secret, claimed, told: false };
-        let kept = slot.lost.get_or_insert_default().keep(loose);
-        if kept && claimed > 0 {
-            self.mark(id);
-        }
-        kept
-    }
-}
-
-/// Whether a secret is on the chain that ends in this anchor, and how many hashes it took to find out.
-fn reaches(secret: &Secret, anchor: Anchor) -> (bool, u32) {
-    let mut value = secret.0;
-    for hashes in 1..=STEPS_MAX {
-        value = chain_step(&value);
-        if value == anchor.0 {
-            return (true, hashes);
-        }
-    }
-    (false, STEPS_MAX)
 }

@@ -254,7 +254,7 @@ impl Shard {
                 self.count_redeemed(id, lock, &step, hashes, cx);
                 self.commit_fate(id, step, cx);
             }
-            None => self.learn_again(id, lock, (secret, 0), cx),
+            None => self.on_said(id, lock, secret, cx),
         }
         self.pump(id, cx);
     }

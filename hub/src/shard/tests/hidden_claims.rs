@@ -10,7 +10,8 @@ use settlement::wire::Message;
 use super::lost_streams::*;
 use super::starting::{Rows, checkpoint, restored};
 use super::streams::*;
-use super::world::World;
+use super::wallet::Manner;
+use super::world::{World, config, secret};
 use crate::shard::*;
 
 /// The payee meets as if nothing had been lost.
@@ -73,7 +74,7 @@ fn claims_that_count_for_nothing_are_not_kept_without_bound() {
     events.extend(junk(channel, 20_000));
     world.block(events);
     let slot = world.shards[0].slots.get(&channel).unwrap();
-    let kept = slot.lost.as_ref().unwrap().loose.len();
+    let kept = slot.lost.as_ref().map_or(0, |lost| lost.said.len() + lost.claims.len());
     assert!(kept <= 1_024 + 256, "{kept}");
 }
 
@@ -157,7 +158,8 @@ fn a_claim_is_known_after_the_next_start() {
         (0..5).for_each(|_| tick(&mut world));
         assert_eq!(known_in(&world), 13, "from rows: {from_rows}");
         // What told the payer is a record of another channel's, which may not be durable yet.
-        assert_eq!(world.shards[0].slots.get(&channel).unwrap().claims(), [(1, at(13), 13)]);
+        let payer = Some((world.id(0), 1));
+        assert_eq!(world.shards[0].slots.get(&channel).unwrap().claims(), [(1, at(13), 13, payer)]);
     }
 }
 
@@ -165,7 +167,7 @@ fn a_claim_is_known_after_the_next_start() {
 #[test]
 fn secrets_of_nothing_do_not_hide_the_one_that_counts_behind_a_long_lock() {
     for junk in [0u32, 1_024] {
-        let mut world = World::with(super::world::config(), 1, 3);
+        let mut world = World::with(config(), 1, 3);
         let start = world.journal.len();
         let mut op = world.pay_op(1, 1, Anchor([9; 32]));
         let NewOp::Add { steps, .. } = &mut op else { panic!() };
@@ -202,5 +204,88 @@ fn secrets_of_nothing_do_not_hide_the_one_that_counts_behind_a_long_lock() {
         }
         let (at, until) = (world.height(), lock.expiry);
         assert_eq!(known_in(&world), 13, "{junk} others, at {at:?} of {until:?}");
+    }
+}
+
+/// Two have paid one invoice, each with a lock of the hub's behind it, and the hub forgets it all. The payee meets as
+/// if nothing had been lost, closes, and claims on these, before the payers are back or after.
+fn claims_on(claimed: &[u64], late: bool) -> World {
+    let mut world = World::with(config(), 1, 3);
+    world.wallets[1].manner = Manner::StaysSilent;
+    world.rest();
+    let start = world.journal.len();
+    let (secret, anchor) = secret(1);
+    for payer in [0, 2] {
+        let op = world.pay_op(1, 1_000, anchor);
+        world.add(payer, op);
+        world.run();
+        world.disconnect(payer);
+    }
+    world.set_online(1, false);
+    world.journal.truncate(start);
+    world.restart();
+    world.input(Input::Lost);
+    world.blocks(25);
+    let back = |world: &mut World| [0, 2].into_iter().for_each(|payer| world.come_back(payer));
+    if !late {
+        back(&mut world);
+    }
+    let channel = hides(&mut world);
+    let mut events = close(&world);
+    let claims = claimed.iter().map(|id| claim(channel, *id, secret, 1));
+    events.extend(claims);
+    world.block(events);
+    if late {
+        back(&mut world);
+    }
+    (0..5).for_each(|_| world.idle());
+    world
+}
+
+/// From each payer, with the fee.
+fn collected(world: &World) -> [u64; 2] {
+    [0, 2].map(|payer| world.channel(payer).incoming().tally.transferred.0)
+}
+
+/// ⚔ The hub has paid twice, with one secret, and collects from both.
+#[test]
+fn claims_on_two_locks_with_one_secret_are_collected_from_both_payers() {
+    for late in [false, true] {
+        assert_eq!(collected(&claims_on(&[1, 2], late)), [1_012, 1_012], "late: {late}");
+    }
+}
+
+/// The hub has paid once, and collects once, whether or not it starts again; and whether or not the other payer is
+/// told by its own payee.
+#[test]
+fn one_claim_is_collected_from_one_payer_also_after_a_start() {
+    for (restarts, says) in [(false, false), (true, false), (false, true)] {
+        let mut world = claims_on(&[1], false);
+        assert_eq!(collected(&world), [1_012, 0]);
+        if restarts {
+            world.restart();
+            [0, 2].into_iter().for_each(|payer| world.come_back(payer));
+        }
+        if says {
+            let (channel, id, secret) = (world.id(1), 1, secret(1).0);
+            world.input(Input::Message(Box::new(Message::Reveal { channel, id, secret })));
+        }
+        (0..5).for_each(|_| world.idle());
+        assert_eq!(collected(&world), [1_012, 0], "restarts: {restarts}, says: {says}");
+    }
+}
+
+/// The payee says the secret first; that is what it then claims with.
+#[test]
+fn what_was_said_and_is_claimed_is_collected_once() {
+    for claimed in [&[][..], &[1], &[1, 2]] {
+        let mut world = claims_on(&[], false);
+        let (channel, secret) = (world.id(1), secret(1).0);
+        world.input(Input::Message(Box::new(Message::Reveal { channel, id: 1, secret })));
+        world.idle();
+        world.block(claimed.iter().map(|id| claim(channel, *id, secret, 1)).collect());
+        (0..5).for_each(|_| world.idle());
+        let paid = 1.max(claimed.len()) as u64;
+        assert_eq!(collected(&world).iter().sum::<u64>(), paid * 1_012, "{claimed:?}");
     }
 }
