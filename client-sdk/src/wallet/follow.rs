@@ -86,6 +86,7 @@ impl Wallet {
             self.doubt_all(turn, id);
         }
         if lost {
+            self.doubt_invoices(turn, id);
             self.lose_all_but(turn, id);
         }
         for step in steps {

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use settlement::channel::{Channel, NewOp, Phase};
+use settlement::channel::{Channel, NewOp, Phase, REFUSED_WAIT};
 use settlement::crypto::chain_step;
 use settlement::reject::Code;
 use settlement::types::{Amount, Anchor, AssetId, ChannelId, Height, PublicKey, Secret};
@@ -323,15 +323,17 @@ impl Wallet {
         }
     }
 
-    /// Gives up what has waited for an update past its invoice's end.
+    /// Gives up what has waited for an update past its invoice's end; and what has none, where the hub takes nothing
+    /// and signs nothing either.
     pub(super) fn drop_stale_wanted(&mut self, turn: &mut Turn, id: ChannelId) {
+        let refused = self.channel(&id).map_or(0, |channel| channel.outgoing().refused.len());
         let Some(queue) = self.wanted.get_mut(&id) else { return };
         let (height, payments) = (self.seen.height, &self.state.payments);
         let stale = |wanted: &Wanted| match wanted {
             Wanted::Lock { anchor, .. } => {
                 payments.get(anchor).is_none_or(|payment| height > payment.expires)
             }
-            Wanted::Direct { .. } | Wanted::Stream { .. } => false,
+            Wanted::Direct { .. } | Wanted::Stream { .. } => refused >= REFUSED_WAIT,
         };
         let (stale, kept): (VecDeque<_>, _) = queue.drain(..).partition(stale);
         *queue = kept;

@@ -154,6 +154,16 @@ impl State {
         Payment { state, ..payment }
     }
 
+    /// Whether this is a payment of which it is thought to be known how it ends.
+    pub(super) fn is_beyond_doubt(&self, anchor: &Anchor) -> bool {
+        let out = self.payments.get(anchor).filter(|payment| payment.way == Way::Out);
+        out.is_some_and(|payment| match payment.state {
+            PaymentState::Pending => !self.doubted.contains(anchor),
+            PaymentState::Failed(code) => code != Code::StateLost,
+            PaymentState::Settled => false,
+        })
+    }
+
     /// It may have been paid in what this wallet has forgotten.
     fn doubt(&mut self, anchor: Anchor) -> Applied {
         let Some(payment) = self.payments.get(&anchor) else { return Applied::default() };
@@ -296,18 +306,5 @@ impl State {
         let payment = self.payments.get(&anchor)?;
         self.put(Payment { state, secret: secret.or(payment.secret), ..payment.clone() });
         Some(anchor)
-    }
-}
-
-impl Payment {
-    /// Whether it may have been paid, for all that this wallet knows.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        let lost = match self.state {
-            PaymentState::Failed(Code::StateLost) => true,
-            // As others say it of a lock, its money is back.
-            PaymentState::Failed(Code::Recovering) => self.lock.is_none(),
-            _ => false,
-        };
-        lost && self.way == Way::Out
     }
 }

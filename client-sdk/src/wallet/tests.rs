@@ -10,6 +10,7 @@ mod doubts;
 mod fake_hub;
 mod forgotten;
 mod harness;
+mod hidden;
 mod paid;
 mod paid_late;
 mod paying;

@@ -6,7 +6,7 @@
 //! it, or such a lock has expired.
 //!
 //! What has failed, or is asked for again, may have been paid in what is forgotten. So is what was given up before
-//! the sides had met. All that is noted as long as any channel of its asset is not met, and put in doubt
+//! the sides had met. All that is noted, what is asked for as long as any channel of its asset is not met, and put in doubt
 //! ([`Record::Doubted`]) as soon as one shows that the copy is old: however it ends, that is not known then.
 
 use settlement::channel::{Answer, Channel, Now, Phase, Step};
@@ -36,7 +36,7 @@ impl Wallet {
     /// So that a process after this one knows since when something may be forgotten.
     fn record_unmet(&mut self, turn: &mut Turn) {
         let known = self.state.unmet_from;
-        let noted = !self.maybe_paid.is_empty();
+        let noted = self.maybe_paid.keys().any(|asset| self.may_be_shown_loss(*asset));
         let unmet = noted.then(|| known.unwrap_or(self.seen.height));
         if unmet != known {
             self.commit(turn, Record::Unmet(unmet));
@@ -63,14 +63,12 @@ impl Wallet {
     /// A lock's time is over, and the hub has not shown whether it was paid.
     pub(super) fn note_expired(&mut self, turn: &mut Turn, id: ChannelId, step: &Step) {
         let Step::PeerAnswered { id: lock, answer: Answer::Expired } = step else { return };
-        let Some(channel) = self.channel(&id).filter(|channel| !self.has_met(channel)) else {
-            return;
-        };
+        let Some(channel) = self.channel(&id) else { return };
         let Some(standing) = channel.outgoing().standing.get(lock) else { return };
         let (asset, anchor) = (channel.terms().asset, standing.lock.anchor);
         if channel.has_signed_more() {
             self.doubt(turn, anchor);
-        } else if self.state.payments.contains_key(&anchor) {
+        } else if !self.has_met(channel) && self.state.payments.contains_key(&anchor) {
             self.note_asked(asset, anchor);
         }
     }
@@ -100,11 +98,27 @@ impl Wallet {
         noted.into_iter().chain(here).for_each(|anchor| self.doubt(turn, anchor));
     }
 
+    /// The ledger shows that something is forgotten in this channel. Invoices that wait may have been paid in that,
+    /// and their secrets be out.
+    pub(super) fn doubt_invoices(&mut self, turn: &mut Turn, id: ChannelId) {
+        let Some(asset) = self.channel(&id).map(|channel| channel.terms().asset) else { return };
+        let waits = |it: &&Payment| {
+            it.way == Way::In && it.state == PaymentState::Pending && it.lock.is_none()
+        };
+        let waiting = self.payments().filter(waits).filter(|it| it.asset == asset);
+        let waiting: Vec<Payment> = waiting.cloned().collect();
+        for payment in waiting {
+            let state = PaymentState::Failed(Code::StateLost);
+            self.commit(turn, Record::Payment(Payment { state, ..payment }));
+        }
+    }
+
     fn doubt_noted(&mut self, turn: &mut Turn) {
         for (asset, noted) in std::mem::take(&mut self.maybe_paid) {
             if self.has_lost_since_start(asset) {
                 noted.into_iter().for_each(|anchor| self.doubt(turn, anchor));
-            } else if self.may_be_shown_loss(asset) {
+            } else {
+                // Kept once all is met, too: a hub may have hidden what it then brings before the ledger.
                 self.maybe_paid.insert(asset, noted);
             }
         }
@@ -113,13 +127,7 @@ impl Wallet {
 
     /// It may have been paid in what is forgotten.
     fn doubt(&mut self, turn: &mut Turn, anchor: Anchor) {
-        let Some(payment) = self.state.payments.get(&anchor) else { return };
-        let doubted = match payment.state {
-            PaymentState::Pending => self.state.doubted.contains(&anchor),
-            PaymentState::Failed(code) => code == Code::StateLost,
-            PaymentState::Settled => true,
-        };
-        if payment.way == Way::Out && !doubted {
+        if self.state.is_beyond_doubt(&anchor) {
             self.commit(turn, Record::Doubted(anchor));
         }
     }
@@ -176,7 +184,7 @@ impl Wallet {
 
     /// Whether an earlier life may have sent what is in no update here, and the hub may still show it.
     fn may_be_sent(&self, asset: AssetId) -> bool {
-        self.may_have_forgotten_locks(asset) && !self.forgotten_have_expired()
+        self.may_be_shown_loss(asset) && !self.forgotten_have_expired()
     }
 
     fn has_met(&self, channel: &Channel) -> bool {

@@ -280,6 +280,10 @@ fn a_payment_that_never_got_into_an_update_fails_cleanly() {
         }
         assert_eq!(world.state_of(1), PENDING, "this one may have reached the hub");
         world.reconnect();
+        if restarts {
+            assert_eq!(world.state_of(2), PENDING, "a new block may open a channel that has it");
+            world.pass(1);
+        }
         assert_eq!(world.state_of(2), failed(Code::HubUnavailable));
         assert_eq!(world.hub.channel.incoming().tally.locks.len(), 1);
         world.command(pay(3, 2, 10));

@@ -339,6 +339,7 @@ fn a_loss_that_is_paid_out_is_no_reason_to_doubt_what_failed_since() {
     let wanted = Payment { anchor: anchor_of(8), state: PaymentState::Pending, ..since.clone() };
     world.records.extend([since, wanted].map(Record::Payment));
     world.restart();
+    world.pass(1);
     assert_eq!(world.state_of(7), Some(state));
     assert_eq!(world.state_of(8), Some(PaymentState::Failed(Code::HubUnavailable)));
 }
