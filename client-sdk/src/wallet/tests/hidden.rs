@@ -160,3 +160,36 @@ fn what_waits_for_a_hub_that_signs_nothing_is_given_up_some_time() {
     world.pass(5_000);
     assert_ne!(world.refused(), None, "still waits after 5,000 blocks");
 }
+
+/// The forgotten agreement comes while a window runs that the copy has followed.
+#[test]
+fn a_forgotten_close_by_agreement_that_ends_a_window_shows_that_state_is_lost() {
+    let (mut world, _) = old_copy(false);
+    let (channel, proofs_until) = (world.id(), world.wallet.height().after(50));
+    world.block(vec![LedgerEvent::CloseStarted { channel, by: Role::Hub, proofs_until }]);
+    let (wallet, hub) = (Amount(WALLET_DEPOSIT - 11), Amount(HUB_DEPOSIT + 11));
+    world.block(vec![LedgerEvent::Settled { channel, wallet, hub, cooperative: true }]);
+    assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// The copy has its first try, which failed; the hub shows the second one, and that its payee gives it up.
+#[test]
+fn what_comes_of_a_lock_that_the_hub_shows_is_known() {
+    let mut world = World::new();
+    fails(&mut world, 9);
+    let copy = world.records.len();
+    world.command(pay(3, 9, 10));
+    world.run();
+    let shown = restore(&mut world, copy);
+    world.feed(Input::Connected);
+    shown.into_iter().for_each(|shown| world.hear(shown));
+    world.pass(super::forgotten::LEAP);
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Pending));
+    let lock = world.hub.only_lock();
+    world.hub.fail(lock, Code::PayeeOffline);
+    world.run();
+    world.second();
+    world.run();
+    assert_eq!(world.state_of(9), Some(PaymentState::Failed(Code::PayeeOffline)));
+}
