@@ -76,18 +76,32 @@ impl Lost {
             return false;
         }
         let payer = claim.payer.or(known.and_then(|known| known.payer));
-        let payer = payer.or_else(|| self.told_of(&claim.secret));
         self.said.remove(&first_of(&claim.secret));
         self.claims.insert(own, Claim { payer, ..claim });
         self.todo.insert(Todo::Claimed(own));
         true
     }
 
-    /// The payer's lock that a secret has gone to that was said, if no claim is collected from it.
-    fn told_of(&self, secret: &Secret) -> Option<Incoming> {
-        let paid = self.paid();
-        let mut told = self.told.iter().filter(|(_, told)| *told == secret);
-        told.find(|(incoming, _)| !paid.contains(*incoming)).map(|(incoming, _)| *incoming)
+    /// The payer's lock that was told of this own lock as its wallet said, or of the very secret, if they are of one
+    /// chain; none of those that have `paid`. With it, how many hashes it took to find out.
+    fn told_of(
+        &self,
+        own: u64,
+        secret: &Secret,
+        paid: &BTreeSet<Incoming>,
+    ) -> (Option<Incoming>, u32) {
+        let mut hashes = 0;
+        let told = self.told.iter().find(|(incoming, said)| {
+            let (same, cost) = match said.own == own {
+                _ if paid.contains(*incoming) => (false, 0),
+                _ if said.secret == *secret => (true, 0),
+                true => are_of_one_chain(secret, &said.secret, self.reach),
+                false => (false, 0),
+            };
+            hashes += cost;
+            same
+        });
+        (told.map(|(incoming, _)| *incoming), hashes)
     }
 
     /// The payers' locks that claims are collected from.
@@ -99,11 +113,17 @@ impl Lost {
     /// nothing is left to be found out about it.
     fn find_payer(
         &mut self,
+        own: u64,
         secret: &Secret,
         todo: Todo,
         paid: &BTreeSet<Incoming>,
     ) -> (Option<Incoming>, u32) {
+        let (told, walked) = self.told_of(own, secret, paid);
+        if told.is_some() {
+            return (told, walked);
+        }
         let (found, hashes) = self.payer_of(secret, todo, paid);
+        let hashes = hashes.saturating_add(walked);
         if let Some((seek, _)) = found.filter(|(seek, steps)| *steps == seek.lock.steps) {
             self.found(&seek.incoming);
         }
@@ -194,7 +214,7 @@ impl Shard {
         let (payer, hashes) = match (claim.payer, paired) {
             (Some(payer), _) => (Some(payer), 0),
             (None, Some(paired)) => paired,
-            (None, None) => lost.find_payer(&claim.secret, Todo::Claimed(own), &lost.paid()),
+            (None, None) => lost.find_payer(own, &claim.secret, Todo::Claimed(own), &lost.paid()),
         };
         let Some(incoming) = payer else { return hashes };
         lost.claims.insert(own, Claim { payer, told: true, ..claim });
@@ -215,15 +235,25 @@ impl Shard {
         let paired = slot.payer_by_pair(own, &secret);
         let outgoing = (id, if paired.is_some() { own } else { 0 });
         let Some(lost) = slot.lost.as_mut() else { return 0 };
-        let (payer, hashes) =
-            paired.unwrap_or_else(|| lost.find_payer(&secret, Todo::Said(first), &BTreeSet::new()));
+        let (payer, hashes) = paired
+            .unwrap_or_else(|| lost.find_payer(own, &secret, Todo::Said(first), &BTreeSet::new()));
         let Some(incoming) = payer else { return hashes };
         // Where a part was redeemed, a deeper secret of the same lock may follow.
         lost.said.remove(&first);
-        lost.told.insert(incoming, secret);
+        lost.told.insert(incoming, Said { own, secret });
         cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome: Ok(secret) });
         hashes
     }
+}
+
+/// Whether one of two secrets comes after the other within so many steps, and how many hashes it took to find out.
+fn are_of_one_chain(one: &Secret, other: &Secret, most: u32) -> (bool, u32) {
+    let (reached, there) = walks_to(one, Anchor(other.0), most);
+    let (reaches_back, back) = match reached {
+        true => (true, 0),
+        false => walks_to(other, Anchor(one.0), most),
+    };
+    (reaches_back, there.saturating_add(back))
 }
 
 fn first_of(secret: &Secret) -> Anchor {
@@ -232,12 +262,16 @@ fn first_of(secret: &Secret) -> Anchor {
 
 /// Whether a secret is on the chain that ends in this anchor, and how many hashes it took to find out.
 fn reaches(secret: &Secret, anchor: Anchor) -> (bool, u32) {
+    walks_to(secret, anchor, STEPS_MAX)
+}
+
+fn walks_to(secret: &Secret, anchor: Anchor, most: u32) -> (bool, u32) {
     let mut value = secret.0;
-    for hashes in 1..=STEPS_MAX {
+    for hashes in 1..=most {
         value = chain_step(&value);
         if value == anchor.0 {
             return (true, hashes);
         }
     }
-    (false, STEPS_MAX)
+    (false, most)
 }

@@ -62,8 +62,8 @@ pub(super) struct Lost {
     pub(super) level: u32,
     /// Secrets of own locks that were settled before it was forgotten, as the wallet says, by their first hash.
     pub(super) said: BTreeMap<Anchor, Said>,
-    /// The last of them that each payer's lock was found for.
-    pub(super) told: BTreeMap<(ChannelId, u64), Secret>,
+    /// The last of them that each payer's lock was told.
+    pub(super) told: BTreeMap<(ChannelId, u64), Said>,
     /// What the ledger has counted on own locks that may be forgotten.
     pub(super) claims: BTreeMap<u64, Claim>,
     /// What is to be hashed.

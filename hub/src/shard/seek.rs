@@ -62,6 +62,13 @@ impl Lost {
         }
     }
 
+    /// Sought locks that are over are sought no more. Once for each height.
+    fn leave_expired(&mut self, height: Height) {
+        if std::mem::replace(&mut self.expired_at, height) != height {
+            self.expire(height);
+        }
+    }
+
     fn seek_all(&mut self) {
         self.todo.extend(self.sought.keys().copied().map(Todo::Seek));
     }
@@ -86,9 +93,7 @@ impl Slot {
     /// Notes a payer's lock that is sought here, and what has to be hashed for it.
     fn look_for(&mut self, seek: Seek, height: Height) {
         let lost = self.lost.get_or_insert_default();
-        if std::mem::replace(&mut lost.expired_at, height) != height {
-            lost.expire(height);
-        }
+        lost.leave_expired(height);
         let known = lost.sought.get(&seek.incoming);
         if known.is_none_or(|known| known.seek.lock != seek.lock) {
             lost.note(seek);
@@ -158,6 +163,9 @@ impl Shard {
             }
             return cx.out.passes.push(Pass::Untouched { incoming: seek.incoming });
         }
+        if seek.lock.expired_at(height) {
+            return;
+        }
         slot.look_for(seek, height);
         self.search_in_turn(seek.outgoing, cx);
     }
@@ -196,9 +204,11 @@ impl Shard {
 
     /// One thing of those that are to be hashed, and how many hashes it took.
     fn look_into(&mut self, id: ChannelId, todo: Todo, cx: &mut Cx<'_>) -> u32 {
+        let height = self.followed().0;
         let Some(lost) = self.slots.get_mut(&id).and_then(|slot| slot.lost.as_mut()) else {
             return 0;
         };
+        lost.leave_expired(height);
         match todo {
             Todo::Own(own) => lost.trace_own(own),
             Todo::Seek(incoming) => {

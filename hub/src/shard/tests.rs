@@ -16,6 +16,7 @@ mod lost;
 mod lost_again;
 mod lost_streams;
 mod moved;
+mod one_payer;
 mod payment;
 mod play;
 mod refusals;

@@ -15,7 +15,7 @@ use super::world::{World, config, secret};
 use crate::shard::*;
 
 /// The payee meets as if nothing had been lost.
-fn hides(world: &mut World) -> ChannelId {
+pub(super) fn hides(world: &mut World) -> ChannelId {
     let channel = world.id(1);
     world.input(Input::Connected(channel));
     let (yours, own) = world.channel(1).snapshot_refs();
@@ -26,7 +26,7 @@ fn hides(world: &mut World) -> ChannelId {
 }
 
 /// What the payee brings before the ledger: the proof that the hub has forgotten, and the close.
-fn close(world: &World) -> Vec<LedgerEvent> {
+pub(super) fn close(world: &World) -> Vec<LedgerEvent> {
     let channel = world.id(1);
     let incoming = world.wallets[1].channel.incoming();
     let proof = incoming.proof.as_ref().unwrap().value;
@@ -38,7 +38,7 @@ fn close(world: &World) -> Vec<LedgerEvent> {
     ]
 }
 
-fn claim(channel: ChannelId, id: u64, secret: Secret, steps: u32) -> LedgerEvent {
+pub(super) fn claim(channel: ChannelId, id: u64, secret: Secret, steps: u32) -> LedgerEvent {
     LedgerEvent::ClaimShown { channel, from: ME, id, secret, steps }
 }
 
@@ -243,7 +243,7 @@ fn claims_on(claimed: &[u64], late: bool) -> World {
 }
 
 /// From each payer, with the fee.
-fn collected(world: &World) -> [u64; 2] {
+pub(super) fn collected(world: &World) -> [u64; 2] {
     [0, 2].map(|payer| world.channel(payer).incoming().tally.transferred.0)
 }
 

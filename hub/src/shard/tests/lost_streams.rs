@@ -317,7 +317,7 @@ fn looking_for_payers_is_bounded() {
     world.idle();
     assert_eq!(known_in(&world), 20);
     // The own lock of the chain ends too late for what this hub asks for now.
-    for (payee, payer, settled, hashes) in [(20, 0, 20, 143), (0, 9, 9, 68)] {
+    for (payee, payer, settled, hashes) in [(20, 0, 20, 158), (0, 9, 9, 68)] {
         let before = Before { both: 5, payee, closes: false, payer };
         let mut world = forgotten(1, before, Copy::Nothing);
         world.config.policy.expiry_delta += 1;
