@@ -285,8 +285,8 @@ pub enum Record {
     },
     /// A lock of the hub's own, taken back from its wallet, was made for this payer's lock.
     Reunited(Pairing),
-    /// The ledger has counted a claim on a lock of the hub's own that it may have forgotten, or the payer of that
-    /// was found. That block is not followed again, and whoever claimed says nothing twice.
+    /// The ledger has counted a claim on a lock of the hub's own that it may have forgotten, or the payer of that,
+    /// or of a secret that was said, was found. That block is not followed again, and whoever claimed says nothing twice.
     Claimed {
         /// The channel.
         channel: ChannelId,
@@ -294,7 +294,7 @@ pub enum Record {
         lock: u64,
         /// What was claimed with.
         secret: Secret,
-        /// How many steps that counted for, at least 1.
+        /// How many steps that counted for; 0 for a secret that was only said, whose payer is found.
         steps: u32,
         /// The payer's channel and lock that it is collected from, once that is found.
         payer: Option<(ChannelId, u64)>,

@@ -6,7 +6,9 @@
 //! | the secret | how many are kept | whom it goes to |
 //! | --- | --- | --- |
 //! | is said | [`SAID_MAX`] | one payer's lock, whichever own lock it is said of |
-//! | counts on the ledger | one for each own lock, which this hub has signed: the deepest | one payer's lock for each own lock. It is recorded which, so that a start does not find another |
+//! | counts on the ledger | one for each own lock, which this hub has signed: the deepest | one payer's lock for each own lock, and the one that was told of it before, if any |
+//!
+//! Which payer's lock it went to is recorded, so that a start does not find another.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +43,8 @@ pub(super) struct Claim {
     told: bool,
 }
 
-/// The same in the index: the lock, its secret, for how many steps, and whom it is collected from.
+/// The same in the index: the lock, its secret, for how many steps, and whom it is collected from. What is only said is
+/// there once its payer was told, with 0 steps.
 pub(super) type ClaimRow = (u64, Secret, u32, Option<Incoming>);
 
 impl Claim {
@@ -71,6 +74,11 @@ impl Lost {
 
     /// False if nothing new is to be done.
     fn keep_claim(&mut self, own: u64, claim: Claim) -> bool {
+        if claim.steps == 0 {
+            let told = claim.payer.map(|payer| (payer, Said { own, secret: claim.secret }));
+            self.told.extend(told);
+            return false;
+        }
         let known = self.claims.get(&own);
         if known.is_some_and(|known| known.covers(&claim)) {
             return false;
@@ -132,10 +140,12 @@ impl Lost {
 }
 
 impl Slot {
-    /// What the ledger has counted on locks that may be forgotten.
+    /// What the ledger has counted on locks that may be forgotten, and what payers were told that was only said.
     pub(super) fn claims(&self) -> Vec<ClaimRow> {
         let claims = self.lost.iter().flat_map(|lost| &lost.claims);
-        claims.map(|(own, claim)| (*own, claim.secret, claim.steps, claim.payer)).collect()
+        let claims = claims.map(|(own, claim)| (*own, claim.secret, claim.steps, claim.payer));
+        let told = self.lost.iter().flat_map(|lost| &lost.told);
+        claims.chain(told.map(|(payer, said)| (said.own, said.secret, 0, Some(*payer)))).collect()
     }
 
     /// Whether this may be of a lock that is forgotten. It is not if the lock stands; nor if its money is back, and it
@@ -190,9 +200,7 @@ impl Shard {
     pub(super) fn keep_claim(&mut self, id: ChannelId, own: u64, claim: Claim) -> bool {
         let Some(slot) = self.slots.get_mut(&id) else { return false };
         let kept = slot.lost.get_or_insert_default().keep_claim(own, claim);
-        if kept {
-            self.mark(id);
-        }
+        self.mark(id);
         kept
     }
 
@@ -241,6 +249,9 @@ impl Shard {
         // Where a part was redeemed, a deeper secret of the same lock may follow.
         lost.said.remove(&first);
         lost.told.insert(incoming, Said { own, secret });
+        self.mark(id);
+        let (steps, payer) = (0, Some(incoming));
+        cx.out.records.push(Record::Claimed { channel: id, lock: own, secret, steps, payer });
         cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome: Ok(secret) });
         hashes
     }

@@ -43,6 +43,10 @@ fn back(world: &mut World) {
     [0, 2].into_iter().for_each(|payer| world.come_back(payer));
 }
 
+fn single(world: &World) -> NewOp {
+    world.pay_op(1, 1_000, secret(1).1)
+}
+
 fn stream(world: &World) -> NewOp {
     let mut op = world.pay_op(1, UNIT, anchor());
     let NewOp::Add { steps, .. } = &mut op else { panic!() };
@@ -121,4 +125,27 @@ fn what_is_said_again_deeper_goes_to_the_same_payer() {
     reveal(&mut world, 1, at(9));
     (0..5).for_each(|_| world.idle());
     assert_eq!(collected(&world), [9 * 103, 0]);
+}
+
+#[test]
+fn what_was_said_before_a_start_and_is_claimed_after_is_collected_once() {
+    for restarts in [false, true] {
+        let mut world = two([single, single]);
+        back(&mut world);
+        hides(&mut world);
+        let events = close(&world);
+        world.block(events);
+        let s = secret(1).0;
+        reveal(&mut world, 1, s);
+        (0..5).for_each(|_| world.idle());
+        assert_eq!(collected(&world), [1_012, 0]);
+        if restarts {
+            world.restart();
+            back(&mut world);
+        }
+        let channel = world.id(1);
+        world.block(vec![claim(channel, 1, s, 1)]);
+        (0..5).for_each(|_| world.idle());
+        assert_eq!(collected(&world), [1_012, 0], "restarts: {restarts}");
+    }
 }
