@@ -26,7 +26,7 @@ use super::{Pass, Record, Shard};
 const SAID_MAX: usize = 1_024;
 
 /// A secret that is said of an own lock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) own: u64,
     secret: Secret,
@@ -248,10 +248,13 @@ impl Shard {
         let Some(incoming) = payer else { return hashes };
         // Where a part was redeemed, a deeper secret of the same lock may follow.
         lost.said.remove(&first);
-        lost.told.insert(incoming, Said { own, secret });
-        self.mark(id);
-        let (steps, payer) = (0, Some(incoming));
-        cx.out.records.push(Record::Claimed { channel: id, lock: own, secret, steps, payer });
+        let said = Said { own, secret };
+        // A wallet may say it again and again.
+        if lost.told.insert(incoming, said) != Some(said) {
+            self.mark(id);
+            let (steps, payer) = (0, Some(incoming));
+            cx.out.records.push(Record::Claimed { channel: id, lock: own, secret, steps, payer });
+        }
         cx.out.passes.push(Pass::Outcome { incoming, outgoing, outcome: Ok(secret) });
         hashes
     }

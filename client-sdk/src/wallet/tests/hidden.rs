@@ -22,26 +22,28 @@ fn hides(world: &mut World) {
     assert!(world.wallet.is_synced(&world.id()));
 }
 
-/// ⚔ The hub has met the copy as if nothing were lost, and closes with what it hid.
-#[test]
-fn what_a_hub_has_hidden_and_brings_before_the_ledger_puts_a_pending_lock_in_doubt() {
-    let (mut world, _) = old_copy(true);
+/// ⚔ And then closes with what it hid.
+fn hides_and_brings(mut world: World, blocks: u64) {
     hides(&mut world);
     hub_closes(&mut world);
     assert!(world.channel().has_signed_more(), "it is known that state is lost");
-    world.pass(world.wallet.config.policy.lock_life + 2);
+    world.pass(blocks);
     assert_eq!(world.state_of(9), UNKNOWN);
+}
+
+/// ⚔ The hub has met the copy as if nothing were lost, and closes with what it hid.
+#[test]
+fn what_a_hub_has_hidden_and_brings_before_the_ledger_puts_a_pending_lock_in_doubt() {
+    let (world, _) = old_copy(true);
+    let life = world.wallet.config.policy.lock_life;
+    hides_and_brings(world, life + 2);
 }
 
 /// ⚔ The same for one that was wanted.
 #[test]
 fn what_a_hub_has_hidden_and_brings_before_the_ledger_puts_in_doubt_what_was_not_sent() {
-    let (mut world, _) = old_copy(false);
-    hides(&mut world);
-    hub_closes(&mut world);
-    assert!(world.channel().has_signed_more(), "it is known that state is lost");
-    world.pass(2);
-    assert_eq!(world.state_of(9), UNKNOWN);
+    let (world, _) = old_copy(false);
+    hides_and_brings(world, 2);
 }
 
 /// ⚔ The same for one that had failed and was paid since.
@@ -52,11 +54,7 @@ fn what_a_hub_has_hidden_and_brings_before_the_ledger_puts_in_doubt_what_had_fai
     let copy = world.records.len();
     pays_again(&mut world);
     restore(&mut world, copy);
-    hides(&mut world);
-    hub_closes(&mut world);
-    assert!(world.channel().has_signed_more(), "it is known that state is lost");
-    world.pass(2);
-    assert_eq!(world.state_of(9), UNKNOWN);
+    hides_and_brings(world, 2);
 }
 
 /// An invoice was paid in what is forgotten: its secret is out, and nobody may be told that it was not paid. The hub

@@ -207,16 +207,14 @@ fn secrets_of_nothing_do_not_hide_the_one_that_counts_behind_a_long_lock() {
     }
 }
 
-/// Two have paid one invoice, each with a lock of the hub's behind it, and the hub forgets it all. The payee meets as
-/// if nothing had been lost, closes, and claims on these, before the payers are back or after.
-fn claims_on(claimed: &[u64], late: bool) -> World {
+/// Two pay one chain: with these operations. The hub forgets it all.
+pub(super) fn two(ops: [impl Fn(&World) -> NewOp; 2]) -> World {
     let mut world = World::with(config(), 1, 3);
     world.wallets[1].manner = Manner::StaysSilent;
     world.rest();
     let start = world.journal.len();
-    let (secret, anchor) = secret(1);
-    for payer in [0, 2] {
-        let op = world.pay_op(1, 1_000, anchor);
+    for (payer, op) in [0, 2].into_iter().zip(ops) {
+        let op = op(&world);
         world.add(payer, op);
         world.run();
         world.disconnect(payer);
@@ -226,7 +224,22 @@ fn claims_on(claimed: &[u64], late: bool) -> World {
     world.restart();
     world.input(Input::Lost);
     world.blocks(25);
-    let back = |world: &mut World| [0, 2].into_iter().for_each(|payer| world.come_back(payer));
+    world
+}
+
+pub(super) fn back(world: &mut World) {
+    [0, 2].into_iter().for_each(|payer| world.come_back(payer));
+}
+
+pub(super) fn single(world: &World) -> NewOp {
+    world.pay_op(1, 1_000, secret(1).1)
+}
+
+/// Two have paid one invoice, each with a lock of the hub's behind it, and the hub forgets it all. The payee meets as
+/// if nothing had been lost, closes, and claims on these, before the payers are back or after.
+fn claims_on(claimed: &[u64], late: bool) -> World {
+    let mut world = two([single, single]);
+    let secret = secret(1).0;
     if !late {
         back(&mut world);
     }

@@ -5,10 +5,9 @@ use settlement::channel::NewOp;
 use settlement::types::{Amount, Secret};
 use settlement::wire::Message;
 
-use super::hidden_claims::{claim, close, collected, hides};
+use super::hidden_claims::{back, claim, close, collected, hides, single, two};
 use super::streams::{STEPS, UNIT, anchor, at};
-use super::wallet::Manner;
-use super::world::{World, config, secret};
+use super::world::{World, secret};
 use crate::shard::*;
 
 /// What a payer wants, once its world is there.
@@ -17,34 +16,6 @@ type MakesOp = Box<dyn Fn(&World) -> NewOp>;
 fn reveal(world: &mut World, id: u64, secret: Secret) {
     let channel = world.id(1);
     world.input(Input::Message(Box::new(Message::Reveal { channel, id, secret })));
-}
-
-/// Two pay one chain: with these operations. The hub forgets it all.
-fn two(ops: [impl Fn(&World) -> NewOp; 2]) -> World {
-    let mut world = World::with(config(), 1, 3);
-    world.wallets[1].manner = Manner::StaysSilent;
-    world.rest();
-    let start = world.journal.len();
-    for (payer, op) in [0, 2].into_iter().zip(ops) {
-        let op = op(&world);
-        world.add(payer, op);
-        world.run();
-        world.disconnect(payer);
-    }
-    world.set_online(1, false);
-    world.journal.truncate(start);
-    world.restart();
-    world.input(Input::Lost);
-    world.blocks(25);
-    world
-}
-
-fn back(world: &mut World) {
-    [0, 2].into_iter().for_each(|payer| world.come_back(payer));
-}
-
-fn single(world: &World) -> NewOp {
-    world.pay_op(1, 1_000, secret(1).1)
 }
 
 fn stream(world: &World) -> NewOp {
@@ -148,4 +119,19 @@ fn what_was_said_before_a_start_and_is_claimed_after_is_collected_once() {
         (0..5).for_each(|_| world.idle());
         assert_eq!(collected(&world), [1_012, 0], "restarts: {restarts}");
     }
+}
+
+/// A payee says it again whenever it meets: that is recorded once.
+#[test]
+fn a_secret_that_is_said_again_is_recorded_once() {
+    let mut world = two([stream, stream]);
+    world.come_back(0);
+    hides(&mut world);
+    for _ in 0..5 {
+        reveal(&mut world, 1, at(5));
+        world.idle();
+    }
+    let recorded = world.journal.iter().filter(|it| matches!(it, Record::Claimed { .. }));
+    assert_eq!(recorded.count(), 1);
+    assert_eq!(collected(&world), [5 * 103, 0]);
 }
